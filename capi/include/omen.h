@@ -1,0 +1,366 @@
+/* omen.h - the public C interface of OmenDB (libomendb). What is not here is private.
+ *
+ * These rules hold for every declaration below and are not repeated.
+ *  Status     A call that can fail returns omen_status_t. `err` may be NULL; if not, a failing call
+ *             fills it and a succeeding call leaves it alone; it needs no initialisation.
+ *             On failure no other out-parameter is touched, unless its comment says so.
+ *  Ownership  Pointers passed in are borrowed until the call returns, never longer. What the library
+ *             hands out has exactly one omen_<type>_free(), which accepts NULL and cannot fail.
+ *             Handles may be freed in any order: a child keeps what it needs alive.
+ *  Structs    [ext]: set struct_size = sizeof, zero the rest; zero means "default". Fields are only
+ *             ever appended. Non-zero bytes past what the library knows give OMEN_UNIMPLEMENTED, so an
+ *             old library never ignores a new option. [frozen]: the layout never changes.
+ *  Threads    [T:any] any number of threads at once. [T:one] one thread at a time per handle.
+ *             [T:last] nothing else may run on the handle, nothing may follow. No thread-local state
+ *             survives a call; threads are neither registered nor counted.
+ *  Fork       In a forked child every call on a handle from the parent returns
+ *             OMEN_FAILED_PRECONDITION / OMEN_D_FORKED; a free call there releases nothing and is
+ *             harmless. Open new handles in the child.
+ *  Text       UTF-8, pointer and length, no NUL. Paths and names are NUL-terminated UTF-8.
+ *  Integers   Enumerations are int32_t or uint32_t with named constants; expect unknown values.
+ *  Limits     Every limit is a constant below; going over one is OMEN_INVALID_ARGUMENT (shape) or
+ *             OMEN_RESOURCE_EXHAUSTED (memory), and the message names field, value and limit.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef OMEN_H
+#define OMEN_H
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* clang-format off */
+#if defined(__GNUC__) && !defined(_WIN32)
+#  define OMEN_API __attribute__((visibility("default")))
+#  define OMEN_CALL OMEN_API __attribute__((warn_unused_result)) omen_status_t
+#else
+#  define OMEN_API
+#  define OMEN_CALL omen_status_t
+#endif
+
+/* ---- Version ------------------------------------------------------------------------------------ */
+#define OMEN_ABI_MAJOR 0u   /* the soname: changes only if an old binary would break. 0: no promise  */
+#define OMEN_ABI_MINOR 1u   /* grows with every new symbol, field or constant                        */
+OMEN_API uint32_t omen_abi_version(void);             /* MAJOR << 16 | MINOR of the loaded library   */
+OMEN_API uint32_t omen_format_version(void);          /* the segment file version that omen_save writes */
+OMEN_API const char *omen_version_string(void);       /* "0.1.0"; static storage                     */
+/* 1 when the library has the feature and, for an instruction set, when this machine runs it; else 0.
+ * Names: "mmap", "rotation", "scalar", "avx2", "avx512", "avx512vnni", "neon".                      */
+OMEN_API int32_t omen_has_feature(const char *name);
+/* The kernels in use ("scalar", "avx2", "avx512", "neon"); the environment variable OMEN_ISA_MAX,
+ * read once at the first use, caps the choice. Static storage. */
+OMEN_API const char *omen_isa_name(void);
+
+/* ---- Limits ------------------------------------------------------------------------------------- */
+#define OMEN_MAX_DIM             65535u
+#define OMEN_MAX_K               16384u
+#define OMEN_MAX_EF              16384u
+#define OMEN_MAX_QUERIES         65536u          /* queries in one omen_search call                  */
+#define OMEN_MAX_BATCH_BYTES     1073741824u     /* vectors + ids of one omen_add_batch: 1 GiB       */
+#define OMEN_MAX_BATCH_ITEMS     16777216u
+#define OMEN_MAX_STRING_ID       512u            /* bytes                                            */
+#define OMEN_MAX_NAME            63u             /* collection name ^[a-z0-9][a-z0-9_-]{0,62}$       */
+#define OMEN_MAX_STREAM_ID       128u            /* bytes                                            */
+#define OMEN_MAX_REQUEST_ID      128u            /* bytes                                            */
+#define OMEN_MAX_M               64u
+#define OMEN_MAX_ROWS            2147483646u     /* rows of a collection, dead ones included         */
+
+/* ---- Status: the numbers are the canonical gRPC codes -------------------------------------------- */
+typedef int32_t omen_status_t;
+enum { OMEN_OK = 0, OMEN_CANCELLED = 1, OMEN_INVALID_ARGUMENT = 3, OMEN_DEADLINE_EXCEEDED = 4,
+       OMEN_NOT_FOUND = 5, OMEN_ALREADY_EXISTS = 6, OMEN_RESOURCE_EXHAUSTED = 8,
+       OMEN_FAILED_PRECONDITION = 9, OMEN_ABORTED = 10, OMEN_OUT_OF_RANGE = 11,
+       OMEN_UNIMPLEMENTED = 12, OMEN_INTERNAL = 13, OMEN_UNAVAILABLE = 14, OMEN_DATA_LOSS = 15 };
+enum { OMEN_D_NONE = 0, OMEN_D_NO_MEMORY = 1, OMEN_D_DIM_MISMATCH = 2, OMEN_D_NOT_FINITE = 3,
+       OMEN_D_IO = 4, OMEN_D_CHECKSUM = 5, OMEN_D_FORMAT_VERSION = 6, OMEN_D_LOCKED = 7,
+       OMEN_D_FORKED = 8, OMEN_D_FILTER_SYNTAX = 9, OMEN_D_STRUCT_SIZE = 10, OMEN_D_BUDGET = 11,
+       OMEN_D_DISK_FULL = 12, OMEN_D_RATE = 13, OMEN_D_VERSION_CONFLICT = 14, OMEN_D_READ_ONLY = 15,
+       OMEN_D_OUTCOME_UNKNOWN = 16, OMEN_D_LIMIT = 17, OMEN_D_NAME = 18, OMEN_D_SEQUENCE = 19,
+       OMEN_D_BACKLOG = 20, OMEN_D_HANDLE = 21, OMEN_D_TYPE = 22 };
+enum { OMEN_ERROR_RETRIABLE = 1u };      /* omen_error.flags: the same call may succeed if tried again */
+#define OMEN_NONE UINT64_MAX             /* "no such key", "no such item"; refused as an id            */
+typedef struct omen_error {              /* [frozen] 256 bytes, no pointers, nothing to free           */
+    omen_status_t status;
+    int32_t  detail;                     /* OMEN_D_*: the machine-readable reason                      */
+    int32_t  sys_errno;                  /* of the system call that failed, else 0                     */
+    uint32_t flags;                      /* OMEN_ERROR_*                                               */
+    uint64_t item;                       /* index in the batch that failed, or OMEN_NONE               */
+    char     message[232];               /* English, NUL-terminated, cut to fit                        */
+} omen_error;
+OMEN_API const char *omen_status_name(omen_status_t status);    /* "NOT_FOUND"; never NULL             */
+OMEN_API const char *omen_detail_name(int32_t detail);          /* "DIM_MISMATCH"; never NULL          */
+
+typedef struct omen_runtime    omen_runtime;     /* threads, memory budget, allocator, log             */
+typedef struct omen_db         omen_db;          /* a set of named collections                         */
+typedef struct omen_collection omen_collection;  /* one index with its ids                             */
+typedef struct omen_rows       omen_rows;        /* fetched ids                                        */
+typedef struct omen_op         omen_op;          /* watches and cancels one running call               */
+
+/* n values of variable length: value i is data[offsets[i] .. offsets[i + 1]). This is the Arrow utf8
+ * and binary layout (offset_bits 32; 64 for large_*): Arrow data passes uncopied. With offset_bits 0
+ * offsets is NULL and every value has `width` bytes (UUIDs: 16). data NULL: absent. */
+typedef struct omen_column {             /* [frozen] */
+    const void *data;
+    const void *offsets;                 /* n + 1 of int32_t or int64_t, ascending, or NULL            */
+    uint32_t    offset_bits;             /* 0, 32 or 64                                                */
+    uint32_t    width;                   /* bytes a value when offset_bits is 0                        */
+} omen_column;
+
+/* ---- Runtime: nothing is process-wide; two users in one process do not meet. [T:any] -------------- */
+typedef struct omen_allocator {          /* [frozen] sized and aligned, as in Rust and Zig             */
+    void *(*alloc)(void *ctx, size_t size, size_t align);               /* NULL on failure             */
+    void  (*free)(void *ctx, void *ptr, size_t size, size_t align);
+    void  *ctx;
+} omen_allocator;
+enum { OMEN_LOG_OFF = 0, OMEN_LOG_ERROR = 1, OMEN_LOG_WARN = 2, OMEN_LOG_INFO = 3, OMEN_LOG_DEBUG = 4 };
+/* Runs on any thread, perhaps under internal locks: return soon, do not call back, do not unwind. */
+typedef void (*omen_log_fn)(void *ctx, int32_t level, const char *module, const char *text, size_t len);
+typedef struct omen_runtime_options {    /* [ext] */
+    uint32_t struct_size, flags;
+    uint32_t threads;                    /* build, background and batch-search workers; 0: one per core */
+    int32_t  log_level;                  /* OMEN_LOG_*; 0: off                                          */
+    uint64_t memory_limit;               /* bytes of index and scratch, 0: none; beyond it a write is   */
+                                         /* refused with OMEN_RESOURCE_EXHAUSTED / OMEN_D_BUDGET        */
+    omen_allocator allocator;            /* all NULL: the C library. Large arrays come from mmap and    */
+                                         /* are counted in the limit all the same.                      */
+    omen_log_fn log;                     /* NULL: silence                                               */
+    void    *log_ctx;
+} omen_runtime_options;
+OMEN_CALL omen_runtime_create(const omen_runtime_options *opt, omen_runtime **out, omen_error *err);
+OMEN_API void omen_runtime_free(omen_runtime *rt);
+
+/* ---- Databases. [T:any] --------------------------------------------------------------------------- */
+enum { OMEN_DURABILITY_DEFAULT = 0, OMEN_DURABILITY_NONE = 1, OMEN_DURABILITY_INTERVAL = 2,
+       OMEN_DURABILITY_BATCH = 3 };       /* rising: a request may only raise its collection's level   */
+typedef struct omen_db_options {         /* [ext] */
+    uint32_t struct_size, flags;
+    omen_runtime *runtime;               /* NULL: a private one, with defaults                         */
+} omen_db_options;
+/* path NULL: in memory. A directory path is OMEN_UNIMPLEMENTED until the log exists (format 0.1): keep
+ * collections with omen_save and serve them again with omen_open. */
+OMEN_CALL omen_db_open(const char *path, const omen_db_options *opt, omen_db **out, omen_error *err);
+OMEN_API void omen_db_free(omen_db *db); /* collections stay alive as long as their handles            */
+
+/* ---- Collections. [T:any] ------------------------------------------------------------------------- */
+enum { OMEN_L2 = 1, OMEN_IP = 2, OMEN_COSINE = 3, OMEN_HAMMING = 4 };           /* metric              */
+/* Distances, smaller is nearer: L2 is the squared Euclidean distance, IP is minus the inner product,
+ * cosine is 1 - cos; a zero vector has cosine distance 1 to everything. HAMMING: UNIMPLEMENTED.       */
+enum { OMEN_F32 = 1, OMEN_F16 = 2, OMEN_I8 = 3, OMEN_U8 = 4, OMEN_BF16 = 5, OMEN_B1 = 6 };  /* dtype   */
+enum { OMEN_ID_U64 = 1, OMEN_ID_UUID = 2, OMEN_ID_STRING = 3 };                 /* id_type             */
+enum { OMEN_QUANT_SQ8 = 1, OMEN_QUANT_NONE = 2 };         /* int8 traversal + exact rerank; or raw f32 */
+enum { OMEN_ROTATE_AUTO = 0, OMEN_ROTATE_OFF = 1, OMEN_ROTATE_ON = 2 };
+enum { OMEN_ENTRY_AUTO = 0, OMEN_ENTRY_SEEDS = 1, OMEN_ENTRY_HIERARCHY = 2 };
+typedef struct omen_options {            /* [ext] */
+    uint32_t struct_size, flags;
+    uint32_t dim;                        /* 1 .. OMEN_MAX_DIM; required                                */
+    uint32_t metric;                     /* 0: OMEN_L2                                                 */
+    uint32_t dtype;                      /* of stored vectors; 0: OMEN_F32. They come back bit for bit. */
+    uint32_t id_type;                    /* 0: OMEN_ID_U64                                             */
+    uint32_t m;                          /* links chosen a new item; a node keeps 2m - 1; 0: 16        */
+    uint32_t ef_construction;            /* 0: 100                                                     */
+    uint32_t quantization;               /* 0: OMEN_QUANT_SQ8                                          */
+    uint32_t rotation;                   /* OMEN_ROTATE_*                                              */
+    uint32_t entry;                      /* OMEN_ENTRY_*                                               */
+    uint32_t durability;                 /* level of acknowledged writes; 0: BATCH                     */
+    uint64_t capacity_hint;              /* rows expected; a hint only                                 */
+    uint64_t max_backlog_rows;           /* rows not yet in the graph before writers wait; 0: chosen   */
+} omen_options;
+/* Creates an empty collection in db. OMEN_ALREADY_EXISTS, OMEN_INVALID_ARGUMENT. */
+OMEN_CALL omen_create(omen_db *db, const char *name, const omen_options *opt, omen_collection **out,
+                      omen_error *err);
+enum { OMEN_WARM_CODES = 0, OMEN_WARM_NONE = 1, OMEN_WARM_ALL = 2 };
+enum { OMEN_OPEN_VERIFY = 1u };          /* flags: check every block and link now, not at first touch  */
+typedef struct omen_open_options {       /* [ext] */
+    uint32_t struct_size, flags;
+    const char *file;                    /* a file written by omen_save: it is mapped read-only and    */
+                                         /* becomes the collection `name` of db. NULL: a collection    */
+                                         /* that db already has.                                       */
+    uint32_t warm;                       /* OMEN_WARM_*: what is read ahead, in the background         */
+    uint32_t reserved;
+    omen_op *op;
+} omen_open_options;
+/* A handle to a collection of db. Costs O(1) whatever the size of the file. OMEN_NOT_FOUND,
+ * OMEN_ALREADY_EXISTS (file given, name taken), OMEN_DATA_LOSS (the file is damaged). */
+OMEN_CALL omen_open(omen_db *db, const char *name, const omen_open_options *opt, omen_collection **out,
+                    omen_error *err);
+OMEN_API void omen_collection_free(omen_collection *c);
+/* Removes the collection from db; its memory goes with the last handle. Calls through other handles
+ * return OMEN_NOT_FOUND from then on. */
+OMEN_CALL omen_drop(omen_db *db, const char *name, omen_error *err);
+/* Writes up to `capacity` names, each OMEN_MAX_NAME + 1 bytes and NUL-terminated, in ascending order
+ * after `after` (NULL: from the first), and their number to *count. */
+OMEN_CALL omen_list(omen_db *db, const char *after, char *names, size_t capacity, size_t *count,
+                    omen_error *err);
+/* What the collection was created with, defaults filled in. out: [ext], struct_size set. */
+OMEN_CALL omen_describe(omen_collection *c, omen_options *out, omen_error *err);
+/* Writes the collection as one checksummed segment file: to a temporary file beside `path`, fsynced,
+ * then renamed over it, so that path holds the old or the new file, never a part. Waits until all rows
+ * are in the graph. Writers are not blocked; rows written meanwhile are left out. */
+OMEN_CALL omen_save(omen_collection *c, const char *path, omen_op *op, omen_error *err);
+
+/* ---- Writing: a batch is all or nothing. [T:any] --------------------------------------------------- */
+enum { OMEN_UPSERT = 1, OMEN_INSERT = 2, OMEN_UPDATE = 3 };  /* INSERT: ALREADY_EXISTS if an id exists;  */
+                                                             /* UPDATE: NOT_FOUND if one does not        */
+enum { OMEN_NOWAIT = 1u,                 /* return when queued; ask omen_wait for the rest              */
+       OMEN_PER_ITEM = 2u,               /* refuse bad items only: item_status tells which              */
+       OMEN_NO_THROTTLE = 4u };          /* at max_backlog_rows: RESOURCE_EXHAUSTED / BACKLOG at once,  */
+                                         /* where the call would otherwise wait for the indexer         */
+typedef struct omen_batch {              /* [ext] */
+    uint32_t struct_size, flags;
+    uint64_t count;
+    const void *vectors;                 /* row i at (const char *)vectors + i * stride; any alignment  */
+    uint64_t stride;                     /* bytes; 0: dense                                             */
+    uint32_t dtype, dim;                 /* dtype 0: the collection's. f32 goes into f32 and f16;       */
+                                         /* otherwise dtype must equal the collection's.                */
+    const uint64_t *keys;                /* U64 collections: the ids. NULL: assigned, rising            */
+    omen_column ids;                     /* UUID and STRING collections                                 */
+    uint64_t *keys_out;                  /* NULL or [count]: the key of every item                      */
+    int32_t  *item_status;               /* NULL or [count], with OMEN_PER_ITEM: omen_status_t          */
+    uint32_t mode;                       /* 0: OMEN_UPSERT                                              */
+    uint32_t durability;                 /* OMEN_DURABILITY_*; 0: the collection's                      */
+    const char *stream_id;               /* NULL or a resumable stream: seq must be its last + 1;       */
+    size_t   stream_id_len;              /* a seq at or below the last is acknowledged, not applied     */
+    uint64_t seq;                        /* 1, 2, 3, ... within the stream                              */
+    uint64_t stream_epoch;               /* of omen_stream_open; 0: not fenced                          */
+    const char *request_id;              /* NULL or an idempotency token: the newest 65,536 of a        */
+    size_t   request_id_len;             /* database are remembered, and a repeat is not applied again  */
+} omen_batch;
+typedef struct omen_write_result {       /* [ext] */
+    uint32_t struct_size;
+    uint32_t replayed;                   /* 1: stream_id/seq or request_id was seen before              */
+    uint64_t version;                    /* of this write; the first one's when replayed                */
+    uint64_t applied;                    /* items inserted or replaced, or deleted                      */
+    uint64_t replaced;                   /* of these: items that existed                                */
+    uint64_t refused;                    /* with OMEN_PER_ITEM                                          */
+    uint64_t backlog_rows;               /* rows of the collection not yet in the graph                 */
+} omen_write_result;
+/* Adds or replaces items. Returns when the batch is durable at its level and visible to searches.
+ * result may be NULL. On OMEN_NOT_FINITE, id and size errors err->item is the offending row. */
+OMEN_CALL omen_add_batch(omen_collection *c, const omen_batch *batch, omen_write_result *result,
+                         omen_op *op, omen_error *err);
+/* Deletes items: by key, or (ids.data not NULL) by id; vectors, dtype, dim, mode are ignored. Absent
+ * ones are skipped: result->applied counts the removed. Streams and request ids work as above. */
+OMEN_CALL omen_delete_batch(omen_collection *c, const omen_batch *batch, omen_write_result *result,
+                            omen_op *op, omen_error *err);
+/* Opens (or makes) a stream: *last_seq is the highest seq applied, 0 if none. The newest open fences the
+ * older ones: a batch that carries an older *epoch is refused with OMEN_ABORTED / OMEN_D_SEQUENCE. */
+OMEN_CALL omen_stream_open(omen_collection *c, const char *stream_id, size_t stream_id_len,
+                           uint64_t *last_seq, uint64_t *epoch, omen_error *err);
+enum { OMEN_WAIT_DURABLE = 1, OMEN_WAIT_VISIBLE = 2, OMEN_WAIT_INDEXED = 3 };
+/* Blocks until everything up to `version` (0: all so far) is in the state. INDEXED also pushes the last,
+ * incomplete micro-batch into the graph. timeout_us 0: no limit; else OMEN_DEADLINE_EXCEEDED. */
+OMEN_CALL omen_wait(omen_collection *c, uint64_t version, uint32_t state, uint64_t timeout_us,
+                    omen_op *op, omen_error *err);
+typedef struct omen_write_progress {     /* [ext] a poll, never blocks                                  */
+    uint32_t struct_size, reserved;
+    uint64_t durable_version, visible_version, indexed_version;
+    uint64_t backlog_rows, backlog_limit_rows, backlog_bytes;
+} omen_write_progress;
+OMEN_CALL omen_get_progress(omen_collection *c, omen_write_progress *out, omen_error *err);
+
+/* ---- Reading: neither blocks writers nor is blocked by them. [T:any] ------------------------------- */
+enum { OMEN_EXACT = 1u,                  /* brute force over all rows with the same kernels             */
+       OMEN_PARTIAL_OK = 2u,             /* at the deadline: best so far and OMEN_HITS_PARTIAL, not an error */
+       OMEN_GRAPH_ONLY = 4u };           /* measure the graph: small collections are not scanned instead */
+typedef struct omen_query {              /* [ext] */
+    uint32_t struct_size, flags;
+    const void *vectors;                 /* [count] rows                                                */
+    uint64_t stride;                     /* bytes; 0: dense                                             */
+    uint32_t dtype, dim;                 /* dtype 0: the collection's; f32 is always accepted           */
+    uint32_t count, k;
+    uint32_t ef;                         /* beam width; 0: chosen; raised to k when smaller             */
+    uint32_t rerank;                     /* candidates re-scored in full precision; 0: chosen           */
+    uint32_t threads;                    /* for count > 1: 0 all of the runtime, 1 the caller's only    */
+    uint32_t reserved;
+    uint64_t timeout_us;                 /* 0: none                                                     */
+    uint64_t min_version;                /* read your writes: wait until this version is visible        */
+    omen_op *op;
+} omen_query;
+enum { OMEN_HITS_PARTIAL = 1u };         /* time ran out: the best found so far, still OMEN_OK          */
+enum { OMEN_PLAN_EXACT = 1, OMEN_PLAN_GRAPH = 2 };        /* more plans come with filters and text      */
+typedef struct omen_explain {            /* [frozen] of one query                                       */
+    uint32_t plan, ef;
+    uint64_t distances, hops, scanned, reranked;          /* graph distances; rows scanned; exact scores */
+    uint64_t entry_ns, graph_ns, scan_ns, rerank_ns;
+} omen_explain;
+typedef struct omen_hits {               /* [ext] the caller's arrays; row q starts at q * k            */
+    uint32_t  struct_size, reserved;
+    uint64_t *keys;                      /* [count * k] nearest first, ties by key; the rest OMEN_NONE  */
+    float    *distances;                 /* NULL or [count * k]; the rest +infinity                     */
+    uint32_t *counts;                    /* NULL or [count]                                             */
+    uint32_t *flags;                     /* NULL or [count] of OMEN_HITS_*                              */
+    omen_explain *explain;               /* NULL or [count]                                             */
+    uint64_t  version;                   /* set: everything up to it was visible                        */
+} omen_hits;
+/* k nearest items of each query; fewer only when the collection has fewer. */
+OMEN_CALL omen_search(omen_collection *c, const omen_query *query, omen_hits *hits, omen_error *err);
+/* The same for the common case: dense f32 queries, distances may be NULL, the caller's thread only. */
+OMEN_CALL omen_search_f32(omen_collection *c, const float *queries, uint32_t count, uint32_t k,
+                          uint32_t ef, uint64_t *keys, float *distances, omen_error *err);
+/* Keys of ids (UUID and STRING collections; in U64 collections ids.data is uint64_t[count], width 8).
+ * keys: [count], OMEN_NONE where absent. */
+OMEN_CALL omen_lookup(omen_collection *c, const omen_column *ids, uint64_t count, uint64_t *keys,
+                      omen_error *err);
+/* Stored vectors of keys. out: row i at (char *)out + i * stride (0: dense), dtype the collection's
+ * (0) or OMEN_F32. found: NULL or [count] of 0/1; with NULL an absent key is OMEN_NOT_FOUND. */
+OMEN_CALL omen_get_vectors(omen_collection *c, const uint64_t *keys, uint64_t count, void *out,
+                           uint64_t stride, uint32_t dtype, uint8_t *found, omen_error *err);
+enum { OMEN_FIELD_ID = 1u };
+/* The ids of keys as a column: 8 bytes each in U64 collections, 16 in UUID ones, variable in STRING
+ * ones (64-bit offsets); an absent key has a value of length 0 (STRING) or all bits set. */
+OMEN_CALL omen_fetch(omen_collection *c, const uint64_t *keys, uint64_t count, uint32_t fields,
+                     omen_rows **out, omen_error *err);
+OMEN_API void omen_rows_column(const omen_rows *r, uint32_t field, omen_column *out);  /* lives as r    */
+OMEN_API void omen_rows_free(omen_rows *r);
+OMEN_CALL omen_count(omen_collection *c, uint64_t *count, omen_error *err);
+
+typedef struct omen_recall_options {     /* [ext] */
+    uint32_t struct_size, flags;         /* OMEN_GRAPH_ONLY                                             */
+    uint32_t k, ef;                      /* 0: 10 and the search default                                */
+    uint32_t samples;                    /* stored rows used as queries; 0: 200                         */
+    uint32_t reserved;
+    uint64_t seed;
+    const void *vectors;                 /* NULL, or [samples] queries of the caller                    */
+    uint64_t stride;
+    uint32_t dtype, dim;
+} omen_recall_options;
+typedef struct omen_recall {             /* [ext] */
+    uint32_t struct_size, samples;
+    double   recall, low, high;          /* mean and 95 % interval (Wilson); ties count as found        */
+    double   distances;                  /* per query, mean                                             */
+} omen_recall;
+/* Searches sampled queries as a user would and exactly, and compares. */
+OMEN_CALL omen_measure_recall(omen_collection *c, const omen_recall_options *opt, omen_recall *out,
+                              omen_op *op, omen_error *err);
+
+/* ---- Watching: poll or cancel a running call from another thread. [T:any] -------------------------- */
+typedef struct omen_progress {           /* [frozen] */
+    uint64_t done, total;
+    uint32_t stage, reserved;
+} omen_progress;
+OMEN_CALL omen_op_create(omen_op **out, omen_error *err);
+OMEN_API void omen_op_free(omen_op *op);                                /* after the call it watches    */
+OMEN_API void omen_op_reset(omen_op *op);                               /* before it is used again      */
+OMEN_API void omen_op_cancel(omen_op *op);                              /* async-signal-safe            */
+OMEN_API void omen_op_progress(const omen_op *op, omen_progress *out);
+
+typedef struct omen_stats {              /* [ext] a poll, cheap                                         */
+    uint32_t struct_size, dim;
+    uint64_t count, deleted, rows, indexed_rows, backlog_rows;
+    uint64_t bytes_codes, bytes_links, bytes_ids, bytes_vectors, bytes_scratch;  /* in memory            */
+    uint64_t bytes_mapped, bytes_disk;
+    uint64_t searches, distances, hops, version;
+    uint64_t retrained, clipped_rows;    /* quantiser: times re-trained, rows beyond its range          */
+    uint32_t rotated, read_only;
+} omen_stats;
+OMEN_CALL omen_get_stats(omen_collection *c, omen_stats *out, omen_error *err);
+typedef struct omen_runtime_stats {      /* [ext] */
+    uint32_t struct_size, threads;
+    uint64_t memory_limit, memory_used, memory_rejections;
+} omen_runtime_stats;
+OMEN_CALL omen_get_runtime_stats(omen_runtime *rt, omen_runtime_stats *out, omen_error *err);
+/* clang-format on */
+#ifdef __cplusplus
+}
+#endif
+#endif
