@@ -1,0 +1,72 @@
+/* config.h - the options of omend: flags, environment (OMEND_<NAME>), file, defaults, in this order.
+ * Every option is one row of a table, which gives parsing, bounds, --help and --print-config.
+ * Depends on: nothing.  Threads: one.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_CONFIG_H
+#define OM_CONFIG_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+    OM_CONFIG_MAX_LISTEN = 8,
+    OM_CONFIG_MAX_OPEN = 64,
+    OM_CONFIG_MAX_VALUE = 4096,         /* bytes of one value                    */
+    OM_CONFIG_MAX_FILE = 256 * 1024,    /* bytes of the configuration file       */
+    OM_CONFIG_MAX_ADDRESS = 262         /* "[host]:port" with its end            */
+};
+/* Exit codes of omend, from sysexits.h. */
+enum { OM_EXIT_OK = 0,        /* a clean stop, --help, --version, --check-config            */
+       OM_EXIT_USAGE = 64,    /* a flag or an environment variable is wrong                 */
+       OM_EXIT_INTERNAL = 70, /* could not start or go on: port taken, no memory, ...       */
+       OM_EXIT_CONFIG = 78 }; /* the file, the combination, or a file that it names is wrong */
+enum { OM_CONFIG_RUN = 0, OM_CONFIG_HELP, OM_CONFIG_VERSION, OM_CONFIG_CHECK, OM_CONFIG_PRINT };
+
+typedef struct om_config_open {
+    char *name; /* of the collection */
+    char *file;
+} om_config_open;
+
+typedef struct om_config {
+    uint32_t action;                      /* OM_CONFIG_*                                  */
+    char *listen[OM_CONFIG_MAX_LISTEN];   /* "HOST:PORT", "[V6]:PORT", or "unix:/path"    */
+    size_t listen_count;
+    char *admin_listen;                   /* NULL: no admin server                        */
+    char *tls_cert, *tls_key, *tls_client_ca;      /* NULL: not given                     */
+    bool insecure_expose;
+    uint32_t threads, search_workers, io_threads;  /* 0: chosen                           */
+    uint64_t memory_limit;                /* bytes; 0: none. "auto" is resolved by load   */
+    uint32_t max_message_bytes, max_streams_per_connection, max_inflight;
+    uint64_t stream_window_bytes;
+    uint32_t predrain_ms, grace_ms, slow_log_ms;   /* slow_log_ms 0: off                  */
+    int32_t log_level;                    /* OMEN_LOG_*                                   */
+    uint32_t log_format;                  /* OM_SLOG_*                                    */
+    char *log_file;                       /* NULL: stderr                                 */
+    char *ready_file;                     /* NULL: none                                   */
+    uint32_t metrics_collections;
+    om_config_open open[OM_CONFIG_MAX_OPEN];
+    size_t open_count;
+    char *file;                           /* the configuration file, NULL: none           */
+} om_config;
+
+typedef struct om_config_error {
+    int exit_code;     /* OM_EXIT_USAGE or OM_EXIT_CONFIG                                 */
+    char message[512]; /* names option, source, value and limit                           */
+} om_config_error;
+
+/* Reads everything and checks it; environment is an array like environ, or NULL. False: *error says
+ * why and *config holds nothing. Free with om_config_free. */
+bool om_config_load(om_config *config, int argc, char *const *argv, char *const *environment,
+                    om_config_error *error);
+void om_config_free(om_config *config);
+void om_config_help(FILE *out);
+/* Every option with its value, as a file that --config accepts. */
+void om_config_print(const om_config *config, FILE *out);
+/* True when `address` ("HOST:PORT", ...) can be reached from this machine only. */
+bool om_config_is_loopback(const char *address);
+/* Splits "HOST:PORT" or "[V6]:PORT"; host holds OM_CONFIG_MAX_ADDRESS. False: not of this form. */
+bool om_config_split(const char *address, char *host, uint16_t *port);
+/* The memory limit of this process's control group (v1 or v2) below `root` ("/" outside tests), or
+ * of the machine when there is none; 0 when nothing is known. */
+uint64_t om_config_cgroup_memory(const char *root);
+#endif
