@@ -1,0 +1,48 @@
+# OmenFlags.cmake - the target omen_flags: warnings, hardening, sanitizers. Libraries and programs link
+# it, programs too: a sanitizer runtime is found only when the link knows of it.
+# SPDX-License-Identifier: Apache-2.0
+add_library(omen_flags INTERFACE)
+target_compile_definitions(omen_flags INTERFACE _GNU_SOURCE OMEN_ASSERT=${OMEN_ASSERT})
+target_compile_options(omen_flags INTERFACE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
+    -Wundef -Wcast-qual -fno-semantic-interposition -ffp-contract=off -fstack-protector-strong
+    -fno-strict-overflow -fno-common)
+target_link_libraries(omen_flags INTERFACE Threads::Threads m)
+
+if(OMEN_WERROR)
+    target_compile_options(omen_flags INTERFACE -Werror)
+endif()
+if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+    target_compile_options(omen_flags INTERFACE -Wthread-safety)
+endif()
+if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(arm|aarch64)" OR CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(omen_flags INTERFACE -fstack-clash-protection)
+endif()
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|i.86)$")
+    target_compile_options(omen_flags INTERFACE -fcf-protection)
+endif()
+
+if(OMEN_SANITIZE)
+    target_compile_options(omen_flags INTERFACE
+        -fsanitize=${OMEN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(omen_flags INTERFACE -fsanitize=${OMEN_SANITIZE})
+elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+    # Fortified calls need optimisation, and would hide what the sanitizers look at.
+    target_compile_options(omen_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif()
+if(OMEN_BUILD_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "OMEN_BUILD_FUZZ needs clang: use the preset 'fuzz'")
+    endif()
+    target_compile_options(omen_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(OMEN_COVERAGE)
+    target_compile_options(omen_flags INTERFACE --coverage)
+    target_link_options(omen_flags INTERFACE --coverage)
+endif()
+
+target_link_options(omen_flags INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+if(NOT OMEN_BUILD_FUZZ AND NOT (OMEN_SANITIZE AND CMAKE_C_COMPILER_ID MATCHES "Clang"))
+    # clang leaves the sanitizer runtime to the program, so its shared libraries have open symbols.
+    target_link_options(omen_flags INTERFACE -Wl,-z,defs)
+endif()
