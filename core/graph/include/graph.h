@@ -95,7 +95,8 @@ omen_status_t om_graph_search(const om_graph_view *view, om_graph_ctx *ctx, cons
                               om_graph_counters *counters) OM_NODISCARD;
 
 /* Portable bytes of the entry structure (seeds, upper levels) for a segment file, and a graph on top of
- * read-only arrays. links and codes are the file's own bytes. Hostile input gives OMEN_DATA_LOSS. */
+ * read-only arrays. `bytes` (aligned to 64, a mapped section) is used in place and must outlive the graph;
+ * links and codes are the file's own bytes too. Hostile input gives OMEN_DATA_LOSS. */
 size_t om_graph_export_size(const om_graph *graph);
 void om_graph_export(const om_graph *graph, uint8_t *out);
 omen_status_t om_graph_import(const om_alloc *alloc, const om_graph_params *params, uint32_t count,

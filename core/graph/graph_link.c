@@ -1,0 +1,116 @@
+/* graph_link.c - reverse edges: sorted by target, each target's list changed once, by one thread.
+ * Depends on: base, simd, quant.  SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "graph_int.h"
+
+#define RADIX_BITS 11u
+#define RADIX_SIZE (1u << RADIX_BITS)
+#define GROUPS_PER_TASK 16u
+
+typedef struct link_job {
+    om_graph *graph;
+    const om_graph_arrays *arrays;
+    uint32_t groups;
+} link_job;
+
+/* Stable, so that the edges of a target stay in source order: the result is the same on every machine. */
+static void sort_by_target(om_build *build, uint32_t edges)
+{
+    uint32_t largest = 0;
+    for (uint32_t i = 0; i < edges; i++) {
+        largest = om_max_u32(largest, build->edge[i].target);
+    }
+    for (uint32_t shift = 0; shift < 32 && (shift == 0 || largest >> shift != 0); shift += RADIX_BITS) {
+        uint32_t start[RADIX_SIZE] = {0};
+        for (uint32_t i = 0; i < edges; i++) {
+            start[(build->edge[i].target >> shift) % RADIX_SIZE]++;
+        }
+        for (uint32_t digit = 0, at = 0; digit < RADIX_SIZE; digit++) {
+            uint32_t size = start[digit];
+            start[digit] = at;
+            at += size;
+        }
+        for (uint32_t i = 0; i < edges; i++) {
+            build->edge_sorted[start[(build->edge[i].target >> shift) % RADIX_SIZE]++] = build->edge[i];
+        }
+        om_redge *sorted = build->edge_sorted;
+        build->edge_sorted = build->edge;
+        build->edge = sorted;
+    }
+}
+
+static uint32_t find_groups(om_build *build, uint32_t edges)
+{
+    uint32_t groups = 0;
+    for (uint32_t i = 0; i < edges; i++) {
+        if (i == 0 || build->edge[i].target != build->edge[i - 1].target) {
+            build->group[groups++] = i;
+        }
+    }
+    build->group[groups] = edges;
+    return groups;
+}
+
+/* The present list and the new edges together, nearest first; at equal distance the newest first. */
+static void gather_list(const link_job *job, om_candidates *list, uint32_t target, const om_redge *edge,
+                        uint32_t n)
+{
+    uint32_t words = job->graph->words;
+    const uint32_t *row = om_link_row(job->arrays->links, words, target);
+    const int32_t *dist = job->arrays->link_dist + (size_t)target * words;
+    list->n = om_link_load(row);
+    for (uint32_t i = 0; i < list->n; i++) {
+        list->slot[i] = om_link_load(row + 1 + i);
+        list->distance[i] = dist[1 + i];
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = list->n++;
+        while (at > 0 && (list->distance[at - 1] > edge[i].distance ||
+                          (list->distance[at - 1] == edge[i].distance &&
+                           list->slot[at - 1] < edge[i].source))) {
+            list->slot[at] = list->slot[at - 1];
+            list->distance[at] = list->distance[at - 1];
+            at--;
+        }
+        list->slot[at] = edge[i].source;
+        list->distance[at] = edge[i].distance;
+    }
+}
+
+static void write_list(const link_job *job, const om_candidates *list, uint32_t target)
+{
+    uint32_t words = job->graph->words;
+    uint32_t *row = om_link_row(job->arrays->links, words, target);
+    int32_t *dist = job->arrays->link_dist + (size_t)target * words;
+    uint32_t before = om_link_load(row);
+    for (uint32_t i = 0; i < om_max_u32(list->n, before); i++) {
+        om_link_store(row + 1 + i, i < list->n ? list->slot[i] : OM_NO_SLOT);
+        dist[1 + i] = i < list->n ? list->distance[i] : 0;
+    }
+    om_link_store(row, list->n);
+}
+
+static void link_task(void *arg, uint32_t worker_index, uint32_t task)
+{
+    const link_job *job = arg;
+    om_build *build = job->graph->build;
+    om_worker *worker = &build->worker[worker_index];
+    uint32_t end = om_min_u32(job->groups, (task + 1) * GROUPS_PER_TASK);
+    for (uint32_t group = task * GROUPS_PER_TASK; group < end; group++) {
+        uint32_t at = build->group[group], n = build->group[group + 1] - at;
+        uint32_t target = build->edge[at].target;
+        gather_list(job, &worker->list, target, build->edge + at, n);
+        if (worker->list.n > job->graph->m0) {
+            om_select(job->graph, job->arrays, worker, job->graph->m0);
+        }
+        write_list(job, &worker->list, target);
+    }
+}
+
+void om_link_reverse(om_graph *graph, const om_graph_arrays *arrays, uint32_t edges, om_executor *executor)
+{
+    sort_by_target(graph->build, edges);
+    link_job job = {graph, arrays, find_groups(graph->build, edges)};
+    executor->run(executor, link_task, &job, (job.groups + GROUPS_PER_TASK - 1) / GROUPS_PER_TASK);
+}
