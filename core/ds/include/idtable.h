@@ -15,12 +15,13 @@ omen_status_t om_idtable_reserve(om_idtable *table, uint64_t ids, uint64_t bytes
     OM_NODISCARD;
 /* The key of an id, or OMEN_NONE. */
 uint64_t om_idtable_find(const om_idtable *table, const void *id, size_t length);
-/* The key of an id, made when absent (*added tells). Needs room. */
+/* The key of an id of 1 .. OMEN_MAX_STRING_ID bytes, made when absent (*added tells). Needs room. */
 uint64_t om_idtable_add(om_idtable *table, const void *id, size_t length, bool *added);
 /* Forgets the id of a key: the next add of the same bytes gets a new key. */
 void om_idtable_remove(om_idtable *table, uint64_t key);
-/* The bytes of a key; NULL when the key is not (or no longer) there. Valid until the next add. */
+/* The bytes of a key; NULL when the key is not (or no longer) there. Valid until the next add or remove. */
 const void *om_idtable_id(const om_idtable *table, uint64_t key, size_t *length);
+uint64_t om_idtable_count(const om_idtable *table); /* ids there are */
 uint64_t om_idtable_next_key(const om_idtable *table);
 size_t om_idtable_bytes(const om_idtable *table);
 #endif
