@@ -1,0 +1,45 @@
+# Makefile - the front door: forwards to CMake and the scripts. `make help` lists the targets.
+# SPDX-License-Identifier: Apache-2.0
+.DEFAULT_GOAL := build
+.PHONY: help deps deps-build build demo serve check check-full bench fmt lint install
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+export DATA SETS QUICK
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+deps: ## install what is missing from the distribution's packages
+	@deploy/setup.sh all
+
+deps-build:
+	@deploy/setup.sh build
+
+build: deps-build ## the release build, in build/
+	@cmake --preset release --log-level=WARNING
+	@cmake --build --preset release -j $(JOBS)
+
+demo: build ## real images in over gRPC and found again; DATA=DIR takes a whole set
+	@demo/run.sh
+
+serve: build ## omend on its default addresses, in the foreground
+	@exec build/service/omend
+
+check: deps ## everything that a change must pass, in some minutes
+	@python3 tests/tools/run_tests.py check --jobs $(JOBS)
+
+check-full: deps ## sanitizers, fuzzing (FUZZ_SECONDS a target), slow tests, the second compiler
+	@python3 tests/tools/run_tests.py full --jobs $(JOBS)
+
+bench: deps build ## against other libraries; SETS=fashion-mnist QUICK=1 for a short run
+	@tests/bench/run.sh
+
+fmt: deps ## format the C sources
+	@git ls-files '*.c' '*.h' | grep -v '^capi/include/omen.h$$' | xargs clang-format-14 -i
+
+lint: deps ## house rules, then clang-tidy over the library
+	@python3 tests/lint/lint.py
+	@tests/lint/tidy.sh
+
+install: build ## header, libraries, package files and programs under PREFIX
+	@cmake --install build --prefix $(PREFIX)
