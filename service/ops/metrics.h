@@ -26,9 +26,9 @@ enum { OM_SHED_INFLIGHT = 0, OM_SHED_QUEUE = 1, OM_SHED_DRAINING = 2, OM_SHED_ME
 enum { OM_STALL_MEMORY = 0, OM_STALL_BACKLOG = 1, OM_STALL_WINDOW = 2, OM_STALL_REASONS = 3 };
 
 typedef struct om_metrics_options {
-    uint32_t top_collections; /* collections with a label of their own; the rest is "other" */
-    omen_runtime *runtime;    /* NULL: no memory series; must outlive the metrics           */
-    omen_db *db;              /* NULL: no collection series; must outlive the metrics       */
+    uint32_t top_collections; /* collections with a label of their own; the rest is "_other" */
+    omen_runtime *runtime;    /* NULL: no memory series; must outlive the metrics            */
+    omen_db *db;              /* NULL: no collection series; must outlive the metrics        */
 } om_metrics_options;
 om_metrics *om_metrics_create(const om_metrics_options *options); /* NULL: no memory */
 void om_metrics_free(om_metrics *m);
@@ -39,7 +39,7 @@ void om_metrics_attach(om_metrics *m, omen_runtime *runtime, omen_db *db);
  * strings are copied. NULL when more than OM_METRICS_MAX_METHODS are added. */
 om_metrics_method *om_metrics_add_method(om_metrics *m, const char *service, const char *method);
 void om_metrics_rpc_started(om_metrics_method *method);
-/* Exactly once for each started: its code, the time since started, bytes of its messages. */
+/* Exactly once for each started: its code, and the time since started. */
 void om_metrics_rpc_handled(om_metrics_method *method, uint32_t code, uint64_t ns);
 void om_metrics_rpc_received(om_metrics_method *method, uint64_t bytes); /* each message */
 void om_metrics_rpc_sent(om_metrics_method *method, uint64_t bytes);
@@ -68,6 +68,8 @@ void om_metrics_tls_reload(om_metrics *m, bool ok);
 void om_metrics_tls_expiry(om_metrics *m, int64_t unix_seconds); /* of the leaf in use; 0: no TLS */
 void om_metrics_startup_seconds(om_metrics *m, double seconds);
 void om_metrics_ready(om_metrics *m, bool ready);
+/* Work that waits: searches for a worker, batches for theirs. */
+void om_metrics_queues(om_metrics *m, uint64_t searches, uint64_t ingest);
 void om_metrics_log_counts(om_metrics *m, uint64_t suppressed, uint64_t failed);
 
 /* The page: Prometheus text format 0.0.4, allocated with malloc; the caller frees it. Collects from

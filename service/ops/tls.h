@@ -37,10 +37,11 @@ typedef struct om_tls_pem {
 om_tls *om_tls_create(const om_tls_options *options, char *error, size_t error_size);
 void om_tls_free(om_tls *tls);
 bool om_tls_wants_client_certificate(const om_tls *tls);
-/* For the handshake callback. A few stat calls when nothing changed. The first call gives CHANGED.
- * CHANGED: *out holds the new files, release them. FAILED: the files changed and are bad; go on with
- * the ones from before; tried again when they change again. */
-int om_tls_fetch(om_tls *tls, om_tls_pem *out);
+/* For the handshake callback. A few stat calls when nothing changed. *generation is the caller's and
+ * says what it has: 0 at first, set by CHANGED; each listener needs one of its own, since each keeps
+ * its own copy in the transport. CHANGED: *out holds what is in use now, release it. FAILED: the files
+ * changed and are bad, go on with the ones from before; told once for each change. */
+int om_tls_fetch(om_tls *tls, uint64_t *generation, om_tls_pem *out);
 void om_tls_release(om_tls_pem *pem); /* wipes the key when the last holder goes */
 /* The next fetch reads the files whatever their times say (SIGHUP). */
 void om_tls_force(om_tls *tls);

@@ -1,0 +1,48 @@
+/* metrics_int.h - what the two files of the metrics share.
+ * Depends on: metrics.h, registry.h.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_METRICS_INT_H
+#define OM_METRICS_INT_H
+#include <pthread.h>
+
+#include "metrics.h"
+#include "registry.h"
+
+enum { OM_PLANS = 2 }; /* OMEN_PLAN_EXACT, OMEN_PLAN_GRAPH */
+
+struct om_metrics_method {
+    om_registry *registry;
+    om_cell_t started, handled[OM_METRICS_CODES], seconds, inflight;
+    om_cell_t received, received_bytes, sent, sent_bytes;
+};
+
+typedef struct om_metrics_families {
+    int started, handled, seconds, inflight, received, received_bytes, sent, sent_bytes;
+} om_metrics_families;
+
+struct om_metrics {
+    om_registry *registry;
+    pthread_mutex_t mutex; /* guards the making of series, a running scrape, runtime, db, members */
+    omen_runtime *runtime;
+    omen_db *db;
+    om_metrics_families rpc;
+    uint32_t method_count;
+    om_metrics_method methods[OM_METRICS_MAX_METHODS];
+    om_cell_t shed[OM_SHED_REASONS], unimplemented, accept_failures, queue_wait;
+    om_cell_t search_seconds[OM_PLANS], search_distances[OM_PLANS], search_hops[OM_PLANS];
+    om_cell_t search_short, search_partial;
+    om_cell_t ingest_rows, ingest_bytes, ingest_batches, ingest_replayed, ingest_streams;
+    om_cell_t ingest_window, ingest_stall[OM_STALL_REASONS];
+    om_cell_t tls_reloads[2], tls_expiry, startup, ready, queues[2];
+    om_cell_t log_suppressed, log_failed;
+    /* Collections with a label of their own. Who is in stays in until it is dropped: a series that
+     * came and went with its rank would look like a counter that was reset. */
+    uint32_t top_collections, member_count;
+    char (*members)[OMEN_MAX_NAME + 1]; /* [top_collections] */
+};
+
+/* Each puts its families onto the page. The mutex is held. */
+void om_metrics_put_build(om_page *page);
+void om_metrics_put_memory(om_metrics *m, om_page *page);
+void om_metrics_put_process(om_page *page);
+void om_metrics_put_collections(om_metrics *m, om_page *page);
+#endif

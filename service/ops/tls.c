@@ -1,0 +1,372 @@
+/* tls.c - loads certificate files, checks them with OpenSSL, notices that they changed.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What a stat tells about the three files. A replaced file has another inode, a rewritten one other
+ * times; a secret mounted by Kubernetes is a link that moves, and stat follows links. */
+typedef struct signature {
+    struct {
+        dev_t device;
+        ino_t inode;
+        off_t size;
+        struct timespec modified, changed;
+        int error;
+    } files[3];
+} signature;
+
+typedef struct material {
+    atomic_uint references;
+    char *chain, *key, *ca;
+    size_t key_length;
+    int64_t expiry;
+} material;
+
+struct om_tls {
+    char *paths[3]; /* chain, key, client CA or NULL */
+    om_metrics *metrics;
+    om_slog *log;
+    pthread_mutex_t mutex; /* guards what follows */
+    signature seen;        /* of the last attempt, good or bad: a bad file is not read again and again */
+    material *current;
+    uint64_t generation;   /* of current, from 1 */
+    bool force;
+};
+
+enum { CHAIN = 0, KEY = 1, CA = 2 };
+
+static void release(material *m)
+{
+    if (m != NULL && atomic_fetch_sub_explicit(&m->references, 1, memory_order_acq_rel) == 1) {
+        if (m->key != NULL) {
+            explicit_bzero(m->key, m->key_length);
+        }
+        free(m->chain);
+        free(m->key);
+        free(m->ca);
+        free(m);
+    }
+}
+
+/* ---- Files ------------------------------------------------------------------------------------------ */
+
+static void sign(const om_tls *tls, signature *out)
+{
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < 3; i++) {
+        struct stat st;
+        if (tls->paths[i] == NULL) {
+            continue;
+        }
+        if (stat(tls->paths[i], &st) != 0) {
+            out->files[i].error = errno;
+            continue;
+        }
+        out->files[i].device = st.st_dev;
+        out->files[i].inode = st.st_ino;
+        out->files[i].size = st.st_size;
+        out->files[i].modified = st.st_mtim;
+        out->files[i].changed = st.st_ctim;
+    }
+}
+
+/* Everything in fd, at most limit bytes, with a NUL. NULL: *why tells. */
+static char *read_all(int fd, size_t limit, size_t *length, const char **why)
+{
+    char *text = malloc(limit + 2);
+    size_t n = 0;
+    *why = "no memory";
+    while (text != NULL) {
+        ssize_t got = read(fd, text + n, limit + 1 - n);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0 || n + (size_t)got > limit) {
+            *why = got < 0 ? strerror(errno) : "the file is larger than its limit";
+            break;
+        }
+        if (got == 0) {
+            text[n] = '\0';
+            *length = n;
+            if (memchr(text, '\0', n) == NULL) {
+                return text;
+            }
+            *why = "it holds a zero byte, so it is not PEM";
+            break;
+        }
+        n += (size_t)got;
+    }
+    if (text != NULL) {
+        explicit_bzero(text, limit + 2);
+    }
+    free(text);
+    return NULL;
+}
+
+static char *load(const char *path, size_t limit, size_t *length, char *error, size_t error_size)
+{
+    struct stat st;
+    const char *why = NULL;
+    char *text = NULL;
+    /* Not blocking: a named pipe must not stop a handshake. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        why = strerror(errno);
+    } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        why = "it is not a regular file";
+    } else {
+        text = read_all(fd, limit, length, &why);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (text == NULL) {
+        (void)snprintf(error, error_size, "%s: %s (limit %zu bytes)", path, why, limit);
+    }
+    return text;
+}
+
+/* ---- Checks ------------------------------------------------------------------------------------------ */
+
+/* Answers "no pass phrase": without it OpenSSL would ask on the terminal. */
+static int no_pass_phrase(char *out, int size, int writing, void *ctx)
+{
+    (void)out;
+    (void)size;
+    (void)writing;
+    (void)ctx;
+    return -1;
+}
+
+static X509 *read_certificate(BIO *bio)
+{
+    return PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL);
+}
+
+/* Counts the certificates of a PEM text and gives the first. NULL: *why tells. */
+static X509 *check_certificates(const char *pem, int limit, const char **why)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509 *first = bio != NULL ? read_certificate(bio) : NULL;
+    int count = first != NULL ? 1 : 0;
+    bool more = first != NULL;
+    *why = bio == NULL ? "no memory" : "no PEM certificate found";
+    while (more && count <= limit) {
+        X509 *next = read_certificate(bio);
+        more = next != NULL;
+        count += more ? 1 : 0;
+        X509_free(next);
+    }
+    /* The end of the text is the one error that is none. */
+    bool broken = first != NULL && !more &&
+                  ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE;
+    if (first != NULL && (count > limit || broken)) {
+        *why = broken ? "a certificate in it cannot be read" : "too many certificates";
+        X509_free(first);
+        first = NULL;
+    }
+    ERR_clear_error();
+    BIO_free(bio);
+    return first;
+}
+
+static bool check_key(const char *pem, X509 *certificate, const char **why)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_pass_phrase, NULL) : NULL;
+    bool match = false;
+    if (key == NULL) {
+        *why = "no readable PEM private key (encrypted keys are not accepted)";
+    } else {
+        match = X509_check_private_key(certificate, key) == 1;
+        *why = "the key does not belong to the certificate";
+    }
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    ERR_clear_error();
+    return match;
+}
+
+static int64_t expiry_of(const X509 *certificate)
+{
+    struct tm tm;
+    memset(&tm, 0, sizeof tm);
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) != 1) {
+        return 0;
+    }
+    return (int64_t)timegm(&tm);
+}
+
+static bool check(const om_tls *tls, material *m, char *error, size_t error_size)
+{
+    const char *why = NULL;
+    const char *which = tls->paths[CHAIN];
+    bool ok = false;
+    X509 *ca = NULL;
+    X509 *leaf = check_certificates(m->chain, OM_TLS_MAX_CHAIN, &why);
+    if (leaf != NULL) {
+        m->expiry = expiry_of(leaf);
+        which = tls->paths[KEY];
+        ok = check_key(m->key, leaf, &why);
+    }
+    if (ok && m->ca != NULL) {
+        which = tls->paths[CA];
+        ca = check_certificates(m->ca, OM_TLS_MAX_CA, &why);
+        ok = ca != NULL;
+    }
+    X509_free(ca);
+    X509_free(leaf);
+    if (!ok) {
+        (void)snprintf(error, error_size, "%s: %s", which, why);
+    }
+    return ok;
+}
+
+static material *load_material(const om_tls *tls, char *error, size_t error_size)
+{
+    size_t length = 0;
+    material *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        (void)snprintf(error, error_size, "no memory for the certificate files");
+        return NULL;
+    }
+    atomic_init(&m->references, 1);
+    m->chain = load(tls->paths[CHAIN], OM_TLS_MAX_FILE, &length, error, error_size);
+    if (m->chain != NULL) {
+        m->key = load(tls->paths[KEY], OM_TLS_MAX_KEY, &m->key_length, error, error_size);
+    }
+    bool loaded = m->key != NULL;
+    if (loaded && tls->paths[CA] != NULL) {
+        m->ca = load(tls->paths[CA], OM_TLS_MAX_FILE, &length, error, error_size);
+        loaded = m->ca != NULL;
+    }
+    if (!loaded || !check(tls, m, error, error_size)) {
+        release(m);
+        return NULL;
+    }
+    return m;
+}
+
+/* ---- The handle ---------------------------------------------------------------------------------------- */
+
+om_tls *om_tls_create(const om_tls_options *options, char *error, size_t error_size)
+{
+    om_tls *tls = calloc(1, sizeof *tls);
+    if (tls == NULL) {
+        (void)snprintf(error, error_size, "no memory for TLS");
+        return NULL;
+    }
+    (void)pthread_mutex_init(&tls->mutex, NULL);
+    tls->metrics = options->metrics;
+    tls->log = options->log;
+    tls->paths[CHAIN] = strdup(options->cert_file);
+    tls->paths[KEY] = strdup(options->key_file);
+    tls->paths[CA] = options->ca_file != NULL ? strdup(options->ca_file) : NULL;
+    if (tls->paths[CHAIN] == NULL || tls->paths[KEY] == NULL ||
+        (options->ca_file != NULL && tls->paths[CA] == NULL)) {
+        (void)snprintf(error, error_size, "no memory for TLS");
+        om_tls_free(tls);
+        return NULL;
+    }
+    sign(tls, &tls->seen); /* before reading: what changes after this is noticed */
+    tls->current = load_material(tls, error, error_size);
+    tls->generation = 1;
+    if (tls->current == NULL) {
+        om_tls_free(tls);
+        return NULL;
+    }
+    om_metrics_tls_expiry(tls->metrics, tls->current->expiry);
+    return tls;
+}
+
+void om_tls_free(om_tls *tls)
+{
+    if (tls == NULL) {
+        return;
+    }
+    release(tls->current);
+    (void)pthread_mutex_destroy(&tls->mutex);
+    for (int i = 0; i < 3; i++) {
+        free(tls->paths[i]);
+    }
+    free(tls);
+}
+
+bool om_tls_wants_client_certificate(const om_tls *tls)
+{
+    return tls->paths[CA] != NULL;
+}
+
+void om_tls_force(om_tls *tls)
+{
+    if (tls != NULL) {
+        (void)pthread_mutex_lock(&tls->mutex);
+        tls->force = true;
+        (void)pthread_mutex_unlock(&tls->mutex);
+    }
+}
+
+/* Reads the files when they are not what was seen last. The mutex is held. False: they are bad. */
+static bool refresh(om_tls *tls)
+{
+    char error[512];
+    signature now;
+    sign(tls, &now);
+    if (!tls->force && memcmp(&now, &tls->seen, sizeof now) == 0) {
+        return true;
+    }
+    memcpy(&tls->seen, &now, sizeof now); /* with its padding, which memcmp looks at */
+    tls->force = false;
+    material *fresh = load_material(tls, error, sizeof error);
+    om_metrics_tls_reload(tls->metrics, fresh != NULL);
+    if (fresh == NULL) {
+        om_slog(tls->log, OMEN_LOG_ERROR, "tls_reload",
+                "new certificate files are bad; the old ones stay in use",
+                OM_SLOG_STR("why", error));
+        return false;
+    }
+    release(tls->current);
+    tls->current = fresh;
+    tls->generation++;
+    om_metrics_tls_expiry(tls->metrics, fresh->expiry);
+    om_slog(tls->log, OMEN_LOG_INFO, "tls_reload", "new certificate files are in use",
+            OM_SLOG_I64("expires", fresh->expiry));
+    return true;
+}
+
+int om_tls_fetch(om_tls *tls, uint64_t *generation, om_tls_pem *out)
+{
+    (void)pthread_mutex_lock(&tls->mutex);
+    bool good = refresh(tls);
+    bool changed = *generation != tls->generation;
+    if (changed) {
+        material *m = tls->current;
+        atomic_fetch_add_explicit(&m->references, 1, memory_order_relaxed);
+        *out = (om_tls_pem){m->chain, m->key, m->ca, m};
+        *generation = tls->generation;
+    }
+    (void)pthread_mutex_unlock(&tls->mutex);
+    if (changed) {
+        return OM_TLS_CHANGED;
+    }
+    return good ? OM_TLS_UNCHANGED : OM_TLS_FAILED;
+}
+
+void om_tls_release(om_tls_pem *pem)
+{
+    release(pem->owner);
+    memset(pem, 0, sizeof *pem);
+}
