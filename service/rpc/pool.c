@@ -1,0 +1,209 @@
+/* pool.c - worker threads. One mutex: a job is worth tens of microseconds at least.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_THREADS = 1024 };
+
+struct om_pool {
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;  /* a job, a timer or the end                              */
+    om_job *head, **tail; /* guarded by mutex, as all below                         */
+    om_job *waiting;      /* by due_ns                                              */
+    uint32_t queued, capacity;
+    uint32_t idle;
+    bool stopping;
+    _Atomic uint64_t queued_now, running_now; /* for polls                          */
+    uint32_t threads;
+    char name[16];
+    pthread_t thread[];
+};
+
+uint64_t om_pool_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void append(om_pool *p, om_job *job)
+{
+    job->next = NULL;
+    *p->tail = job;
+    p->tail = &job->next;
+    p->queued++;
+    atomic_store_explicit(&p->queued_now, p->queued, memory_order_relaxed);
+}
+
+/* Moves jobs whose time has come to the queue. Returns when the next one is due; 0: none waits. */
+static uint64_t collect_due(om_pool *p, uint64_t now)
+{
+    while (p->waiting != NULL && (p->stopping || p->waiting->due_ns <= now)) {
+        om_job *job = p->waiting;
+        p->waiting = job->next;
+        append(p, job);
+    }
+    return p->waiting != NULL ? p->waiting->due_ns : 0;
+}
+
+static om_job *take(om_pool *p)
+{
+    om_job *job = p->head;
+    if (job != NULL) {
+        p->head = job->next;
+        if (p->head == NULL) {
+            p->tail = &p->head;
+        }
+        p->queued--;
+        atomic_store_explicit(&p->queued_now, p->queued, memory_order_relaxed);
+    }
+    return job;
+}
+
+/* The next job, waiting for it; NULL: the pool ends. Called and left with the mutex held. */
+static om_job *next_job(om_pool *p)
+{
+    for (;;) {
+        uint64_t due = p->waiting != NULL ? collect_due(p, om_pool_now_ns()) : 0;
+        om_job *job = take(p);
+        if (job != NULL) {
+            if (p->head != NULL && p->idle > 0) {
+                pthread_cond_signal(&p->wake);
+            }
+            return job;
+        }
+        if (p->stopping) {
+            return NULL;
+        }
+        p->idle++;
+        if (due == 0) {
+            pthread_cond_wait(&p->wake, &p->mutex);
+        } else {
+            struct timespec at = {(time_t)(due / 1000000000u), (long)(due % 1000000000u)};
+            pthread_cond_timedwait(&p->wake, &p->mutex, &at);
+        }
+        p->idle--;
+    }
+}
+
+static void *work(void *arg)
+{
+    om_pool *p = arg;
+    pthread_setname_np(pthread_self(), p->name);
+    pthread_mutex_lock(&p->mutex);
+    om_job *job = NULL;
+    while ((job = next_job(p)) != NULL) {
+        pthread_mutex_unlock(&p->mutex);
+        atomic_fetch_add_explicit(&p->running_now, 1, memory_order_relaxed);
+        bool expired = job->deadline_ns != 0 && om_pool_now_ns() >= job->deadline_ns;
+        job->run(job, expired);
+        atomic_fetch_sub_explicit(&p->running_now, 1, memory_order_relaxed);
+        pthread_mutex_lock(&p->mutex);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    return NULL;
+}
+
+om_pool *om_pool_start(const char *name, uint32_t threads, uint32_t capacity)
+{
+    if (threads == 0 || threads > MAX_THREADS) {
+        return NULL;
+    }
+    om_pool *p = calloc(1, sizeof *p + threads * sizeof p->thread[0]);
+    if (p == NULL) {
+        return NULL;
+    }
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&p->mutex, NULL);
+    p->tail = &p->head;
+    p->capacity = capacity;
+    strncpy(p->name, name, sizeof p->name - 1);
+    while (p->threads < threads) {
+        if (pthread_create(&p->thread[p->threads], NULL, work, p) != 0) {
+            om_pool_free(p);
+            return NULL;
+        }
+        p->threads++;
+    }
+    return p;
+}
+
+bool om_pool_submit(om_pool *p, om_job *job)
+{
+    job->queued_ns = om_pool_now_ns();
+    pthread_mutex_lock(&p->mutex);
+    bool room = p->queued < p->capacity;
+    if (room) {
+        append(p, job);
+    }
+    bool wake = room && p->idle > 0;
+    pthread_mutex_unlock(&p->mutex);
+    if (wake) {
+        pthread_cond_signal(&p->wake);
+    }
+    return room;
+}
+
+void om_pool_submit_always(om_pool *p, om_job *job)
+{
+    job->queued_ns = om_pool_now_ns();
+    pthread_mutex_lock(&p->mutex);
+    append(p, job);
+    bool wake = p->idle > 0;
+    pthread_mutex_unlock(&p->mutex);
+    if (wake) {
+        pthread_cond_signal(&p->wake);
+    }
+}
+
+void om_pool_submit_later(om_pool *p, om_job *job, uint64_t delay_ns)
+{
+    job->queued_ns = om_pool_now_ns();
+    job->due_ns = job->queued_ns + delay_ns;
+    pthread_mutex_lock(&p->mutex);
+    om_job **at = &p->waiting;
+    while (*at != NULL && (*at)->due_ns <= job->due_ns) {
+        at = &(*at)->next;
+    }
+    job->next = *at;
+    *at = job;
+    pthread_mutex_unlock(&p->mutex);
+    /* An idle worker may sleep past the new time: let one look again. */
+    pthread_cond_signal(&p->wake);
+}
+
+uint64_t om_pool_queued(const om_pool *p)
+{
+    return atomic_load_explicit(&p->queued_now, memory_order_relaxed);
+}
+
+uint64_t om_pool_running(const om_pool *p)
+{
+    return atomic_load_explicit(&p->running_now, memory_order_relaxed);
+}
+
+void om_pool_free(om_pool *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&p->mutex);
+    p->stopping = true;
+    pthread_mutex_unlock(&p->mutex);
+    pthread_cond_broadcast(&p->wake);
+    for (uint32_t i = 0; i < p->threads; i++) {
+        pthread_join(p->thread[i], NULL);
+    }
+    pthread_cond_destroy(&p->wake);
+    pthread_mutex_destroy(&p->mutex);
+    free(p);
+}
