@@ -39,8 +39,11 @@ void om_codec_free(om_codec *codec); /* NULL ok */
 size_t om_codec_stride(const om_codec *codec);        /* bytes of a row: multiple of 64 */
 uint32_t om_codec_row_bytes(const om_codec_params *params); /* the same, before training */
 bool om_codec_rotated(const om_codec *codec);
-bool om_codec_exact(const om_codec *codec);  /* codes order vectors exactly: no rerank needed for L2 */
-double om_codec_error(const om_codec *codec); /* mean squared coding error / mean squared norm, of the sample */
+/* Rows lose nothing: L2 between stored vectors is exact in the geometry of the graph. A user's query is
+ * too when it is exactly representable (in an identity code: whole numbers in the range of the dtype). */
+bool om_codec_exact(const om_codec *codec);
+/* Mean squared coding error / mean squared distance from the mean, of the sample; 0 for exact codes. */
+double om_codec_error(const om_codec *codec);
 
 /* Floats of scratch that encode and the probes need. */
 size_t om_codec_scratch(const om_codec *codec);
