@@ -1,0 +1,314 @@
+// One index with its ids: write, search, read, save.
+// SPDX-License-Identifier: Apache-2.0
+
+package omen
+
+/*
+#include <stdlib.h>
+#include "bridge.h"
+*/
+import "C"
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"sync"
+	"time"
+	"unsafe"
+)
+
+// Collection is one index with its ids.
+type Collection struct {
+	mu   sync.RWMutex // read: a call runs; write: Close
+	raw  *C.omen_collection
+	dim  uint32
+	data DataType
+}
+
+func newCollection(raw *C.omen_collection) (*Collection, error) {
+	var options C.omen_options
+	var cerr C.omen_error
+	options.struct_size = C.uint32_t(unsafe.Sizeof(options))
+	if err := failure(C.omen_describe(raw, &options, &cerr), &cerr); err != nil {
+		C.omen_collection_free(raw)
+		return nil, err
+	}
+	c := &Collection{raw: raw, dim: uint32(options.dim), data: DataType(options.dtype)}
+	runtime.SetFinalizer(c, (*Collection).Close)
+	return c, nil
+}
+
+// Close frees the handle once running calls have returned. Closing again does nothing.
+func (c *Collection) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	runtime.SetFinalizer(c, nil)
+	C.omen_collection_free(c.raw) // accepts NULL
+	c.raw = nil
+	return nil
+}
+
+// acquire holds the handle for one call; release must follow when err is nil.
+func (c *Collection) acquire() (*C.omen_collection, error) {
+	c.mu.RLock()
+	if c.raw == nil {
+		c.mu.RUnlock()
+		return nil, ErrClosed
+	}
+	return c.raw, nil
+}
+
+func (c *Collection) release() { c.mu.RUnlock() }
+
+// Dim is the number of elements of a vector.
+func (c *Collection) Dim() uint32 { return c.dim }
+
+// watch makes an op that the context cancels. The returned function ends the watching and turns the
+// library's "cancelled" into the context's own error.
+func watch(ctx context.Context) (*C.omen_op, func(error) error, error) {
+	if ctx.Done() == nil {
+		return nil, func(err error) error { return err }, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	var op *C.omen_op
+	var cerr C.omen_error
+	if err := failure(C.omen_op_create(&op, &cerr), &cerr); err != nil {
+		return nil, nil, err
+	}
+	over := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-ctx.Done():
+			C.omen_op_cancel(op)
+		case <-over:
+		}
+	}()
+	return op, func(err error) error {
+		close(over)
+		<-ended // nobody touches the op any more
+		C.omen_op_free(op)
+		if failed, is := err.(*Error); is && failed.Code == Cancelled && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return err
+	}, nil
+}
+
+// Mode says what to do with ids that exist, and with those that do not.
+type Mode uint32
+
+// The modes. The zero value means Upsert.
+const (
+	Upsert Mode = C.OMEN_UPSERT // insert or replace
+	Insert Mode = C.OMEN_INSERT // an id that exists is an error
+	Update Mode = C.OMEN_UPDATE // an id that does not exist is an error
+)
+
+// Batch are items to add. It is applied as a whole or not at all.
+type Batch struct {
+	Vectors   Vectors
+	IDs       IDs // nil: rising numbers
+	Mode      Mode
+	RequestID string // makes a repeated call harmless
+	StreamID  string // of OpenStream, with Seq 1, 2, 3, ... and its Epoch
+	Seq       uint64
+	Epoch     uint64
+}
+
+// Write says what a write did.
+type Write struct {
+	Version     uint64 // of this write; the first one's when it was replayed
+	Applied     uint64 // items inserted or replaced, or deleted
+	Replaced    uint64 // of these: items that existed
+	Replayed    bool   // the request or the sequence number was seen before
+	BacklogRows uint64 // rows of the collection that are not in the graph yet
+}
+
+// Add inserts or replaces items and returns when they are durable and visible.
+func (c *Collection) Add(ctx context.Context, batch Batch) (Write, error) {
+	if batch.Vectors == nil {
+		return Write{}, invalid(DetailNone, "the batch has no vectors")
+	}
+	dtype, vectors, elements := batch.Vectors.view()
+	rows, err := rowsOf(elements, c.dim)
+	if err != nil {
+		return Write{}, err
+	}
+	if rows == 0 {
+		vectors = unsafe.Pointer(&absent[0]) // NULL would mean "delete"
+	}
+	ids := idColumn{}
+	if batch.IDs != nil {
+		ids = batch.IDs.column()
+		if ids.count != rows {
+			return Write{}, invalid(DetailNone, "%d ids for %d vectors", ids.count, rows)
+		}
+	}
+	w := C.bridge_write{
+		count: C.uint64_t(rows), dtype: C.uint32_t(dtype), dim: C.uint32_t(c.dim),
+		mode: C.uint32_t(batch.Mode), id_type: C.uint32_t(ids.idType),
+		seq: C.uint64_t(batch.Seq), epoch: C.uint64_t(batch.Epoch),
+	}
+	return c.write(ctx, &w, vectors, ids, batch.StreamID, batch.RequestID)
+}
+
+// Delete removes items by id. Ids that are absent are skipped.
+func (c *Collection) Delete(ctx context.Context, ids IDs) (Write, error) {
+	column := ids.column()
+	w := C.bridge_write{count: C.uint64_t(column.count), id_type: C.uint32_t(column.idType)}
+	return c.write(ctx, &w, nil, column, "", "")
+}
+
+func (c *Collection) write(ctx context.Context, w *C.bridge_write, vectors unsafe.Pointer,
+	ids idColumn, stream, request string) (Write, error) {
+	raw, err := c.acquire()
+	if err != nil {
+		return Write{}, err
+	}
+	defer c.release()
+	op, done, err := watch(ctx)
+	if err != nil {
+		return Write{}, err
+	}
+	cstream, crequest := C.CString(stream), C.CString(request)
+	defer C.free(unsafe.Pointer(cstream))
+	defer C.free(unsafe.Pointer(crequest))
+	var result C.omen_write_result
+	var cerr C.omen_error
+	status := C.bridge_write_batch(raw, w, vectors, ids.data, ids.offsets, cstream,
+		C.size_t(len(stream)), crequest, C.size_t(len(request)), &result, op, &cerr)
+	if err := done(failure(status, &cerr)); err != nil {
+		return Write{}, err
+	}
+	return Write{
+		Version: uint64(result.version), Applied: uint64(result.applied),
+		Replaced: uint64(result.replaced), Replayed: result.replayed != 0,
+		BacklogRows: uint64(result.backlog_rows),
+	}, nil
+}
+
+// OpenStream opens or makes a resumable stream: the last sequence number it has, and the epoch to send
+// with every batch. The newest open fences the older ones.
+func (c *Collection) OpenStream(streamID string) (lastSeq, epoch uint64, err error) {
+	raw, err := c.acquire()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer c.release()
+	ctext := C.CString(streamID)
+	defer C.free(unsafe.Pointer(ctext))
+	var last, ep C.uint64_t
+	var cerr C.omen_error
+	status := C.omen_stream_open(raw, ctext, C.size_t(len(streamID)), &last, &ep, &cerr)
+	return uint64(last), uint64(ep), failure(status, &cerr)
+}
+
+// WaitIndexed waits until everything up to version (0: all so far) is in the graph.
+func (c *Collection) WaitIndexed(ctx context.Context, version uint64) error {
+	raw, err := c.acquire()
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	op, done, err := watch(ctx)
+	if err != nil {
+		return err
+	}
+	var cerr C.omen_error
+	return done(failure(C.omen_wait(raw, C.uint64_t(version), C.OMEN_WAIT_INDEXED, 0, op, &cerr), &cerr))
+}
+
+// Count is the number of live items.
+func (c *Collection) Count() (uint64, error) {
+	raw, err := c.acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer c.release()
+	var count C.uint64_t
+	var cerr C.omen_error
+	err = failure(C.omen_count(raw, &count, &cerr), &cerr)
+	return uint64(count), err
+}
+
+// Save writes the collection as one file; the path holds the old or the new one, never a part.
+func (c *Collection) Save(ctx context.Context, path string) error {
+	raw, err := c.acquire()
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	cpath, err := cString("the path", path)
+	if err != nil {
+		return err
+	}
+	defer C.free(unsafe.Pointer(cpath))
+	op, done, err := watch(ctx)
+	if err != nil {
+		return err
+	}
+	var cerr C.omen_error
+	return done(failure(C.omen_save(raw, cpath, op, &cerr), &cerr))
+}
+
+// VectorsF32 returns the stored vectors of keys as float32, one after the other. The collection must
+// hold Float32 or a type that the library converts.
+func (c *Collection) VectorsF32(keys []uint64) ([]float32, error) {
+	out := make([]float32, len(keys)*int(c.dim))
+	if len(keys) == 0 {
+		return out, nil
+	}
+	raw, err := c.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer c.release()
+	var cerr C.omen_error
+	status := C.omen_get_vectors(raw, (*C.uint64_t)(unsafe.Pointer(&keys[0])), C.uint64_t(len(keys)),
+		unsafe.Pointer(&out[0]), 0, C.OMEN_F32, nil, &cerr)
+	if err := failure(status, &cerr); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Lookup returns the keys of ids; found is false where an id is absent.
+func (c *Collection) Lookup(ids IDs) (keys []uint64, found []bool, err error) {
+	column := ids.column()
+	keys, found = make([]uint64, column.count), make([]bool, column.count)
+	if column.count == 0 {
+		return keys, found, nil
+	}
+	raw, err := c.acquire()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.release()
+	var cerr C.omen_error
+	status := C.bridge_lookup(raw, C.uint32_t(column.idType), column.data, column.offsets,
+		C.uint64_t(column.count), (*C.uint64_t)(unsafe.Pointer(&keys[0])), &cerr)
+	if err := failure(status, &cerr); err != nil {
+		return nil, nil, err
+	}
+	for i, key := range keys {
+		found[i] = key != math.MaxUint64
+	}
+	return keys, found, nil
+}
+
+// remaining is the time to a context's deadline in microseconds, at least 1; 0 without a deadline.
+func remaining(ctx context.Context) C.uint64_t {
+	deadline, has := ctx.Deadline()
+	if !has {
+		return 0
+	}
+	if us := time.Until(deadline).Microseconds(); us > 1 {
+		return C.uint64_t(us)
+	}
+	return 1
+}

@@ -1,0 +1,3 @@
+module github.com/omendb/omendb/ffi-examples/go
+
+go 1.19
