@@ -23,7 +23,7 @@ demo: build ## real images in over gRPC and found again; DATA=DIR takes a whole 
 	@demo/run.sh
 
 serve: build ## omend on its default addresses, in the foreground
-	@exec build/service/omend
+	@exec build/bin/omend
 
 check: deps ## everything that a change must pass, in some minutes
 	@python3 tests/tools/run_tests.py check --jobs $(JOBS)
