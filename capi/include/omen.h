@@ -313,6 +313,11 @@ OMEN_CALL omen_fetch(omen_collection *c, const uint64_t *keys, uint64_t count, u
 OMEN_API void omen_rows_column(const omen_rows *r, uint32_t field, omen_column *out);  /* lives as r    */
 OMEN_API void omen_rows_free(omen_rows *r);
 OMEN_CALL omen_count(omen_collection *c, uint64_t *count, omen_error *err);
+/* The keys of the live items, in the order they were written: up to `capacity` of them from *cursor on
+ * (0: the first), which is moved behind them. *count below capacity: that was the end. What is written
+ * or deleted meanwhile may be seen or not; every other item is seen exactly once. */
+OMEN_CALL omen_scan(omen_collection *c, uint64_t *cursor, uint64_t *keys, uint64_t capacity,
+                    uint64_t *count, omen_error *err);
 
 typedef struct omen_recall_options {     /* [ext] */
     uint32_t struct_size, flags;         /* OMEN_GRAPH_ONLY                                             */
