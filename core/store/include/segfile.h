@@ -24,20 +24,24 @@ enum {                     /* section kinds; unknown ones are skipped unless fla
     OM_SECTION_ID_MAP = 13,   /* slots sorted by id bytes' hash */
     OM_SECTION_MAX = 32
 };
+/* Or-ed into the kind at begin: a reader that does not know the kind refuses the file. */
+#define OM_SECTION_REQUIRED 0x80000000u
 #define OM_VECTOR_INDEX_DEFAULT 0u /* one unnamed vector per item for now (ruling 12) */
 
 /* ---- Writing ---- */
 typedef struct om_segwriter om_segwriter;
 omen_status_t om_segwriter_create(const om_alloc *alloc, const char *path, om_segwriter **out,
                                   omen_error *err) OM_NODISCARD;
-/* Begins a section; alignment is chosen by its expected size (4 KiB; 2 MiB from 2 MiB on). stride: bytes of
- * one element (0: a blob), rows: number of elements. Then append until rows * stride bytes are there. */
+/* Begins a section; its alignment follows from its size (4 KiB; 2 MiB from 2 MiB on). stride: bytes of one
+ * element (0: a blob), rows: number of elements; unless stride is 0, bytes must be stride * rows. Then append
+ * until `bytes` are there. A (kind, vector_index) may be there once. */
 omen_status_t om_segwriter_begin(om_segwriter *writer, uint32_t kind, uint32_t vector_index,
                                  uint64_t stride, uint64_t rows, uint64_t bytes, omen_error *err) OM_NODISCARD;
 omen_status_t om_segwriter_append(om_segwriter *writer, const void *data, size_t bytes, omen_error *err)
     OM_NODISCARD;
 omen_status_t om_segwriter_end(om_segwriter *writer, omen_error *err) OM_NODISCARD;
-/* Writes the block checksums, the table and the header, fsyncs, renames; frees the writer. */
+/* Writes the block checksums, the table and the header, fsyncs, renames; frees the writer, also when it
+ * fails: the path is then what it was before. After a failed call all that is left is this or abort. */
 omen_status_t om_segwriter_commit(om_segwriter *writer, uint64_t rows, uint64_t version, omen_error *err)
     OM_NODISCARD;
 void om_segwriter_abort(om_segwriter *writer); /* frees; NULL ok */
