@@ -329,8 +329,22 @@ static uint32_t pack_below(const int32_t *distance, const uint32_t *ids, uint32_
     return count;
 }
 
-/* One pass from the end: blocks of eight keys that are all greater move up by one; the block where that
- * ends holds the position. Work is proportional to what has to move, with one hard-to-guess branch. */
+/* Opens a gap in the block of `count` <= 8 keys that ends at keys[end] and puts the key there. */
+OM_INLINE uint32_t insert_into_block(uint64_t *keys, uint32_t end, uint32_t count, uint64_t key)
+{
+    const __mmask8 in = (__mmask8)((1u << count) - 1u);
+    uint64_t *first = keys + (end - count);
+    __m512i block = _mm512_maskz_loadu_epi64(in, first);
+    __mmask8 greater = _mm512_mask_cmpgt_epu64_mask(in, block, _mm512_set1_epi64((long long)key));
+    _mm512_mask_storeu_epi64(first + 1, greater, block);
+    const uint32_t at = end - (uint32_t)__builtin_popcount(greater);
+    keys[at] = key;
+    return at;
+}
+
+/* One pass from the end: blocks of eight whose first key is greater move up by one as they are; the block
+ * where that ends holds the position. The work is what has to move, with one hard-to-guess branch, which
+ * waits for a scalar load only. */
 static uint32_t beam_insert(uint64_t *keys, uint32_t size, uint32_t cap, uint64_t key)
 {
     if (size == cap) {
@@ -339,26 +353,11 @@ static uint32_t beam_insert(uint64_t *keys, uint32_t size, uint32_t cap, uint64_
         }
         size--;
     }
-    const __m512i wanted = _mm512_set1_epi64((long long)key);
     uint32_t end = size;
-    while (end >= 8) {
-        __m512i block = _mm512_loadu_si512(keys + end - 8);
-        __mmask8 greater = _mm512_cmpgt_epu64_mask(block, wanted);
-        _mm512_mask_storeu_epi64(keys + end - 7, greater, block);
-        if (greater != 0xff) {
-            uint32_t at = end - (uint32_t)__builtin_popcount(greater);
-            keys[at] = key;
-            return at;
-        }
-        end -= 8;
+    for (; end >= 8 && keys[end - 8] > key; end -= 8) {
+        _mm512_storeu_si512(keys + end - 7, _mm512_loadu_si512(keys + end - 8));
     }
-    __mmask8 in = (__mmask8)((1u << end) - 1u);
-    __m512i block = _mm512_maskz_loadu_epi64(in, keys);
-    __mmask8 greater = _mm512_mask_cmpgt_epu64_mask(in, block, wanted);
-    _mm512_mask_storeu_epi64(keys + 1, greater, block);
-    uint32_t at = end - (uint32_t)__builtin_popcount(greater);
-    keys[at] = key;
-    return at;
+    return insert_into_block(keys, end, end < 8 ? end : 8, key);
 }
 
 static int32_t dot_u8s8(const uint8_t *a, const int8_t *b, uint32_t bytes)

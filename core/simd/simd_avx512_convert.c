@@ -85,6 +85,25 @@ OM_INLINE __m512 hadamard16(__m512 x)
     return butterfly(x, _mm512_shuffle_f32x4(x, x, 0x4e), 0xff00);
 }
 
+/* Two stages in one pass: half the loads and stores. */
+OM_INLINE void hadamard_pair(float *data, uint32_t half)
+{
+    for (uint32_t j = 0; j < half; j += 16) {
+        __m512 a = _mm512_loadu_ps(data + j);
+        __m512 b = _mm512_loadu_ps(data + j + half);
+        __m512 c = _mm512_loadu_ps(data + j + 2 * half);
+        __m512 d = _mm512_loadu_ps(data + j + 3 * half);
+        __m512 ab = _mm512_add_ps(a, b);
+        __m512 a_b = _mm512_sub_ps(a, b);
+        __m512 cd = _mm512_add_ps(c, d);
+        __m512 c_d = _mm512_sub_ps(c, d);
+        _mm512_storeu_ps(data + j, _mm512_add_ps(ab, cd));
+        _mm512_storeu_ps(data + j + half, _mm512_add_ps(a_b, c_d));
+        _mm512_storeu_ps(data + j + 2 * half, _mm512_sub_ps(ab, cd));
+        _mm512_storeu_ps(data + j + 3 * half, _mm512_sub_ps(a_b, c_d));
+    }
+}
+
 void om_avx512_hadamard(float *data, uint32_t n)
 {
     if (n < 16) {
@@ -95,31 +114,15 @@ void om_avx512_hadamard(float *data, uint32_t n)
         _mm512_storeu_ps(data + i, hadamard16(_mm512_loadu_ps(data + i)));
     }
     uint32_t half = 16;
-    /* Two stages a pass while two are left: half the loads and stores. */
     for (; half * 2 < n; half *= 4) {
         for (uint32_t i = 0; i < n; i += 4 * half) {
-            for (uint32_t j = i; j < i + half; j += 16) {
-                __m512 a = _mm512_loadu_ps(data + j);
-                __m512 b = _mm512_loadu_ps(data + j + half);
-                __m512 c = _mm512_loadu_ps(data + j + 2 * half);
-                __m512 d = _mm512_loadu_ps(data + j + 3 * half);
-                __m512 ab = _mm512_add_ps(a, b);
-                __m512 a_b = _mm512_sub_ps(a, b);
-                __m512 cd = _mm512_add_ps(c, d);
-                __m512 c_d = _mm512_sub_ps(c, d);
-                _mm512_storeu_ps(data + j, _mm512_add_ps(ab, cd));
-                _mm512_storeu_ps(data + j + half, _mm512_add_ps(a_b, c_d));
-                _mm512_storeu_ps(data + j + 2 * half, _mm512_sub_ps(ab, cd));
-                _mm512_storeu_ps(data + j + 3 * half, _mm512_sub_ps(a_b, c_d));
-            }
+            hadamard_pair(data + i, half);
         }
     }
-    if (half < n) {
-        for (uint32_t j = 0; j < half; j += 16) {
-            __m512 a = _mm512_loadu_ps(data + j);
-            __m512 b = _mm512_loadu_ps(data + j + half);
-            _mm512_storeu_ps(data + j, _mm512_add_ps(a, b));
-            _mm512_storeu_ps(data + j + half, _mm512_sub_ps(a, b));
-        }
+    for (uint32_t j = 0; half < n && j < half; j += 16) {
+        __m512 a = _mm512_loadu_ps(data + j);
+        __m512 b = _mm512_loadu_ps(data + j + half);
+        _mm512_storeu_ps(data + j, _mm512_add_ps(a, b));
+        _mm512_storeu_ps(data + j + half, _mm512_sub_ps(a, b));
     }
 }

@@ -111,6 +111,7 @@ bool om_cpu_has(const char *name)
 static const om_kernels *const tables[] = {
     &om_kernels_scalar,
 #if defined(__x86_64__)
+    &om_kernels_avx2,
     &om_kernels_avx512,
 #elif defined(__aarch64__)
     &om_kernels_neon,
