@@ -29,6 +29,7 @@ static void free_worker(const om_alloc *alloc, om_worker *worker, size_t stride)
     om_alloc_put(alloc, worker->gather_ids, words, OM_CACHE_LINE);
     om_alloc_put(alloc, worker->gather_out, words, OM_CACHE_LINE);
     om_alloc_put(alloc, worker->merge, MERGE_SLOTS * sizeof(uint64_t), OM_CACHE_LINE);
+    om_alloc_put(alloc, worker->dropped, OM_DROPPED_MAX * sizeof(uint32_t), OM_CACHE_LINE);
 }
 
 static omen_status_t make_worker(const om_graph *graph, om_worker *worker, size_t stride, omen_error *err)
@@ -44,7 +45,8 @@ static omen_status_t make_worker(const om_graph *graph, om_worker *worker, size_
     worker->gather_ids = om_alloc_get(alloc, count * sizeof(uint32_t), OM_CACHE_LINE);
     worker->gather_out = om_alloc_get(alloc, count * sizeof(int32_t), OM_CACHE_LINE);
     worker->merge = om_alloc_get(alloc, MERGE_SLOTS * sizeof(uint64_t), OM_CACHE_LINE);
-    if (worker->probe_data == NULL || worker->select_data == NULL || worker->list.slot == NULL ||
+    worker->dropped = om_alloc_get(alloc, OM_DROPPED_MAX * sizeof(uint32_t), OM_CACHE_LINE);
+    if (worker->dropped == NULL || worker->probe_data == NULL || worker->select_data == NULL || worker->list.slot == NULL ||
         worker->list.distance == NULL || worker->alive == NULL || worker->gather_ids == NULL ||
         worker->gather_out == NULL || worker->merge == NULL) {
         return om_fail_memory(err, "graph builder", count * 20u + 2 * stride);
@@ -60,7 +62,7 @@ void om_build_free(om_graph *graph)
         return;
     }
     size_t edges = edge_room(graph);
-    for (uint32_t i = 0; i < build->workers; i++) {
+    for (uint32_t i = 0; build->worker != NULL && i < build->workers; i++) {
         free_worker(alloc, &build->worker[i], build->stride);
     }
     om_alloc_put(alloc, build->worker, build->workers * sizeof(om_worker), OM_CACHE_LINE);
@@ -70,6 +72,7 @@ void om_build_free(om_graph *graph)
     om_alloc_put(alloc, build->edge, edges * sizeof(om_redge), OM_CACHE_LINE);
     om_alloc_put(alloc, build->edge_sorted, edges * sizeof(om_redge), OM_CACHE_LINE);
     om_alloc_put(alloc, build->group, (edges + 1) * sizeof(uint32_t), OM_CACHE_LINE);
+    om_alloc_put(alloc, build->lonely, build->workers * OM_DROPPED_MAX * sizeof(uint32_t), OM_CACHE_LINE);
     om_alloc_put(alloc, build, sizeof *build, OM_CACHE_LINE);
     graph->build = NULL;
 }
@@ -85,14 +88,15 @@ static omen_status_t make_build(om_graph *graph, uint32_t workers, size_t stride
     graph->build = build;
     build->stride = stride;
     build->worker = om_alloc_zero(alloc, workers, sizeof(om_worker), OM_CACHE_LINE);
-    build->workers = build->worker != NULL ? workers : 0;
+    build->workers = workers;
     build->chosen = om_alloc_get(alloc, edges * sizeof(uint32_t), OM_CACHE_LINE);
     build->chosen_dist = om_alloc_get(alloc, edges * sizeof(int32_t), OM_CACHE_LINE);
     build->chosen_count = om_alloc_zero(alloc, OM_GRAPH_MAX_BATCH, sizeof(uint32_t), OM_CACHE_LINE);
     build->edge = om_alloc_get(alloc, edges * sizeof(om_redge), OM_CACHE_LINE);
     build->edge_sorted = om_alloc_get(alloc, edges * sizeof(om_redge), OM_CACHE_LINE);
     build->group = om_alloc_get(alloc, (edges + 1) * sizeof(uint32_t), OM_CACHE_LINE);
-    if (build->worker == NULL || build->chosen == NULL || build->chosen_dist == NULL ||
+    build->lonely = om_alloc_get(alloc, workers * OM_DROPPED_MAX * sizeof(uint32_t), OM_CACHE_LINE);
+    if (build->worker == NULL || build->lonely == NULL || build->chosen == NULL || build->chosen_dist == NULL ||
         build->chosen_count == NULL || build->edge == NULL || build->edge_sorted == NULL ||
         build->group == NULL) {
         om_build_free(graph);

@@ -19,7 +19,13 @@ omen_status_t om_entry_rescore(om_graph *graph, const om_graph_arrays *arrays, o
 omen_status_t om_entry_view_init(om_graph *graph, om_entry_view *entry, const om_graph_arrays *arrays,
                                  omen_error *err)
 {
+    size_t stride = om_codec_stride(arrays->codec);
     *entry = (om_entry_view){0};
+    if ((graph->seeds != NULL && graph->seeds->stride != stride) ||
+        (graph->upper != NULL && graph->upper->stride != stride)) {
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
+                       "entry points: their code rows do not have the %zu bytes of the codec's", stride);
+    }
     if (graph->hierarchy && graph->upper != NULL) {
         om_graph_arrays rows = om_upper_arrays(graph->upper, arrays->codec);
         omen_status_t status = om_graph_view_create(graph->upper_graph, &rows, &entry->upper_view, err);

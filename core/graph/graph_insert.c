@@ -118,12 +118,14 @@ static void insert_task(void *arg, uint32_t worker, uint32_t task)
     }
 }
 
-/* The edges target <- source of the batch, in source order. */
-static uint32_t collect_edges(const om_graph *graph, uint32_t first, uint32_t n)
+/* The edges target <- source of the batch, in source order. Incoming links are counted from here on. */
+static uint32_t collect_edges(const om_graph *graph, const om_graph_arrays *arrays, uint32_t first,
+                              uint32_t n)
 {
     om_build *build = graph->build;
     uint32_t edges = 0;
     for (uint32_t i = 0; i < n; i++) {
+        om_guard_reset(graph, arrays, first + i);
         for (uint32_t j = 0; j < build->chosen_count[i]; j++) {
             build->edge[edges++] = (om_redge){build->chosen[i * graph->m + j], first + i,
                                               build->chosen_dist[i * graph->m + j]};
@@ -145,7 +147,8 @@ omen_status_t om_graph_insert(om_graph *graph, const om_graph_arrays *arrays, ui
     OM_TRY(om_build_reserve(graph, &job.frozen, executor->threads, err));
     executor->run(executor, insert_task, &job, (n + NODES_PER_TASK - 1) / NODES_PER_TASK);
     OM_TRY(om_entry_insert(graph, arrays, first, n, executor, err));
-    om_link_reverse(graph, arrays, collect_edges(graph, first, n), executor);
+    om_link_reverse(graph, arrays, collect_edges(graph, arrays, first, n), executor);
+    om_guard_mend(graph, arrays, first, n);
     atomic_store_explicit(&graph->count, first + n, memory_order_release);
 out:
     om_entry_view_release(&job.frozen.entry);

@@ -179,6 +179,7 @@ typedef struct om_candidates {
     uint32_t *slot;    /* nearest first */
     int32_t *distance; /* to the node   */
 } om_candidates;
+#define OM_DROPPED_MAX 8192u
 /* Scratch of one build worker. */
 typedef struct om_worker {
     om_graph_ctx *ctx;
@@ -190,6 +191,8 @@ typedef struct om_worker {
     uint32_t *gather_ids;  /* [capacity]                   */
     int32_t *gather_out;   /* [capacity rounded up to 16]  */
     uint64_t *merge;       /* [OM_BATCH_CANDIDATES + 16]   */
+    uint32_t *dropped;     /* [OM_DROPPED_MAX] slots whose incoming links became fewer */
+    uint32_t dropped_count;
 } om_worker;
 /* Keeps of the candidates (nearest first) at most `most` that no kept one shadows: the heuristic of
  * Malkov and Yashunin (algorithm 4, TPAMI 2018), with a cap on copies. Compacts the list in place. */
@@ -205,12 +208,20 @@ typedef struct om_build {
     uint32_t *chosen_count; /* [OM_GRAPH_MAX_BATCH] */
     om_redge *edge, *edge_sorted; /* [OM_GRAPH_MAX_BATCH * m] */
     uint32_t *group;       /* start of each target's edges */
+    uint32_t *lonely;      /* [workers * OM_DROPPED_MAX] nodes without an incoming link */
 } om_build;
 omen_status_t om_build_reserve(om_graph *graph, const om_graph_view *frozen, uint32_t workers,
                                omen_error *err) OM_NODISCARD;
 void om_build_free(om_graph *graph);
 /* Everything of a view but its entry points. */
 void om_view_fill(const om_graph *graph, const om_graph_arrays *arrays, om_graph_view *view);
+/* ---- Incoming links (graph_guard.c) ------------------------------------------------------------------- */
+void om_guard_reset(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot);
+void om_guard_add(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot, int32_t links);
+void om_guard_drop(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker, uint32_t slot);
+/* Links every node of the batch, and every one that lost its last incoming link, from a neighbour. */
+void om_guard_mend(om_graph *graph, const om_graph_arrays *arrays, uint32_t first, uint32_t n);
+
 /* Adds the reverse edges of the batch: grouped by target, each target changed once by one thread. */
 void om_link_reverse(om_graph *graph, const om_graph_arrays *arrays, uint32_t edges, om_executor *executor);
 static inline uint32_t *om_link_row(uint32_t *links, uint32_t words, uint32_t slot)

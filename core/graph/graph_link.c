@@ -78,6 +78,34 @@ static void gather_list(const link_job *job, om_candidates *list, uint32_t targe
     }
 }
 
+/* Which links the pruned list no longer has. Both lists are short: a row and its new edges. */
+static void count_dropped(const link_job *job, om_worker *worker, uint32_t target, const om_redge *edge,
+                          uint32_t n)
+{
+    const om_graph *graph = job->graph;
+    const om_candidates *list = &worker->list;
+    const uint32_t *row = om_link_row(job->arrays->links, graph->words, target);
+    uint32_t before = om_link_load(row);
+    for (uint32_t i = 1; i <= before; i++) {
+        uint32_t slot = om_link_load(row + i), at = 0;
+        while (at < list->n && list->slot[at] != slot) {
+            at++;
+        }
+        if (at == list->n) {
+            om_guard_drop(graph, job->arrays, worker, slot);
+        }
+    }
+    for (uint32_t i = 0; i < list->n; i++) {
+        uint32_t at = 0;
+        while (at < n && edge[at].source != list->slot[i]) {
+            at++;
+        }
+        if (at < n) {
+            om_guard_add(graph, job->arrays, list->slot[i], 1);
+        }
+    }
+}
+
 static void write_list(const link_job *job, const om_candidates *list, uint32_t target)
 {
     uint32_t words = job->graph->words;
@@ -101,8 +129,14 @@ static void link_task(void *arg, uint32_t worker_index, uint32_t task)
         uint32_t at = build->group[group], n = build->group[group + 1] - at;
         uint32_t target = build->edge[at].target;
         gather_list(job, &worker->list, target, build->edge + at, n);
+        om_guard_add(job->graph, job->arrays, target, (int32_t)n);
         if (worker->list.n > job->graph->m0) {
             om_select(job->graph, job->arrays, worker, job->graph->m0);
+            count_dropped(job, worker, target, build->edge + at, n);
+        } else {
+            for (uint32_t i = 0; i < n; i++) {
+                om_guard_add(job->graph, job->arrays, build->edge[at + i].source, 1);
+            }
         }
         write_list(job, &worker->list, target);
     }

@@ -159,8 +159,8 @@ static void test_growth_boundaries(void **unused)
     }
 }
 
-/* Slots far above the number of keys: every width of slot, up to the last slot there may be. The key array
- * is read at these slots, so it is address space of which three pages are touched. */
+/* Slots far above the number of keys: every width of slot, up to the last slot there may be. The
+ * key array is read at these slots, so it is address space of which three pages are touched. */
 static void test_slot_widths(void **unused)
 {
     (void)unused;
@@ -192,7 +192,8 @@ static void test_slot_widths(void **unused)
     free(keys);
 }
 
-/* The last row there may be: its key lies behind an array that is only read where the tag agrees. */
+/* The last row there may be: its key lies behind an array that is only read where the tag agrees.
+ */
 static void test_last_slot(void **unused)
 {
     (void)unused;
@@ -281,10 +282,14 @@ static void test_churn_keeps_size(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_empty),           cmocka_unit_test(test_one_key),
-        cmocka_unit_test(test_random_operations), cmocka_unit_test(test_growth_boundaries),
-        cmocka_unit_test(test_slot_widths),     cmocka_unit_test(test_last_slot),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_one_key),
+        cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_growth_boundaries),
+        cmocka_unit_test(test_slot_widths),
+        cmocka_unit_test(test_last_slot),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_churn_keeps_size),
     };
     return cmocka_run_group_tests_name("ds_idmap", tests, NULL, NULL);

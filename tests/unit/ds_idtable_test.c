@@ -17,7 +17,8 @@ static const om_alloc libc_alloc;
 
 enum { IDS = 4000, OPS = 200000 };
 
-/* The n-th id: lengths from 1 to 512 bytes, zero bytes inside, long common beginnings and endings. */
+/* The n-th id: lengths from 1 to 512 bytes, zero bytes inside, long common beginnings and endings.
+ */
 static size_t nth_id(uint32_t n, uint8_t *out)
 {
     static const uint32_t lengths[] = {4, 16, 30, 5, 64, 240, 241, 511, 512, 33};
@@ -148,7 +149,8 @@ static void test_edges(void **unused)
     om_idtable_free(table);
 }
 
-/* Adds exactly what was reserved, with lengths that leave as much as possible of each page unused. */
+/* Adds exactly what was reserved, with lengths that leave as much as possible of each page unused.
+ */
 static void test_reserve_suffices(void **unused)
 {
     (void)unused;
@@ -206,7 +208,8 @@ static void test_memory_is_given_back(void **unused)
         assert_true(n <= 2 * WINDOW || om_idtable_bytes(table) <= full + full / 2);
     }
     assert_true(full < WINDOW * (LENGTH + 40));
-    /* Three of four go: of every page but the open one, at most half of the bytes are dead afterwards. */
+    /* Three of four go: of every page but the open one, at most half of the bytes are dead
+     * afterwards. */
     size_t before = om_idtable_bytes(table);
     for (uint64_t n = 19 * WINDOW + 1; n <= 20 * WINDOW; n++) {
         if (n % 4 != 0) {

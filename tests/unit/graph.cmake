@@ -1,0 +1,2 @@
+om_test(graph_test SOURCES graph_test.c graph_fixture.c DEPENDS graph os LABELS check)
+om_test(graph_hostile_test SOURCES graph_hostile_test.c graph_fixture.c DEPENDS graph os LABELS check)
