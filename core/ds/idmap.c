@@ -1,11 +1,12 @@
 /* idmap.c - the key to slot table: linear probing over tagged u32 words.
  * SPDX-License-Identifier: Apache-2.0
  *
- * A word is a slot in its low slot_bits and, above them, the same bits of the high half of the key's hash.
- * The position comes from the low half, so the tag is independent of it: at a million slots eleven tag
- * bits spare 2,047 of 2,048 looks into the key array, each of which would be a cache miss. When slots
- * outgrow slot_bits, every word gives its lowest tag bit away, for which no key has to be read.
- * Removal closes the gap by moving words back, so there are no marks to skip or to clean up. */
+ * A word is a slot in its low slot_bits and, above them, the same bits of the high half of the
+ * key's hash. The position comes from the low half, so the tag is independent of it: at a million
+ * slots eleven tag bits spare 2,047 of 2,048 looks into the key array, each of which would be a
+ * cache miss. When slots outgrow slot_bits, every word gives its lowest tag bit away, for which no
+ * key has to be read. Removal closes the gap by moving words back, so there are no marks to skip or
+ * to clean up. */
 #include "idmap.h"
 
 #include <string.h>
@@ -59,8 +60,8 @@ static void place(uint32_t *table, uint64_t mask, uint64_t hash, uint32_t word)
     table[at] = word;
 }
 
-/* Moves every word into a larger table. Words of one old neighbourhood go to two new ones, so the writes
- * are sequential; the keys are the random reads, and are asked for ahead of time. */
+/* Moves every word into a larger table. Words of one old neighbourhood go to two new ones, so the
+ * writes are sequential; the keys are the random reads, and are asked for ahead of time. */
 static void move_words(const om_idmap *map, const uint64_t *keys, uint32_t *table, uint64_t mask)
 {
     uint32_t slots = slot_mask(map);
@@ -166,8 +167,8 @@ uint32_t om_idmap_put(om_idmap *map, const uint64_t *keys, uint32_t slot)
     return OM_IDMAP_ABSENT;
 }
 
-/* Closes a gap: every later word of the run that may stand in it, without coming before the place its hash
- * asks for, moves there, and leaves the next gap. */
+/* Closes a gap: every later word of the run that may stand in it, without coming before the place
+ * its hash asks for, moves there, and leaves the next gap. */
 static void close_gap(om_idmap *map, const uint64_t *keys, uint64_t gap)
 {
     uint32_t slots = slot_mask(map);

@@ -1,18 +1,18 @@
 /* idpages.c - the bytes of ids in key order, in pages that are compacted one at a time.
  * SPDX-License-Identifier: Apache-2.0
  *
- * An id costs its bytes and two more. Keys rise, so a page is a range of keys, and a key is found by a
- * binary search over the pages and an index into one. Removal marks; a closed page of which more than half
- * is dead is written anew without the dead bytes, and a page without ids goes. Both touch one page only, so
- * that no removal ever takes longer than the copy of 32 KiB. */
+ * An id costs its bytes and two more. Keys rise, so a page is a range of keys, and a key is found
+ * by a binary search over the pages and an index into one. Removal marks; a closed page of which
+ * more than half is dead is written anew without the dead bytes, and a page without ids goes. Both
+ * touch one page only, so that no removal ever takes longer than the copy of 32 KiB. */
 #include "idpages.h"
 
 #include <string.h>
 
 enum {
     PAGE_MIN = 1024,
-    PAGE_MAX = 32768,       /* an end offset needs 15 bits; the sixteenth marks removed ids */
-    ID_COST = 2,            /* bytes an id takes besides its own */
+    PAGE_MAX = 32768, /* an end offset needs 15 bits; the sixteenth marks removed ids */
+    ID_COST = 2,      /* bytes an id takes besides its own */
     REMOVED = 0x8000,
     END_MASK = 0x7FFF,
     /* The most that is left unused when an id does not fit into a page any more. */
@@ -68,7 +68,8 @@ static omen_status_t grow_directory(om_idpages *pages, omen_error *err)
     if (!om_mul_size(capacity, sizeof pages->pages[0], &bytes)) {
         return om_fail_memory(err, "directory of id pages", UINT64_MAX);
     }
-    om_idpage *grown = om_alloc_grow(pages->alloc, pages->pages, old_bytes, bytes, _Alignof(om_idpage));
+    om_idpage *grown =
+        om_alloc_grow(pages->alloc, pages->pages, old_bytes, bytes, _Alignof(om_idpage));
     if (grown == NULL) {
         return om_fail_memory(err, "directory of id pages", bytes);
     }
@@ -122,8 +123,8 @@ omen_status_t om_idpages_reserve(om_idpages *pages, uint64_t ids, uint64_t bytes
     }
 }
 
-/* Writes the ids that are left to a page of their size. When there is no memory for it, the page stays as it
- * is: right, only larger. */
+/* Writes the ids that are left to a page of their size. When there is no memory for it, the page
+ * stays as it is: right, only larger. */
 static void compact(om_idpages *pages, om_idpage *page)
 {
     uint32_t live_bytes = page->used - page->dead;

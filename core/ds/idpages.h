@@ -5,8 +5,8 @@
 #include "alloc.h"
 #include "base.h"
 
-/* A page: bytes of ids from the front, and from the back one u16 an id: where its bytes end, and in the top
- * bit whether it was removed. The ids of a page have consecutive keys. */
+/* A page: bytes of ids from the front, and from the back one u16 an id: where its bytes end, and in
+ * the top bit whether it was removed. The ids of a page have consecutive keys. */
 typedef struct om_idpage {
     uint8_t *data;
     uint64_t first_key;
@@ -19,9 +19,10 @@ typedef struct om_idpage {
 
 typedef struct om_idpages {
     const om_alloc *alloc;
-    om_idpage *pages;    /* [0, started) in key order, the last of them open; [started, count) spare */
+    om_idpage *pages; /* [0, started) in key order, the last of them open; [started, count) spare */
     size_t started, count, capacity;
-    uint64_t spare_room; /* what the spare pages hold for certain, whatever the lengths of the ids */
+    uint64_t
+        spare_room; /* what the spare pages hold for certain, whatever the lengths of the ids */
     uint64_t page_bytes; /* of all pages                                                          */
     uint64_t next_key;
 } om_idpages;
@@ -29,8 +30,8 @@ typedef struct om_idpages {
 void om_idpages_init(om_idpages *pages, const om_alloc *alloc);
 void om_idpages_free(om_idpages *pages);
 /* Room for `ids` more ids of `bytes` together. */
-omen_status_t om_idpages_reserve(om_idpages *pages, uint64_t ids, uint64_t bytes, omen_error *err)
-    OM_NODISCARD;
+omen_status_t om_idpages_reserve(om_idpages *pages, uint64_t ids, uint64_t bytes,
+                                 omen_error *err) OM_NODISCARD;
 /* Adds an id, for which there is room; returns its key. */
 uint64_t om_idpages_append(om_idpages *pages, const void *id, size_t length);
 /* The bytes of a key; NULL when it is not there. */

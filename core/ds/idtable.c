@@ -1,9 +1,10 @@
 /* idtable.c - ids of bytes to u64 keys: a hash table of tagged keys over pages of bytes.
  * SPDX-License-Identifier: Apache-2.0
  *
- * A word of the table is 16 bits of the hash above 48 bits of key; 0 is empty, as keys begin at 1. The upper
- * half of the hash is scaled to the number of words, which may thus be any number: the table grows by half
- * and wastes less than powers of two would. Bytes are compared only where the tag agrees. */
+ * A word of the table is 16 bits of the hash above 48 bits of key; 0 is empty, as keys begin at 1.
+ * The upper half of the hash is scaled to the number of words, which may thus be any number: the
+ * table grows by half and wastes less than powers of two would. Bytes are compared only where the
+ * tag agrees. */
 #include "idtable.h"
 
 #define XXH_INLINE_ALL
@@ -143,8 +144,8 @@ static uint64_t find_place(const om_idtable *table, const void *id, size_t lengt
     for (; table->words[at] != 0; at = next_place(at, table->capacity)) {
         if (tag_agrees(table->words[at], hash)) {
             size_t stored_length = 0;
-            const uint8_t *stored = om_idpages_get(&table->pages, table->words[at] & MAX_KEY,
-                                                   &stored_length);
+            const uint8_t *stored =
+                om_idpages_get(&table->pages, table->words[at] & MAX_KEY, &stored_length);
             om_assert(stored != NULL);
             if (stored_length == length && memcmp(stored, id, length) == 0) {
                 break;

@@ -4,7 +4,8 @@
 #define OM_CRC32C_INT_H
 #include "base.h"
 
-/* Each takes and returns a finished checksum: om_crc32c(om_crc32c(0, a), b) is that of a followed by b. */
+/* Each takes and returns a finished checksum: om_crc32c(om_crc32c(0, a), b) is that of a followed
+ * by b. */
 uint32_t om_crc32c_table(uint32_t seed, const void *data, size_t bytes);
 #if defined(__x86_64__)
 uint32_t om_crc32c_sse42(uint32_t seed, const void *data, size_t bytes); /* SSE4.2 and PCLMULQDQ */

@@ -1,13 +1,12 @@
-/* crc32c_sse42.c - CRC-32C with the crc32 instruction, three streams at a time. Compiled with -msse4.2
- * -mpclmul, called only where the processor has both.
- * SPDX-License-Identifier: Apache-2.0
+/* crc32c_sse42.c - CRC-32C with the crc32 instruction, three streams at a time. Compiled with
+ * -msse4.2 -mpclmul, called only where the processor has both. SPDX-License-Identifier: Apache-2.0
  *
- * The instruction takes three cycles and one can start each cycle, so one chain of them uses a third of the
- * unit. A stretch of 3 * LANE bytes is summed as three lanes at once. To join them, the checksums of the
- * first and second lane must be carried over the bytes that follow them, which multiplies them by x^(8n)
- * modulo the polynomial. A carry-less product with the constant x^(8n - 33) followed by the crc32
- * instruction, which multiplies by x^32 and reduces, does that; the missing x is the shift by one that the
- * product of two reflected polynomials has. */
+ * The instruction takes three cycles and one can start each cycle, so one chain of them uses a
+ * third of the unit. A stretch of 3 * LANE bytes is summed as three lanes at once. To join them,
+ * the checksums of the first and second lane must be carried over the bytes that follow them, which
+ * multiplies them by x^(8n) modulo the polynomial. A carry-less product with the constant x^(8n -
+ * 33) followed by the crc32 instruction, which multiplies by x^32 and reduces, does that; the
+ * missing x is the shift by one that the product of two reflected polynomials has. */
 #include "crc32c_int.h"
 
 #include <immintrin.h>

@@ -1,5 +1,5 @@
-/* segfile_int.h - the bytes of a segment file's header, section table and tail. FORMAT.md says the same.
- * Depends on: base, os.  SPDX-License-Identifier: Apache-2.0 */
+/* segfile_int.h - the bytes of a segment file's header, section table and tail. FORMAT.md says the
+ * same. Depends on: base, os.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_SEGFILE_INT_H
 #define OM_SEGFILE_INT_H
 #include "segfile.h"
@@ -7,7 +7,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "files are little-endian and used as they lie in memory");
 
-#define OM_SEG_MAGIC "\x89OMENSG\n"
+#define OM_SEG_MAGIC      "\x89OMENSG\n"
 #define OM_SEG_TAIL_MAGIC "OMENEND\n"
 #define OM_SEG_BYTE_ORDER 0x01020304u
 enum {

@@ -1,9 +1,10 @@
 /* segfile_open.c - opens a segment file: header, section table and bounds, whatever its size.
  * SPDX-License-Identifier: Apache-2.0
  *
- * Nothing here trusts the file. The header page is checked as a whole by its own checksum first; what it
- * says is then checked against the real size of the file as if there were no checksum, because a hostile
- * file has a right one. After that, every section lies inside the file, behind the one before it. */
+ * Nothing here trusts the file. The header page is checked as a whole by its own checksum first;
+ * what it says is then checked against the real size of the file as if there were no checksum,
+ * because a hostile file has a right one. After that, every section lies inside the file, behind
+ * the one before it. */
 #include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,14 +32,14 @@ const char *om_section_name(uint32_t kind)
 }
 
 /* A field of the header that has one right value. */
-static omen_status_t expect(const om_segfile *file, const char *field, uint64_t value, uint64_t right,
-                            omen_error *err)
+static omen_status_t expect(const om_segfile *file, const char *field, uint64_t value,
+                            uint64_t right, omen_error *err)
 {
     if (value == right) {
         return OMEN_OK;
     }
-    return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "%s: %s is %llu, must be %llu", file->name, field,
-                   (unsigned long long)value, (unsigned long long)right);
+    return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "%s: %s is %llu, must be %llu", file->name,
+                   field, (unsigned long long)value, (unsigned long long)right);
 }
 
 static omen_status_t expect_most(const om_segfile *file, const char *field, uint64_t value,
@@ -71,7 +72,8 @@ static omen_status_t check_page(om_segfile *file, omen_error *err)
     const uint8_t *page = file->map.base;
     if (memcmp(page, OM_SEG_MAGIC, sizeof file->header.magic) != 0) {
         return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
-                       "%s: no segment file: the first 8 bytes are not the magic number", file->name);
+                       "%s: no segment file: the first 8 bytes are not the magic number",
+                       file->name);
     }
     uint32_t stored;
     memcpy(&stored, page + OM_SEG_HEADER_CRC_AT, sizeof stored);
@@ -110,9 +112,11 @@ static omen_status_t check_header(om_segfile *file, omen_error *err)
     OM_TRY(expect_most(file, "number of rows", header->rows, OMEN_MAX_ROWS, err));
     OM_TRY(expect_most(file, "number of sections", header->sections, OM_SEG_MAX_SECTIONS, err));
     if (header->file_bytes != file->map.bytes) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "%s: the file has %zu bytes, its header says %llu: %s",
-                       file->name, file->map.bytes, (unsigned long long)header->file_bytes,
-                       file->map.bytes < header->file_bytes ? "it was cut off" : "something was appended");
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
+                       "%s: the file has %zu bytes, its header says %llu: %s", file->name,
+                       file->map.bytes, (unsigned long long)header->file_bytes,
+                       file->map.bytes < header->file_bytes ? "it was cut off"
+                                                            : "something was appended");
     }
     size_t table_bytes = header->sections * sizeof file->entries[0];
     memcpy(file->entries, file->map.base + OM_SEG_TABLE_AT, table_bytes);
@@ -158,8 +162,8 @@ static omen_status_t check_place(const om_segfile *file, uint32_t index, uint64_
     const om_seg_entry *entry = &file->entries[index];
     uint64_t limit = file->map.bytes - sizeof(om_seg_tail);
     if (entry->offset < free_from) {
-        return fail_section(file, index, "offset", entry->offset,
-                            "but what comes before ends at", free_from, err);
+        return fail_section(file, index, "offset", entry->offset, "but what comes before ends at",
+                            free_from, err);
     }
     if (entry->offset % om_seg_alignment(entry->bytes) != 0) {
         return fail_section(file, index, "offset", entry->offset, "not a multiple of",
@@ -265,7 +269,8 @@ out:
     return status;
 }
 
-omen_status_t om_segfile_open(const om_alloc *alloc, const char *path, om_segfile **out, omen_error *err)
+omen_status_t om_segfile_open(const om_alloc *alloc, const char *path, om_segfile **out,
+                              omen_error *err)
 {
     om_segfile *file = om_alloc_zero(alloc, 1, sizeof *file, alignof(om_segfile));
     if (file == NULL) {

@@ -1,8 +1,9 @@
 /* segfile_verify.c - block checksums at first touch, remembered in a bitmap.
  * SPDX-License-Identifier: Apache-2.0
  *
- * The mapped bytes do not change, so a bit says only "somebody computed this and it was right": it orders
- * nothing, and relaxed loads and stores are enough. Two threads that meet at a block both compute it. */
+ * The mapped bytes do not change, so a bit says only "somebody computed this and it was right": it
+ * orders nothing, and relaxed loads and stores are enough. Two threads that meet at a block both
+ * compute it. */
 #include "segfile_int.h"
 
 static bool is_set(const _Atomic uint64_t *words, uint64_t bit)
@@ -22,12 +23,13 @@ static omen_status_t check_checksums(om_segfile *file, uint32_t index, omen_erro
         return OMEN_OK;
     }
     const om_seg_entry *entry = &file->entries[index];
-    uint32_t found = om_crc32c(0, file->map.base + entry->checksums,
-                               (size_t)entry->blocks * sizeof(uint32_t));
+    uint32_t found =
+        om_crc32c(0, file->map.base + entry->checksums, (size_t)entry->blocks * sizeof(uint32_t));
     if (found != entry->checksums_crc) {
         return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
                        "%s: section %u (%s): checksum of its checksum table is %08x, must be %08x",
-                       file->name, index, om_section_name(entry->kind), found, entry->checksums_crc);
+                       file->name, index, om_section_name(entry->kind), found,
+                       entry->checksums_crc);
     }
     set_bit(&file->tables, index);
     return OMEN_OK;
@@ -47,12 +49,13 @@ static omen_status_t check_block(om_segfile *file, uint32_t index, uint64_t bloc
     om_map_populate(&file->map, (size_t)(entry->offset + start), (size_t)bytes);
     uint32_t found = om_crc32c(0, file->map.base + entry->offset + start, (size_t)bytes);
     if (found != sums[block]) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
-                       "%s: section %u (%s): checksum of block %llu, bytes %llu to %llu of the file, is "
-                       "%08x, must be %08x",
-                       file->name, index, om_section_name(entry->kind), (unsigned long long)block,
-                       (unsigned long long)(entry->offset + start),
-                       (unsigned long long)(entry->offset + start + bytes - 1), found, sums[block]);
+        return om_fail(
+            err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
+            "%s: section %u (%s): checksum of block %llu, bytes %llu to %llu of the file, is "
+            "%08x, must be %08x",
+            file->name, index, om_section_name(entry->kind), (unsigned long long)block,
+            (unsigned long long)(entry->offset + start),
+            (unsigned long long)(entry->offset + start + bytes - 1), found, sums[block]);
     }
     set_bit(file->verified, file->first_block[index] + block);
     return OMEN_OK;
@@ -88,17 +91,16 @@ omen_status_t om_segfile_verify(om_segfile *file, const om_section *section, uin
 omen_status_t om_segfile_verify_all(om_segfile *file, const om_stop *stop, omen_error *err)
 {
     for (uint32_t i = 0; i < file->header.sections; i++) {
-        omen_status_t status = check_checksums(file, i, err);
-        for (uint64_t block = 0; status == OMEN_OK && block < file->entries[i].blocks; block++) {
-            status = stop == NULL ? OMEN_OK : om_stop_check(stop);
+        for (uint64_t block = 0; block < file->entries[i].blocks; block++) {
+            omen_status_t status = stop == NULL ? OMEN_OK : om_stop_check(stop);
             if (status != OMEN_OK) {
                 return om_fail(err, status, OMEN_D_NONE, "%s: stopped while checking its blocks",
                                file->name);
             }
             status = check_block(file, i, block, err);
-        }
-        if (status != OMEN_OK) {
-            return status;
+            if (status != OMEN_OK) {
+                return status;
+            }
         }
     }
     return OMEN_OK;
@@ -107,6 +109,7 @@ omen_status_t om_segfile_verify_all(om_segfile *file, const om_stop *stop, omen_
 void om_segfile_warm(const om_segfile *file, const om_section *section)
 {
     if (section->data != NULL && section->bytes != 0) {
-        om_map_populate(&file->map, (size_t)(section->data - file->map.base), (size_t)section->bytes);
+        om_map_populate(&file->map, (size_t)(section->data - file->map.base),
+                        (size_t)section->bytes);
     }
 }

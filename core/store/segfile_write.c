@@ -1,8 +1,9 @@
 /* segfile_write.c - writes a segment file from the first byte to the last, checksums beside.
  * SPDX-License-Identifier: Apache-2.0
  *
- * The header is known last, so its page is zero until commit; the file has another name until then anyway.
- * Data pass through one buffer of a checksum block, so that blocks are summed while they are in cache. */
+ * The header is known last, so its page is zero until commit; the file has another name until then
+ * anyway. Data pass through one buffer of a checksum block, so that blocks are summed while they
+ * are in cache. */
 #include <stdalign.h>
 #include <string.h>
 
@@ -41,7 +42,8 @@ void om_segwriter_abort(om_segwriter *writer)
 }
 
 /* Bytes that belong to no block. */
-static omen_status_t write_raw(om_segwriter *writer, const void *data, size_t bytes, omen_error *err)
+static omen_status_t write_raw(om_segwriter *writer, const void *data, size_t bytes,
+                               omen_error *err)
 {
     omen_status_t status = om_file_write(writer->file, data, bytes, err);
     if (status == OMEN_OK) {
@@ -118,9 +120,9 @@ static omen_status_t reserve_sums(om_segwriter *writer, uint64_t blocks, omen_er
     if (capacity <= writer->sum_capacity) {
         return OMEN_OK;
     }
-    uint32_t *grown = om_alloc_grow(writer->alloc, writer->sums,
-                                    writer->sum_capacity * sizeof writer->sums[0],
-                                    capacity * sizeof writer->sums[0], alignof(uint32_t));
+    uint32_t *grown =
+        om_alloc_grow(writer->alloc, writer->sums, writer->sum_capacity * sizeof writer->sums[0],
+                      capacity * sizeof writer->sums[0], alignof(uint32_t));
     if (grown == NULL) {
         return om_fail_memory(err, "checksums of a segment", capacity * sizeof writer->sums[0]);
     }
@@ -190,13 +192,15 @@ static omen_status_t write_block(om_segwriter *writer, const uint8_t *data, size
     return write_raw(writer, data, bytes, err);
 }
 
-omen_status_t om_segwriter_append(om_segwriter *writer, const void *data, size_t bytes, omen_error *err)
+omen_status_t om_segwriter_append(om_segwriter *writer, const void *data, size_t bytes,
+                                  omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     const uint8_t *from = data;
     OM_TRY(refuse_failed(writer, err));
     if (!writer->open || bytes > writer->left) {
-        return fail_use(writer, writer->open ? "more was appended than its size" : "not begun", err);
+        return fail_use(writer, writer->open ? "more was appended than its size" : "not begun",
+                        err);
     }
     writer->left -= bytes;
     while (bytes != 0) {
@@ -226,7 +230,8 @@ omen_status_t om_segwriter_end(om_segwriter *writer, omen_error *err)
     omen_status_t status = OMEN_OK;
     OM_TRY(refuse_failed(writer, err));
     if (!writer->open || writer->left != 0) {
-        return fail_use(writer, writer->open ? "less was appended than its size" : "not begun", err);
+        return fail_use(writer, writer->open ? "less was appended than its size" : "not begun",
+                        err);
     }
     if (writer->filled != 0) {
         OM_TRY(write_block(writer, writer->buffer, writer->filled, err));
@@ -290,7 +295,8 @@ out:
     return status;
 }
 
-omen_status_t om_segwriter_commit(om_segwriter *writer, uint64_t rows, uint64_t version, omen_error *err)
+omen_status_t om_segwriter_commit(om_segwriter *writer, uint64_t rows, uint64_t version,
+                                  omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     OM_TRY(refuse_failed(writer, err));
