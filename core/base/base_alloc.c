@@ -11,7 +11,8 @@ bool om_budget_take(om_budget *budget, uint64_t bytes)
     uint64_t used = atomic_load_explicit(&budget->used, memory_order_relaxed);
     for (;;) {
         uint64_t after;
-        if (__builtin_add_overflow(used, bytes, &after) || (budget->limit != 0 && after > budget->limit)) {
+        if (__builtin_add_overflow(used, bytes, &after) ||
+            (budget->limit != 0 && after > budget->limit)) {
             atomic_fetch_add_explicit(&budget->rejections, 1, memory_order_relaxed);
             return false;
         }
@@ -93,7 +94,8 @@ void om_alloc_put(const om_alloc *alloc, void *block, size_t size, size_t align)
     }
 }
 
-void *om_alloc_grow(const om_alloc *alloc, void *block, size_t old_size, size_t new_size, size_t align)
+void *om_alloc_grow(const om_alloc *alloc, void *block, size_t old_size, size_t new_size,
+                    size_t align)
 {
     void *grown = om_alloc_get(alloc, new_size, align);
     if (grown == NULL) {

@@ -14,7 +14,8 @@
 _Noreturn void om_assert_failed(const char *expression, const char *file, int line)
 {
     char text[512];
-    int length = snprintf(text, sizeof text, "%s:%d: broken invariant: %s\n", file, line, expression);
+    int length =
+        snprintf(text, sizeof text, "%s:%d: broken invariant: %s\n", file, line, expression);
     if (length > 0) {
         size_t bytes = om_min_u64((uint64_t)length, sizeof text - 1);
         ssize_t written = write(STDERR_FILENO, text, bytes);
@@ -31,7 +32,8 @@ static uint32_t error_flags(omen_status_t status, int32_t detail)
     if (status == OMEN_RESOURCE_EXHAUSTED) {
         retriable = detail != OMEN_D_LIMIT;
     }
-    retriable = retriable || detail == OMEN_D_LOCKED || detail == OMEN_D_RATE || detail == OMEN_D_BACKLOG;
+    retriable =
+        retriable || detail == OMEN_D_LOCKED || detail == OMEN_D_RATE || detail == OMEN_D_BACKLOG;
     return retriable ? OMEN_ERROR_RETRIABLE : 0;
 }
 
@@ -71,7 +73,8 @@ static void fill_head(omen_error *err, omen_status_t status, int32_t detail, uin
     err->item = item;
 }
 
-omen_status_t om_fail(omen_error *err, omen_status_t status, int32_t detail, const char *format, ...)
+omen_status_t om_fail(omen_error *err, omen_status_t status, int32_t detail, const char *format,
+                      ...)
 {
     om_assert(status != OMEN_OK);
     if (err != NULL) {
@@ -98,7 +101,8 @@ omen_status_t om_fail_item(omen_error *err, omen_status_t status, int32_t detail
     return status;
 }
 
-omen_status_t om_fail_errno(omen_error *err, omen_status_t status, int sys_errno, const char *format, ...)
+omen_status_t om_fail_errno(omen_error *err, omen_status_t status, int sys_errno,
+                            const char *format, ...)
 {
     om_assert(status != OMEN_OK);
     int32_t detail = OMEN_D_IO;

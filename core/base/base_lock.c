@@ -123,7 +123,8 @@ omen_status_t om_rwlock_init(om_rwlock *lock, uint32_t rank, omen_error *err)
     int failed = pthread_rwlockattr_init(&attributes);
     if (failed == 0) {
         /* Many short readers would starve a writer under the default of the C library. */
-        (void)pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+        (void)pthread_rwlockattr_setkind_np(&attributes,
+                                            PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
         failed = pthread_rwlock_init(&lock->lock, &attributes);
         must_succeed(pthread_rwlockattr_destroy(&attributes));
     }

@@ -17,6 +17,7 @@ void om_log_write(const om_log *log, int32_t level, const char *module, const ch
     int length = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (length >= 0) {
-        log->fn(log->ctx, level, module, text, (size_t)om_min_u64((uint64_t)length, sizeof text - 1));
+        log->fn(log->ctx, level, module, text,
+                (size_t)om_min_u64((uint64_t)length, sizeof text - 1));
     }
 }

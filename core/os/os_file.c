@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os_int.h"
 #include "op.h"
+#include "os_int.h"
 #include "rng.h"
 
 enum { BUFFER_BYTES = 256 << 10, NAME_TRIES = 64, MAX_WRITE = 1 << 30 };
@@ -48,7 +48,8 @@ omen_status_t om_os_status(int sys_errno)
     }
 }
 
-static omen_status_t fail_file(const om_file *file, int sys_errno, const char *what, omen_error *err)
+static omen_status_t fail_file(const om_file *file, int sys_errno, const char *what,
+                               omen_error *err)
 {
     return om_fail_errno(err, om_os_status(sys_errno), sys_errno, "%s: %s", file->path, what);
 }
@@ -135,7 +136,8 @@ static omen_status_t open_tmp(om_file *file, omen_error *err)
     return OMEN_OK;
 }
 
-omen_status_t om_file_create(const om_alloc *alloc, const char *path, om_file **out, omen_error *err)
+omen_status_t om_file_create(const om_alloc *alloc, const char *path, om_file **out,
+                             omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_file *file = NULL;
@@ -194,7 +196,8 @@ static omen_status_t refuse_broken(const om_file *file, omen_error *err)
     if (!file->broken) {
         return OMEN_OK;
     }
-    return om_fail(err, OMEN_FAILED_PRECONDITION, OMEN_D_IO, "%s: an earlier write failed", file->path);
+    return om_fail(err, OMEN_FAILED_PRECONDITION, OMEN_D_IO, "%s: an earlier write failed",
+                   file->path);
 }
 
 omen_status_t om_file_write(om_file *file, const void *data, size_t bytes, omen_error *err)
@@ -222,8 +225,9 @@ omen_status_t om_file_write_at(om_file *file, uint64_t offset, const void *data,
     OM_TRY(refuse_broken(file, err));
     uint64_t size = om_file_size(file);
     if (offset > size || bytes > size - offset) {
-        return om_fail(err, OMEN_INTERNAL, OMEN_D_LIMIT, "%s: overwriting %zu bytes at %llu of %llu",
-                       file->path, bytes, (unsigned long long)offset, (unsigned long long)size);
+        return om_fail(err, OMEN_INTERNAL, OMEN_D_LIMIT,
+                       "%s: overwriting %zu bytes at %llu of %llu", file->path, bytes,
+                       (unsigned long long)offset, (unsigned long long)size);
     }
     OM_TRY(flush_buffer(file, err));
     OM_TRY(write_all(file, offset, data, bytes, err));

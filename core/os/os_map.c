@@ -23,13 +23,15 @@ static omen_status_t map_fd(om_map *map, int fd, const char *path, omen_error *e
         return OMEN_OK; /* Nothing to map: base stays NULL, bytes 0. */
     }
     if ((uint64_t)info.st_size > SIZE_MAX) {
-        return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT, "%s: %llu bytes are too many to map",
-                       path, (unsigned long long)info.st_size);
+        return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
+                       "%s: %llu bytes are too many to map", path,
+                       (unsigned long long)info.st_size);
     }
     size_t bytes = (size_t)info.st_size;
     void *mapping = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (mapping == MAP_FAILED) {
-        return om_fail_errno(err, om_os_status(errno), errno, "%s: cannot map %zu bytes", path, bytes);
+        return om_fail_errno(err, om_os_status(errno), errno, "%s: cannot map %zu bytes", path,
+                             bytes);
     }
     map->base = mapping;
     map->bytes = bytes;
@@ -61,7 +63,8 @@ void om_map_close(om_map *map)
 }
 
 /* The whole pages that hold a range of the map; false when it is empty or outside. */
-static bool page_range(const om_map *map, size_t offset, size_t bytes, uint8_t **start, size_t *length)
+static bool page_range(const om_map *map, size_t offset, size_t bytes, uint8_t **start,
+                       size_t *length)
 {
     if (map->mapping == NULL || offset >= map->bytes || bytes == 0) {
         return false;

@@ -23,7 +23,7 @@ typedef struct om_job {
     om_task_fn fn;
     void *ctx;
     uint32_t tasks;
-    uint32_t joined; /* workers inside; guarded by the pool's mutex */
+    uint32_t joined;            /* workers inside; guarded by the pool's mutex */
     struct om_job *next, *prev; /* guarded by the pool's mutex */
     bool listed;                /* guarded by the pool's mutex */
     alignas(OM_CACHE_LINE) _Atomic uint32_t next_task;
@@ -44,11 +44,11 @@ struct om_pool {
     uint32_t worker_count;  /* started ones; written by the starter, read at the free */
     _Atomic uint32_t start; /* 0: not started, 1: somebody did */
     om_mutex mutex;
-    om_cond work; /* a job came, or stop        */
-    om_cond done; /* a worker left its job      */
-    om_job *jobs; /* guarded by mutex           */
-    uint32_t sleeping; /* guarded by mutex      */
-    bool stop;    /* guarded by mutex           */
+    om_cond work;                                  /* a job came, or stop        */
+    om_cond done;                                  /* a worker left its job      */
+    om_job *jobs;                                  /* guarded by mutex           */
+    uint32_t sleeping;                             /* guarded by mutex      */
+    bool stop;                                     /* guarded by mutex           */
     alignas(OM_CACHE_LINE) _Atomic uint32_t epoch; /* changes with every new job and at the stop */
 };
 
@@ -196,7 +196,8 @@ static void start_workers(om_pool *pool)
         worker->pool = pool;
         worker->index = i + 1;
         (void)snprintf(name, sizeof name, "omen-pool-%u", i + 1);
-        if (om_thread_create(pool->alloc, name, worker_main, worker, &worker->thread, NULL) != OMEN_OK) {
+        if (om_thread_create(pool->alloc, name, worker_main, worker, &worker->thread, NULL) !=
+            OMEN_OK) {
             break;
         }
         pool->worker_count = i + 1;
@@ -242,12 +243,13 @@ static void pool_run(om_executor *self, om_task_fn fn, void *ctx, uint32_t tasks
     finish_job(pool, &job);
 }
 
-omen_status_t om_pool_create(const om_alloc *alloc, uint32_t threads, om_pool **out, omen_error *err)
+omen_status_t om_pool_create(const om_alloc *alloc, uint32_t threads, om_pool **out,
+                             omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     if (threads == 0 || threads > MAX_THREADS) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "threads is %u, allowed: 1 to %d", threads,
-                       (int)MAX_THREADS);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "threads is %u, allowed: 1 to %d",
+                       threads, (int)MAX_THREADS);
     }
     om_pool *pool = om_alloc_zero(alloc, 1, sizeof *pool, alignof(om_pool));
     if (pool == NULL) {

@@ -73,8 +73,8 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-omen_status_t om_thread_create(const om_alloc *alloc, const char *name, void (*fn)(void *ctx), void *ctx,
-                               om_thread **out, omen_error *err)
+omen_status_t om_thread_create(const om_alloc *alloc, const char *name, void (*fn)(void *ctx),
+                               void *ctx, om_thread **out, omen_error *err)
 {
     om_thread *thread = om_alloc_zero(alloc, 1, sizeof *thread, alignof(om_thread));
     if (thread == NULL) {
@@ -94,7 +94,8 @@ omen_status_t om_thread_create(const om_alloc *alloc, const char *name, void (*f
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed != 0) {
         om_alloc_put(alloc, thread, sizeof *thread, alignof(om_thread));
-        return om_fail_errno(err, OMEN_RESOURCE_EXHAUSTED, failed, "cannot start the thread %s", name);
+        return om_fail_errno(err, OMEN_RESOURCE_EXHAUSTED, failed, "cannot start the thread %s",
+                             name);
     }
     *out = thread;
     return OMEN_OK;

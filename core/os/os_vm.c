@@ -13,7 +13,8 @@ omen_status_t om_vm_reserve(om_vm *vm, size_t bytes, om_budget *budget, omen_err
 {
     memset(vm, 0, sizeof *vm);
     if (bytes == 0 || bytes > SIZE_MAX / 2 - 2 * HUGE_STEP) {
-        return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_NO_MEMORY, "cannot reserve %zu bytes", bytes);
+        return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_NO_MEMORY, "cannot reserve %zu bytes",
+                       bytes);
     }
     size_t want = om_round_up(bytes, HUGE_STEP);
     size_t span = want + HUGE_STEP; /* the kernel aligns to small pages only */

@@ -15,8 +15,9 @@ static void failure_fills_every_field(void **state)
     (void)state;
     omen_error err;
     memset(&err, 0xFF, sizeof err);
-    assert_int_equal(om_fail(&err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "dim is %d, limit %u", 7, 3u),
-                     OMEN_INVALID_ARGUMENT);
+    assert_int_equal(
+        om_fail(&err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "dim is %d, limit %u", 7, 3u),
+        OMEN_INVALID_ARGUMENT);
     assert_int_equal(err.status, OMEN_INVALID_ARGUMENT);
     assert_int_equal(err.detail, OMEN_D_LIMIT);
     assert_int_equal(err.sys_errno, 0);
@@ -70,7 +71,8 @@ static void system_errors_become_statuses(void **state)
         assert_int_equal(err.sys_errno, table[i].sys_errno);
         assert_memory_equal(err.message, "file a: ", 8);
         assert_true(strlen(err.message) > 8);
-        assert_int_equal(om_fail_errno(NULL, OMEN_UNAVAILABLE, table[i].sys_errno, "x"), table[i].status);
+        assert_int_equal(om_fail_errno(NULL, OMEN_UNAVAILABLE, table[i].sys_errno, "x"),
+                         table[i].status);
     }
     omen_error err;
     (void)om_fail_errno(&err, OMEN_UNAVAILABLE, 123456, "x");
@@ -208,9 +210,9 @@ static void random_numbers_are_the_published_ones(void **state)
 {
     (void)state;
     /* The first outputs of SplitMix64 for the seed 1234567, as published with the algorithm. */
-    static const uint64_t expected[] = {UINT64_C(6457827717110365317), UINT64_C(3203168211198807973),
-                                        UINT64_C(9817491932198370423), UINT64_C(4593380528125082431),
-                                        UINT64_C(16408922859458223821)};
+    static const uint64_t expected[] = {
+        UINT64_C(6457827717110365317), UINT64_C(3203168211198807973), UINT64_C(9817491932198370423),
+        UINT64_C(4593380528125082431), UINT64_C(16408922859458223821)};
     uint64_t seed = 1234567;
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         assert_true(om_rng_next(&seed) == expected[i]);

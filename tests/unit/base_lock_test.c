@@ -157,7 +157,8 @@ static int signal_of_order(uint32_t first, uint32_t second) OM_NO_LOCK_ANALYSIS
         (void)dup2(null, STDERR_FILENO);
         om_mutex a;
         om_mutex b;
-        if (om_mutex_init(&a, first, NULL) == OMEN_OK && om_mutex_init(&b, second, NULL) == OMEN_OK) {
+        if (om_mutex_init(&a, first, NULL) == OMEN_OK &&
+            om_mutex_init(&b, second, NULL) == OMEN_OK) {
             om_mutex_lock(&a);
             om_mutex_lock(&b);
         }

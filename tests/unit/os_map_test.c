@@ -96,7 +96,8 @@ static void refuses_what_is_no_file(void **state)
     assert_non_null(mkdtemp(path));
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(om_map_open(&map, path, &err), OMEN_FAILED_PRECONDITION); /* and does not wait */
+    assert_int_equal(om_map_open(&map, path, &err),
+                     OMEN_FAILED_PRECONDITION); /* and does not wait */
     assert_int_equal(unlink(path), 0);
 }
 

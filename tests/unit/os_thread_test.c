@@ -38,7 +38,8 @@ static void threads_are_named_and_deaf(void **state)
     memset(&before, 0, sizeof before); /* compared as bytes below */
     memset(&after, 0, sizeof after);
     (void)pthread_sigmask(SIG_SETMASK, NULL, &before);
-    assert_int_equal(om_thread_create(&alloc, "a-rather-long-name", look, &first, &thread, NULL), OMEN_OK);
+    assert_int_equal(om_thread_create(&alloc, "a-rather-long-name", look, &first, &thread, NULL),
+                     OMEN_OK);
     (void)pthread_sigmask(SIG_SETMASK, NULL, &after);
     om_thread_join(thread);
     om_thread_join(NULL);
@@ -54,7 +55,8 @@ static void no_memory_no_thread(void **state)
     om_budget budget = {.limit = 1};
     om_alloc alloc = {.budget = &budget};
     om_thread *thread = NULL;
-    assert_int_equal(om_thread_create(&alloc, "x", look, NULL, &thread, NULL), OMEN_RESOURCE_EXHAUSTED);
+    assert_int_equal(om_thread_create(&alloc, "x", look, NULL, &thread, NULL),
+                     OMEN_RESOURCE_EXHAUSTED);
     assert_null(thread);
 }
 
@@ -86,7 +88,8 @@ static int generation_in_child(uint32_t start, int depth)
         return -1;
     }
     if (child == 0) {
-        _exit(depth == 0 ? (int)(om_fork_generation() - start) : generation_in_child(start, depth - 1));
+        _exit(depth == 0 ? (int)(om_fork_generation() - start)
+                         : generation_in_child(start, depth - 1));
     }
     int status = 0;
     if (waitpid(child, &status, 0) != child || !WIFEXITED(status)) {

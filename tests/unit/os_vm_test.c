@@ -33,13 +33,10 @@ static void commit_goes_in_steps(void **state)
     assert_int_equal(budget.used, 0);
     assert_false(readable(vm.base));
 
-    static const size_t steps[][2] = {{1, 64 * KIB},
-                                      {64 * KIB, 64 * KIB},
-                                      {64 * KIB + 1, 128 * KIB},
-                                      {2 * MIB - 1, 2 * MIB},
-                                      {2 * MIB + 1, 4 * MIB},
-                                      {3 * MIB, 4 * MIB},
-                                      {65 * MIB, 66 * MIB}};
+    static const size_t steps[][2] = {
+        {1, 64 * KIB},          {64 * KIB, 64 * KIB},   {64 * KIB + 1, 128 * KIB},
+        {2 * MIB - 1, 2 * MIB}, {2 * MIB + 1, 4 * MIB}, {3 * MIB, 4 * MIB},
+        {65 * MIB, 66 * MIB}};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         size_t before = vm.committed;
         assert_int_equal(om_vm_commit(&vm, steps[i][0], NULL), OMEN_OK);
@@ -89,7 +86,8 @@ static void absurd_reserves_are_refused(void **state)
     omen_error err;
     assert_int_equal(om_vm_reserve(&vm, 0, NULL, &err), OMEN_RESOURCE_EXHAUSTED);
     assert_int_equal(om_vm_reserve(&vm, SIZE_MAX, NULL, &err), OMEN_RESOURCE_EXHAUSTED);
-    assert_int_equal(om_vm_reserve(&vm, SIZE_MAX / 2 - 8 * MIB, NULL, &err), OMEN_RESOURCE_EXHAUSTED);
+    assert_int_equal(om_vm_reserve(&vm, SIZE_MAX / 2 - 8 * MIB, NULL, &err),
+                     OMEN_RESOURCE_EXHAUSTED);
     assert_int_equal(err.detail, OMEN_D_NO_MEMORY);
     assert_null(vm.base);
     om_vm_release(&vm);

@@ -27,8 +27,8 @@ void *om_alloc_zero(const om_alloc *alloc, size_t count, size_t size, size_t ali
 /* Gives a block back; size and align as at the get. NULL is ignored. */
 void om_alloc_put(const om_alloc *alloc, void *block, size_t size, size_t align);
 /* Grows (or shrinks) by copy. On NULL the old block is intact. */
-void *om_alloc_grow(const om_alloc *alloc, void *block, size_t old_size, size_t new_size, size_t align)
-    OM_NODISCARD;
+void *om_alloc_grow(const om_alloc *alloc, void *block, size_t old_size, size_t new_size,
+                    size_t align) OM_NODISCARD;
 
 /* Blocks that are given back together. One thread at a time. */
 typedef struct om_arena {

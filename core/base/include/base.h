@@ -25,25 +25,25 @@ _Noreturn void om_assert_failed(const char *expression, const char *file, int li
 
 /* Runs a call that returns a status; leaves through the function's `out:` label when it fails.
  * The function declares `omen_status_t status = OMEN_OK;` and returns it after `out:`. */
-#define OM_TRY(call)                  \
-    do {                              \
-        status = (call);              \
-        if (status != OMEN_OK) {      \
-            goto out;                 \
-        }                             \
+#define OM_TRY(call)             \
+    do {                         \
+        status = (call);         \
+        if (status != OMEN_OK) { \
+            goto out;            \
+        }                        \
     } while (0)
 
 /* Fills *err (which may be NULL) and returns `status`. The message names field, value and limit. */
-omen_status_t om_fail(omen_error *err, omen_status_t status, int32_t detail, const char *format, ...)
-    OM_PRINTF(4, 5);
+omen_status_t om_fail(omen_error *err, omen_status_t status, int32_t detail, const char *format,
+                      ...) OM_PRINTF(4, 5);
 /* The same for item `item` of a batch. */
 omen_status_t om_fail_item(omen_error *err, omen_status_t status, int32_t detail, uint64_t item,
                            const char *format, ...) OM_PRINTF(5, 6);
 /* The same for a failed system call: appends the text of `sys_errno`. ENOSPC and EDQUOT become
  * RESOURCE_EXHAUSTED / DISK_FULL, ENOENT becomes NOT_FOUND, ENOMEM RESOURCE_EXHAUSTED / NO_MEMORY;
  * the rest `status` / OMEN_D_IO. */
-omen_status_t om_fail_errno(omen_error *err, omen_status_t status, int sys_errno, const char *format, ...)
-    OM_PRINTF(4, 5);
+omen_status_t om_fail_errno(omen_error *err, omen_status_t status, int sys_errno,
+                            const char *format, ...) OM_PRINTF(4, 5);
 /* OMEN_RESOURCE_EXHAUSTED / NO_MEMORY for `bytes` of `what`. */
 omen_status_t om_fail_memory(omen_error *err, const char *what, uint64_t bytes);
 
