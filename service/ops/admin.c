@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "admin.h"
 
+#include "config.h"
+
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -13,8 +15,6 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "config.h"
 
 #define NS_PER_SECOND UINT64_C(1000000000)
 
@@ -41,7 +41,7 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec;
 }
 
-/* ---- Answers --------------------------------------------------------------------------------------- */
+/* ---- Answers ----------------------------------------------------------------------------- */
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned code, const char *type,
                               char *text, size_t length, enum MHD_ResponseMemoryMode mode)
@@ -143,7 +143,7 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
     return answer_text(connection, 404, "there are /metrics, /livez, /readyz and /startupz");
 }
 
-/* ---- Connections: known by descriptor, so that old ones can be cut ----------------------------------- */
+/* ---- Connections: known by descriptor, so that old ones can be cut ----------------------- */
 
 static void set_client(om_admin *admin, int fd, bool started)
 {
@@ -187,7 +187,7 @@ void om_admin_sweep(om_admin *admin)
     (void)pthread_mutex_unlock(&admin->mutex);
 }
 
-/* ---- Start and stop ----------------------------------------------------------------------------------- */
+/* ---- Start and stop ---------------------------------------------------------------------- */
 
 static int bind_one(const struct addrinfo *address)
 {
@@ -266,14 +266,14 @@ om_admin *om_admin_start(const om_admin_options *options, char *error, size_t er
     int fd = listen_on(options->listen, error, error_size);
     if (fd >= 0) {
         admin->port = port_of(fd);
-        admin->daemon = MHD_start_daemon(
-            MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, handle, admin,
-            MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-            (unsigned)OM_ADMIN_MAX_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-            (unsigned)OM_ADMIN_MAX_PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned)OM_ADMIN_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            (size_t)OM_ADMIN_MAX_HEADER, MHD_OPTION_NOTIFY_CONNECTION, on_connection, admin,
-            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        admin->daemon =
+            MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, handle,
+                             admin, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                             (unsigned)OM_ADMIN_MAX_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                             (unsigned)OM_ADMIN_MAX_PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT,
+                             (unsigned)OM_ADMIN_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                             (size_t)OM_ADMIN_MAX_HEADER, MHD_OPTION_NOTIFY_CONNECTION,
+                             on_connection, admin, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
         if (admin->daemon == NULL) {
             (void)snprintf(error, error_size, "admin-listen: %s: the HTTP server did not start",
                            options->listen);

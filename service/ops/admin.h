@@ -15,10 +15,10 @@ enum { OM_HEALTH_STARTING = 0, OM_HEALTH_SERVING = 1, OM_HEALTH_DRAINING = 2 };
 enum {
     OM_ADMIN_MAX_CONNECTIONS = 64,
     OM_ADMIN_MAX_PER_ADDRESS = 32,
-    OM_ADMIN_TIMEOUT_S = 5,        /* of an idle connection                                */
-    OM_ADMIN_MAX_AGE_S = 30,       /* of any connection: one that drips is cut by sweep    */
-    OM_ADMIN_MAX_HEADER = 16384,   /* bytes of a request's line and headers                */
-    OM_HEALTH_STALE_S = 30         /* serving without a beat for longer: /livez says 503   */
+    OM_ADMIN_TIMEOUT_S = 5,      /* of an idle connection */
+    OM_ADMIN_MAX_AGE_S = 30,     /* of any connection: one that drips is cut by sweep */
+    OM_ADMIN_MAX_HEADER = 16384, /* bytes of a request's line and headers */
+    OM_HEALTH_STALE_S = 30       /* serving without a beat for longer: /livez says 503 */
 };
 /* Zero is STARTING. Fields are the functions' own. */
 typedef struct om_health {
@@ -33,7 +33,7 @@ bool om_health_alive(const om_health *health, uint64_t now_ns);
 
 typedef struct om_admin om_admin;
 typedef struct om_admin_options {
-    const char *listen;   /* "HOST:PORT" or "[V6]:PORT"; port 0: the kernel chooses */
+    const char *listen; /* "HOST:PORT" or "[V6]:PORT"; port 0: the kernel chooses */
     om_metrics *metrics;
     om_health *health;
     om_slog *log;

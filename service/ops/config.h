@@ -1,5 +1,6 @@
-/* config.h - the options of omend: flags, environment (OMEND_<NAME>), file, defaults, in this order.
- * Every option is one row of a table, which gives parsing, bounds, --help and --print-config.
+/* config.h - the options of omend: flags, environment (OMEND_<NAME>), file, defaults, in this
+ * order. Every option is one row of a table, which gives parsing, bounds, --help and
+ * --print-config. A list that is given in one source replaces the whole list of the weaker ones.
  * Depends on: nothing.  Threads: one.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_CONFIG_H
 #define OM_CONFIG_H
@@ -11,15 +12,18 @@
 enum {
     OM_CONFIG_MAX_LISTEN = 8,
     OM_CONFIG_MAX_OPEN = 64,
-    OM_CONFIG_MAX_VALUE = 4096,         /* bytes of one value                    */
-    OM_CONFIG_MAX_FILE = 256 * 1024,    /* bytes of the configuration file       */
-    OM_CONFIG_MAX_ADDRESS = 262         /* "[host]:port" with its end            */
+    OM_CONFIG_MAX_VALUE = 4096,      /* bytes of one value */
+    OM_CONFIG_MAX_FILE = 256 * 1024, /* bytes of the configuration file */
+    OM_CONFIG_MAX_ADDRESS = 262,     /* "[host]:port" with its end */
+    OM_CONFIG_MAX_OPTIONS = 40
 };
 /* Exit codes of omend, from sysexits.h. */
-enum { OM_EXIT_OK = 0,        /* a clean stop, --help, --version, --check-config            */
-       OM_EXIT_USAGE = 64,    /* a flag or an environment variable is wrong                 */
-       OM_EXIT_INTERNAL = 70, /* could not start or go on: port taken, no memory, ...       */
-       OM_EXIT_CONFIG = 78 }; /* the file, the combination, or a file that it names is wrong */
+enum {
+    OM_EXIT_OK = 0,        /* a clean stop, --help, --version, --check-config */
+    OM_EXIT_USAGE = 64,    /* a flag or an environment variable is wrong */
+    OM_EXIT_INTERNAL = 70, /* could not start or go on: port taken, no memory, ... */
+    OM_EXIT_CONFIG = 78    /* the file, the combination, or a file that it names is wrong */
+};
 enum { OM_CONFIG_RUN = 0, OM_CONFIG_HELP, OM_CONFIG_VERSION, OM_CONFIG_CHECK, OM_CONFIG_PRINT };
 
 typedef struct om_config_open {
@@ -28,30 +32,31 @@ typedef struct om_config_open {
 } om_config_open;
 
 typedef struct om_config {
-    uint32_t action;                      /* OM_CONFIG_*                                  */
-    char *listen[OM_CONFIG_MAX_LISTEN];   /* "HOST:PORT", "[V6]:PORT", or "unix:/path"    */
+    uint32_t action;                    /* OM_CONFIG_* */
+    char *listen[OM_CONFIG_MAX_LISTEN]; /* "HOST:PORT", "[V6]:PORT", or "unix:/path" */
     size_t listen_count;
-    char *admin_listen;                   /* NULL: no admin server                        */
-    char *tls_cert, *tls_key, *tls_client_ca;      /* NULL: not given                     */
+    char *admin_listen;                       /* NULL: no admin server */
+    char *tls_cert, *tls_key, *tls_client_ca; /* NULL: not given */
     bool insecure_expose;
-    uint32_t threads, search_workers, io_threads;  /* 0: chosen                           */
-    uint64_t memory_limit;                /* bytes; 0: none. "auto" is resolved by load   */
+    uint32_t threads, search_workers, io_threads; /* 0: chosen */
+    uint64_t memory_limit;                        /* bytes; 0: none. "auto" is resolved by load */
     uint32_t max_message_bytes, max_streams_per_connection, max_inflight;
     uint64_t stream_window_bytes;
-    uint32_t predrain_ms, grace_ms, slow_log_ms;   /* slow_log_ms 0: off                  */
-    int32_t log_level;                    /* OMEN_LOG_*                                   */
-    uint32_t log_format;                  /* OM_SLOG_*                                    */
-    char *log_file;                       /* NULL: stderr                                 */
-    char *ready_file;                     /* NULL: none                                   */
+    uint32_t predrain_ms, grace_ms, slow_log_ms; /* slow_log_ms 0: off */
+    int32_t log_level;                           /* OMEN_LOG_* */
+    uint32_t log_format;                         /* OM_SLOG_* */
+    char *log_file;                              /* NULL: stderr */
+    char *ready_file;                            /* NULL: none */
     uint32_t metrics_collections;
     om_config_open open[OM_CONFIG_MAX_OPEN];
     size_t open_count;
-    char *file;                           /* the configuration file, NULL: none           */
+    char *file;                            /* the configuration file, NULL: none */
+    uint8_t source[OM_CONFIG_MAX_OPTIONS]; /* where each value came from; for print */
 } om_config;
 
 typedef struct om_config_error {
-    int exit_code;     /* OM_EXIT_USAGE or OM_EXIT_CONFIG                                 */
-    char message[512]; /* names option, source, value and limit                           */
+    int exit_code;     /* OM_EXIT_USAGE or OM_EXIT_CONFIG */
+    char message[512]; /* names option, source, value and limit */
 } om_config_error;
 
 /* Reads everything and checks it; environment is an array like environ, or NULL. False: *error says

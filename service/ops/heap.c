@@ -5,14 +5,15 @@
 #include <string.h>
 
 #if defined(OM_JEMALLOC) && OM_JEMALLOC
-#include <jemalloc/jemalloc.h>
-#include <limits.h>
-#include <pthread.h>
-#include <stdio.h>
+#    include <jemalloc/jemalloc.h>
+#    include <limits.h>
+#    include <pthread.h>
+#    include <stdio.h>
 
-/* Read by jemalloc at the first allocation. Dirty pages go back to the kernel after 5 s, by a thread of
- * its own: what an index build leaves behind must not count against the memory limit for long. */
-extern const char *malloc_conf;
+/* Read by jemalloc at the first allocation. Dirty pages go back to the kernel after 5 s, by a
+ * thread of its own: what an index build leaves behind must not count against the memory limit for
+ * long. */
+extern const char *malloc_conf __attribute__((visibility("default")));
 const char *malloc_conf = "background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:0,"
                           "metadata_thp:auto";
 
@@ -28,7 +29,8 @@ static void make_arena(void)
     }
 }
 
-/* Past the thread caches: they mix arenas, and the figures would lie. The engine allocates rarely. */
+/* Past the thread caches: they mix arenas, and the figures would lie. The engine allocates rarely.
+ */
 static int flags_of(size_t align)
 {
     return (int)MALLOCX_ARENA(engine_arena) | MALLOCX_TCACHE_NONE | MALLOCX_ALIGN(align);
@@ -91,10 +93,9 @@ bool om_heap_get_stats(om_heap_stats *out)
     (void)pthread_once(&once, make_arena);
     out->engine_allocated = read_arena("small.allocated") + read_arena("large.allocated");
     return read_size("stats.allocated", &out->allocated) &&
-           read_size("stats.active", &out->active) &&
-           read_size("stats.metadata", &out->metadata) &&
-           read_size("stats.resident", &out->resident) &&
-           read_size("stats.mapped", &out->mapped) && read_size("stats.retained", &out->retained);
+           read_size("stats.active", &out->active) && read_size("stats.metadata", &out->metadata) &&
+           read_size("stats.resident", &out->resident) && read_size("stats.mapped", &out->mapped) &&
+           read_size("stats.retained", &out->retained);
 }
 #else
 omen_allocator om_heap_engine_allocator(void)

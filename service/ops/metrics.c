@@ -2,17 +2,17 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "metrics.h"
 
+#include "metrics_int.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "metrics_int.h"
-
 static const char *const code_names[OM_METRICS_CODES] = {
-    "OK",           "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",  "DEADLINE_EXCEEDED",
-    "NOT_FOUND",    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",      "UNIMPLEMENTED",     "INTERNAL",
-    "UNAVAILABLE",  "DATA_LOSS",      "UNAUTHENTICATED"};
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
 static const char *const plan_labels[OM_PLANS] = {"plan=\"exact\"", "plan=\"graph\""};
 
 static void add_rpc_families(om_metrics *m)
@@ -25,18 +25,18 @@ static void add_rpc_families(om_metrics *m)
                                     "Calls that ended, by status code.");
     f->seconds = om_registry_family(r, OM_FAMILY_HISTOGRAM, "omendb_grpc_server_handling_seconds",
                                     "From the arrival of a call to its end; streams: their life.");
-    f->inflight = om_registry_family(r, OM_FAMILY_GAUGE, "omendb_grpc_server_inflight",
-                                     "Calls that run.");
-    f->received = om_registry_family(r, OM_FAMILY_COUNTER,
-                                     "omendb_grpc_server_msg_received_total", "Messages received.");
-    f->received_bytes = om_registry_family(r, OM_FAMILY_COUNTER,
-                                           "omendb_grpc_server_msg_received_bytes_total",
-                                           "Bytes of the messages received.");
+    f->inflight =
+        om_registry_family(r, OM_FAMILY_GAUGE, "omendb_grpc_server_inflight", "Calls that run.");
+    f->received = om_registry_family(r, OM_FAMILY_COUNTER, "omendb_grpc_server_msg_received_total",
+                                     "Messages received.");
+    f->received_bytes =
+        om_registry_family(r, OM_FAMILY_COUNTER, "omendb_grpc_server_msg_received_bytes_total",
+                           "Bytes of the messages received.");
     f->sent = om_registry_family(r, OM_FAMILY_COUNTER, "omendb_grpc_server_msg_sent_total",
                                  "Messages sent.");
-    f->sent_bytes = om_registry_family(r, OM_FAMILY_COUNTER,
-                                       "omendb_grpc_server_msg_sent_bytes_total",
-                                       "Bytes of the messages sent.");
+    f->sent_bytes =
+        om_registry_family(r, OM_FAMILY_COUNTER, "omendb_grpc_server_msg_sent_bytes_total",
+                           "Bytes of the messages sent.");
 }
 
 /* A family with one series and no labels. */
@@ -68,8 +68,9 @@ static void add_service_families(om_metrics *m)
             why, m->shed, OM_SHED_REASONS);
     m->unimplemented = add_single(m, OM_FAMILY_COUNTER, "omendb_grpc_server_unimplemented_total",
                                   "Calls of methods that do not exist.");
-    m->accept_failures = add_single(m, OM_FAMILY_COUNTER, "omendb_grpc_server_accept_failures_total",
-                                    "Connections that could not be accepted.");
+    m->accept_failures =
+        add_single(m, OM_FAMILY_COUNTER, "omendb_grpc_server_accept_failures_total",
+                   "Connections that could not be accepted.");
     add_set(m,
             om_registry_family(r, OM_FAMILY_GAUGE_DOUBLE, "omendb_queue_length",
                                "Work that waits for a thread; a look once a second."),
@@ -78,9 +79,9 @@ static void add_service_families(om_metrics *m)
             om_registry_family(r, OM_FAMILY_COUNTER, "omendb_tls_reloads_total",
                                "Times that changed certificate files were read, by result."),
             results, m->tls_reloads, 2);
-    m->tls_expiry = add_single(m, OM_FAMILY_GAUGE_DOUBLE,
-                               "omendb_tls_certificate_expiry_timestamp_seconds",
-                               "When the certificate in use ends; 0: no TLS.");
+    m->tls_expiry =
+        add_single(m, OM_FAMILY_GAUGE_DOUBLE, "omendb_tls_certificate_expiry_timestamp_seconds",
+                   "When the certificate in use ends; 0: no TLS.");
     m->startup = add_single(m, OM_FAMILY_GAUGE_DOUBLE, "omendb_startup_seconds",
                             "From the start of the process until it served; 0: not yet.");
     m->ready = add_single(m, OM_FAMILY_GAUGE_DOUBLE, "omendb_ready",
@@ -118,16 +119,16 @@ static void add_ingest_families(om_metrics *m)
 {
     static const char *const why[OM_STALL_REASONS] = {"why=\"memory\"", "why=\"index_backlog\"",
                                                       "why=\"window\""};
-    m->ingest_rows = add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_rows_total",
-                                "Items of applied batches.");
+    m->ingest_rows =
+        add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_rows_total", "Items of applied batches.");
     m->ingest_bytes = add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_bytes_total",
                                  "Bytes of applied batches: vectors and ids.");
-    m->ingest_batches = add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_batches_total",
-                                   "Batches applied.");
+    m->ingest_batches =
+        add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_batches_total", "Batches applied.");
     m->ingest_replayed = add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_replayed_batches_total",
                                     "Batches acknowledged and not applied again.");
-    m->ingest_streams = add_single(m, OM_FAMILY_GAUGE, "omendb_ingest_streams",
-                                   "Open StreamWrite calls.");
+    m->ingest_streams =
+        add_single(m, OM_FAMILY_GAUGE, "omendb_ingest_streams", "Open StreamWrite calls.");
     m->ingest_window = add_single(m, OM_FAMILY_GAUGE, "omendb_ingest_window_bytes",
                                   "Bytes of batches received and not yet acknowledged.");
     add_set(m,
@@ -183,7 +184,7 @@ void om_metrics_attach(om_metrics *m, omen_runtime *runtime, omen_db *db)
     }
 }
 
-/* ---- gRPC ---------------------------------------------------------------------------------------- */
+/* ---- gRPC -------------------------------------------------------------------------------- */
 
 static void add_method_series(om_metrics *m, om_metrics_method *method, const char *labels)
 {
@@ -292,7 +293,7 @@ void om_metrics_queue_wait(om_metrics *m, uint64_t ns)
     }
 }
 
-/* ---- Search and ingest ---------------------------------------------------------------------------- */
+/* ---- Search and ingest ------------------------------------------------------------------- */
 
 void om_metrics_search(om_metrics *m, const om_metrics_search_event *event)
 {
@@ -346,7 +347,7 @@ void om_metrics_ingest_stall(om_metrics *m, uint32_t why, uint64_t ns)
     }
 }
 
-/* ---- The process ---------------------------------------------------------------------------------- */
+/* ---- The process ------------------------------------------------------------------------- */
 
 void om_metrics_tls_reload(om_metrics *m, bool ok)
 {

@@ -15,20 +15,26 @@ typedef struct om_metrics om_metrics;
 typedef struct om_metrics_method om_metrics_method;
 enum {
     OM_METRICS_MAX_METHODS = 64,
-    OM_METRICS_CODES = 17,               /* grpc codes 0 .. 16; others count as UNKNOWN (2) */
+    OM_METRICS_CODES = 17, /* grpc codes 0 .. 16; others count as UNKNOWN (2) */
     OM_METRICS_MAX_COLLECTIONS = 1000,
-    OM_METRICS_MAX_TEXT = 16 * 1024 * 1024 /* bytes of a rendered page                      */
+    OM_METRICS_MAX_TEXT = 16 * 1024 * 1024 /* bytes of a rendered page */
 };
 /* Why a call was refused before it ran. */
-enum { OM_SHED_INFLIGHT = 0, OM_SHED_QUEUE = 1, OM_SHED_DRAINING = 2, OM_SHED_MEMORY = 3,
-       OM_SHED_DEADLINE = 4, OM_SHED_REASONS = 5 };
+enum {
+    OM_SHED_INFLIGHT = 0,
+    OM_SHED_QUEUE = 1,
+    OM_SHED_DRAINING = 2,
+    OM_SHED_MEMORY = 3,
+    OM_SHED_DEADLINE = 4,
+    OM_SHED_REASONS = 5
+};
 /* Why an ingest stream waited. */
 enum { OM_STALL_MEMORY = 0, OM_STALL_BACKLOG = 1, OM_STALL_WINDOW = 2, OM_STALL_REASONS = 3 };
 
 typedef struct om_metrics_options {
     uint32_t top_collections; /* collections with a label of their own; the rest is "_other" */
-    omen_runtime *runtime;    /* NULL: no memory series; must outlive the metrics            */
-    omen_db *db;              /* NULL: no collection series; must outlive the metrics        */
+    omen_runtime *runtime;    /* NULL: no memory series; must outlive the metrics */
+    omen_db *db;              /* NULL: no collection series; must outlive the metrics */
 } om_metrics_options;
 om_metrics *om_metrics_create(const om_metrics_options *options); /* NULL: no memory */
 void om_metrics_free(om_metrics *m);
@@ -49,19 +55,21 @@ void om_metrics_accept_failure(om_metrics *m);
 void om_metrics_queue_wait(om_metrics *m, uint64_t ns); /* from submit to a search worker's start */
 
 typedef struct om_metrics_search_event {
-    uint32_t plan;      /* OMEN_PLAN_*                                          */
-    uint32_t flags;     /* OM_SEARCH_*                                          */
-    uint64_t ns;        /* in the engine, without the queue                     */
-    uint64_t distances; /* omen_explain.distances + scanned + reranked          */
+    uint32_t plan;      /* OMEN_PLAN_* */
+    uint32_t flags;     /* OM_SEARCH_* */
+    uint64_t ns;        /* in the engine, without the queue */
+    uint64_t distances; /* omen_explain.distances + scanned + reranked */
     uint64_t hops;
 } om_metrics_search_event;
-enum { OM_SEARCH_SHORT = 1u,    /* fewer than min(k, items) results */
-       OM_SEARCH_PARTIAL = 2u };/* cut by its deadline              */
+enum {
+    OM_SEARCH_SHORT = 1u, /* fewer than min(k, items) results */
+    OM_SEARCH_PARTIAL = 2u /* cut by its deadline */
+};
 void om_metrics_search(om_metrics *m, const om_metrics_search_event *event); /* one query */
 
 void om_metrics_ingest_batch(om_metrics *m, uint64_t rows, uint64_t bytes, bool replayed);
-void om_metrics_ingest_streams(om_metrics *m, int64_t delta);      /* +1 opened, -1 closed     */
-void om_metrics_ingest_window_bytes(om_metrics *m, int64_t delta); /* received, not yet acked  */
+void om_metrics_ingest_streams(om_metrics *m, int64_t delta);      /* +1 opened, -1 closed */
+void om_metrics_ingest_window_bytes(om_metrics *m, int64_t delta); /* received, not yet acked */
 void om_metrics_ingest_stall(om_metrics *m, uint32_t why, uint64_t ns); /* OM_STALL_* */
 
 void om_metrics_tls_reload(om_metrics *m, bool ok);

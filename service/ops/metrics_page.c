@@ -1,5 +1,8 @@
 /* metrics_page.c - what a scrape asks engine, allocator and kernel for.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "heap.h"
+#include "metrics_int.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,9 +11,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#include "heap.h"
-#include "metrics_int.h"
 
 enum { LIST_PAGE = 256, MAX_LISTED = 100000 };
 /* The label of the rest: not a legal name, so that no collection can have it. */
@@ -39,13 +39,12 @@ void om_metrics_put_build(om_page *page)
     om_page_put_family(page, "omendb_build_info", "gauge",
                        "Versions of the library that serves, and its kernels.");
     uint32_t abi = omen_abi_version();
-    om_page_printf(page,
-                   "omendb_build_info{version=\"%s\",abi=\"%u.%u\",format=\"%u\",isa=\"%s\"} 1\n",
-                   omen_version_string(), abi >> 16, abi & 0xffff, omen_format_version(),
-                   omen_isa_name());
+    om_page_printf(
+        page, "omendb_build_info{version=\"%s\",abi=\"%u.%u\",format=\"%u\",isa=\"%s\"} 1\n",
+        omen_version_string(), abi >> 16, abi & 0xffff, omen_format_version(), omen_isa_name());
 }
 
-/* ---- Memory ---------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------ */
 
 static void put_runtime(om_metrics *m, om_page *page)
 {
@@ -86,7 +85,7 @@ void om_metrics_put_memory(om_metrics *m, om_page *page)
             heap.retained);
 }
 
-/* ---- Process: the names that every Prometheus client uses -------------------------------------------- */
+/* ---- Process: the names that every Prometheus client uses -------------------------------- */
 
 static uint64_t count_fds(void)
 {
@@ -113,7 +112,8 @@ static size_t read_file(const char *path, char *out, size_t size)
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Field `index` (from 1, as in proc(5)) of /proc/self/stat; the name in field 2 may hold anything. */
+/* Field `index` (from 1, as in proc(5)) of /proc/self/stat; the name in field 2 may hold anything.
+ */
 static uint64_t stat_field(const char *stat, int index)
 {
     const char *at = strrchr(stat, ')');
@@ -166,7 +166,7 @@ void om_metrics_put_process(om_page *page)
     }
 }
 
-/* ---- Collections ------------------------------------------------------------------------------------- */
+/* ---- Collections ------------------------------------------------------------------------- */
 
 static bool read_entry(omen_db *db, const char *name, entry *e)
 {
@@ -195,7 +195,8 @@ static entry *read_entries(omen_db *db, size_t *count)
     char after[OMEN_MAX_NAME + 1] = "";
     while (listed == LIST_PAGE && n < MAX_LISTED) {
         if (omen_list(db, after[0] != '\0' ? after : NULL, names[0], LIST_PAGE, &listed, NULL) !=
-            OMEN_OK || listed == 0) {
+                OMEN_OK ||
+            listed == 0) {
             break;
         }
         entry *grown = realloc(entries, (n + listed) * sizeof *entries);
@@ -311,7 +312,8 @@ static void put_column(om_page *page, const column *c, const listing *l)
         }
     }
     if (l->others > 0) {
-        om_page_printf(page, "%s{collection=\"" OTHER "\"} %" PRIu64 "\n", c->name, c->value(&l->other));
+        om_page_printf(page, "%s{collection=\"" OTHER "\"} %" PRIu64 "\n", c->name,
+                       c->value(&l->other));
     }
 }
 
@@ -358,7 +360,8 @@ static void put_listing(om_page *page, const listing *l)
                        "Queries of a collection; only those with a label of their own.");
     for (size_t i = 0; i < l->count; i++) {
         if (l->entries[i].member) {
-            om_page_printf(page, "omendb_collection_searches_total{collection=\"%s\"} %" PRIu64 "\n",
+            om_page_printf(page,
+                           "omendb_collection_searches_total{collection=\"%s\"} %" PRIu64 "\n",
                            l->entries[i].name, l->entries[i].stats.searches);
         }
     }

@@ -93,8 +93,8 @@ void om_page_put_label(om_page *page, const char *value)
 void om_page_put_seconds(om_page *page, uint64_t ns)
 {
     char text[32];
-    int n = snprintf(text, sizeof text, "%" PRIu64 ".%09" PRIu64, ns / 1000000000u,
-                     ns % 1000000000u);
+    int n =
+        snprintf(text, sizeof text, "%" PRIu64 ".%09" PRIu64, ns / 1000000000u, ns % 1000000000u);
     while (n > 0 && text[n - 1] == '0') {
         n--;
     }

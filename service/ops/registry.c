@@ -32,21 +32,19 @@ struct om_registry {
     series series[OM_REGISTRY_SERIES];
 };
 
-/* 1 - 2.5 - 5 steps: five buckets of 10 us to 500 us, then on to 30 s, where every deadline ends. */
+/* 1 - 2.5 - 5 steps: five buckets of 10 us to 500 us, then on to 30 s, where every deadline ends.
+ */
 static const struct {
     uint64_t ns;
     const char *text;
 } bounds[OM_HISTOGRAM_BOUNDS] = {
-    {UINT64_C(10000), "1e-05"},        {UINT64_C(25000), "2.5e-05"},
-    {UINT64_C(50000), "5e-05"},        {UINT64_C(100000), "0.0001"},
-    {UINT64_C(250000), "0.00025"},     {UINT64_C(500000), "0.0005"},
-    {UINT64_C(1000000), "0.001"},      {UINT64_C(2500000), "0.0025"},
-    {UINT64_C(5000000), "0.005"},      {UINT64_C(10000000), "0.01"},
-    {UINT64_C(25000000), "0.025"},     {UINT64_C(50000000), "0.05"},
-    {UINT64_C(100000000), "0.1"},      {UINT64_C(250000000), "0.25"},
-    {UINT64_C(500000000), "0.5"},      {UINT64_C(1000000000), "1"},
-    {UINT64_C(2500000000), "2.5"},     {UINT64_C(5000000000), "5"},
-    {UINT64_C(10000000000), "10"},     {UINT64_C(30000000000), "30"},
+    {UINT64_C(10000), "1e-05"},    {UINT64_C(25000), "2.5e-05"},  {UINT64_C(50000), "5e-05"},
+    {UINT64_C(100000), "0.0001"},  {UINT64_C(250000), "0.00025"}, {UINT64_C(500000), "0.0005"},
+    {UINT64_C(1000000), "0.001"},  {UINT64_C(2500000), "0.0025"}, {UINT64_C(5000000), "0.005"},
+    {UINT64_C(10000000), "0.01"},  {UINT64_C(25000000), "0.025"}, {UINT64_C(50000000), "0.05"},
+    {UINT64_C(100000000), "0.1"},  {UINT64_C(250000000), "0.25"}, {UINT64_C(500000000), "0.5"},
+    {UINT64_C(1000000000), "1"},   {UINT64_C(2500000000), "2.5"}, {UINT64_C(5000000000), "5"},
+    {UINT64_C(10000000000), "10"}, {UINT64_C(30000000000), "30"},
 };
 
 om_registry *om_registry_create(void)
@@ -144,18 +142,18 @@ uint64_t om_histogram_bound(uint32_t i)
     return bounds[i].ns;
 }
 
-/* The power of two below ns finds the first bucket that can hold it; at most two steps remain, since
- * bounds stand 2 to 2.5 (at the end 3) apart. */
+/* The power of two below ns finds the first bucket that can hold it; at most two steps remain,
+ * since bounds stand 2 to 2.5 (at the end 3) apart. */
 uint32_t om_histogram_bucket(uint64_t ns)
 {
     static const uint8_t first[64] = {
         /* 2^0 .. 2^13 lie below 10 us */
-        0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  1,  2,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2,
         /* 2^16 = 65.5 us, 2^17 = 131 us, ... 2^31 = 2.1 s */
-        3,  4,  5,  6,  7,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 16,
+        3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 16,
         /* 2^32 = 4.3 s, 2^33 = 8.6 s, 2^34 = 17 s; beyond 2^35 = 34 s all is +Inf */
-        17, 18, 19, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,
-        20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20};
+        17, 18, 19, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,
+        20, 20, 20, 20, 20, 20, 20, 20, 20};
     uint32_t i = ns == 0 ? 0 : first[63 - __builtin_clzll(ns)];
     while (i < OM_HISTOGRAM_BOUNDS && ns > bounds[i].ns) {
         i++;
@@ -177,8 +175,7 @@ void om_page_put_family(om_page *page, const char *name, const char *type, const
     om_page_printf(page, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void put_series_name(om_page *page, const char *name, const char *suffix,
-                            const char *labels)
+static void put_series_name(om_page *page, const char *name, const char *suffix, const char *labels)
 {
     om_page_put(page, name);
     om_page_put(page, suffix);

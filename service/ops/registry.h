@@ -17,15 +17,17 @@ enum {
     OM_REGISTRY_CELLS = 8192,
     OM_REGISTRY_FAMILIES = 96,
     OM_REGISTRY_SERIES = 4096,
-    OM_HISTOGRAM_BOUNDS = 20,                     /* finite bounds, 10 us .. 30 s   */
-    OM_HISTOGRAM_CELLS = OM_HISTOGRAM_BOUNDS + 2  /* and +Inf, and the sum in ns    */
+    OM_HISTOGRAM_BOUNDS = 20,                    /* finite bounds, 10 us .. 30 s */
+    OM_HISTOGRAM_CELLS = OM_HISTOGRAM_BOUNDS + 2 /* and +Inf, and the sum in ns */
 };
 #define OM_CELL_NONE UINT32_MAX /* what a full registry gives; reporting to it does nothing */
-enum { OM_FAMILY_COUNTER = 0,         /* only rises                                     */
-       OM_FAMILY_COUNTER_SECONDS = 1, /* counts ns, shown in seconds                    */
-       OM_FAMILY_GAUGE = 2,           /* rises and falls by add                         */
-       OM_FAMILY_GAUGE_DOUBLE = 3,    /* replaced by set                                */
-       OM_FAMILY_HISTOGRAM = 4 };     /* of ns, shown in seconds                        */
+enum {
+    OM_FAMILY_COUNTER = 0,         /* only rises */
+    OM_FAMILY_COUNTER_SECONDS = 1, /* counts ns, shown in seconds */
+    OM_FAMILY_GAUGE = 2,           /* rises and falls by add */
+    OM_FAMILY_GAUGE_DOUBLE = 3,    /* replaced by set */
+    OM_FAMILY_HISTOGRAM = 4
+}; /* of ns, shown in seconds */
 
 om_registry *om_registry_create(void); /* NULL: no memory */
 void om_registry_free(om_registry *r);

@@ -12,8 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Room that every line keeps for its end: the suppressed count, the mark of a cut, brace, newline. */
-#define LINE_TAIL 96u
+/* Room that every line keeps for its end: the suppressed count, the mark of a cut, brace, newline.
+ */
+#define LINE_TAIL     96u
 #define NS_PER_SECOND UINT64_C(1000000000)
 
 typedef struct bucket {
@@ -122,7 +123,7 @@ void om_slog_counts(const om_slog *log, uint64_t *suppressed, uint64_t *failed)
     *failed = log != NULL ? atomic_load_explicit(&log->failed, memory_order_relaxed) : 0;
 }
 
-/* ---- Rate limit: a token bucket for each kind and class of level. The mutex is held. ------------- */
+/* ---- Rate limit: a token bucket for each kind and class of level. The mutex is held. ----- */
 
 static bucket *find_bucket(om_slog *log, const char *kind, bool error)
 {
@@ -168,7 +169,7 @@ static bool take_token(om_slog *log, const char *kind, int32_t level, uint64_t *
     return true;
 }
 
-/* ---- The line ------------------------------------------------------------------------------------ */
+/* ---- The line ---------------------------------------------------------------------------- */
 
 /* Bytes that may still be used before the tail. */
 static size_t room(const line *l)
@@ -204,8 +205,11 @@ static void put_number(line *l, bool is_signed, uint64_t number)
 static size_t utf8_length(const unsigned char *s, size_t n)
 {
     unsigned char c = s[0];
-    size_t need = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : (c & 0xf0) == 0xe0 ? 3
-                  : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+    size_t need = c < 0x80                ? 1
+                  : c >= 0xc2 && c < 0xe0 ? 2
+                  : (c & 0xf0) == 0xe0    ? 3
+                  : c >= 0xf0 && c < 0xf5 ? 4
+                                          : 0;
     if (need == 0 || need > n) {
         return 0;
     }
@@ -219,7 +223,8 @@ static size_t utf8_length(const unsigned char *s, size_t n)
     return overlong || beyond ? 0 : need;
 }
 
-/* One character, escaped as JSON asks; the text format uses the same, so that a line is one line. */
+/* One character, escaped as JSON asks; the text format uses the same, so that a line is one line.
+ */
 static size_t escape_one(const unsigned char *s, size_t n, char *out, size_t *out_length)
 {
     static const char hex[] = "0123456789abcdef";

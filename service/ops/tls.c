@@ -40,9 +40,9 @@ struct om_tls {
     om_metrics *metrics;
     om_slog *log;
     pthread_mutex_t mutex; /* guards what follows */
-    signature seen;        /* of the last attempt, good or bad: a bad file is not read again and again */
+    signature seen; /* of the last attempt, good or bad: a bad file is not read again and again */
     material *current;
-    uint64_t generation;   /* of current, from 1 */
+    uint64_t generation; /* of current, from 1 */
     bool force;
 };
 
@@ -61,7 +61,7 @@ static void release(material *m)
     }
 }
 
-/* ---- Files ------------------------------------------------------------------------------------------ */
+/* ---- Files ------------------------------------------------------------------------------- */
 
 static void sign(const om_tls *tls, signature *out)
 {
@@ -139,7 +139,7 @@ static char *load(const char *path, size_t limit, size_t *length, char *error, s
     return text;
 }
 
-/* ---- Checks ------------------------------------------------------------------------------------------ */
+/* ---- Checks ------------------------------------------------------------------------------ */
 
 /* Answers "no pass phrase": without it OpenSSL would ask on the terminal. */
 static int no_pass_phrase(char *out, int size, int writing, void *ctx)
@@ -171,8 +171,8 @@ static X509 *check_certificates(const char *pem, int limit, const char **why)
         X509_free(next);
     }
     /* The end of the text is the one error that is none. */
-    bool broken = first != NULL && !more &&
-                  ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE;
+    bool broken =
+        first != NULL && !more && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE;
     if (first != NULL && (count > limit || broken)) {
         *why = broken ? "a certificate in it cannot be read" : "too many certificates";
         X509_free(first);
@@ -260,7 +260,7 @@ static material *load_material(const om_tls *tls, char *error, size_t error_size
     return m;
 }
 
-/* ---- The handle ---------------------------------------------------------------------------------------- */
+/* ---- The handle -------------------------------------------------------------------------- */
 
 om_tls *om_tls_create(const om_tls_options *options, char *error, size_t error_size)
 {

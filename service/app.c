@@ -1,0 +1,315 @@
+/* app.c - starts, watches and stops the parts of omend.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "app.h"
+
+#include "heap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_SECOND UINT64_C(1000000000)
+
+uint64_t om_app_now_ns(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec;
+}
+
+/* A failed start is told on stderr in any case: the log may be a file, or not there yet. */
+static int fail(om_app *app, int exit_code, const char *what, const char *why)
+{
+    (void)fprintf(stderr, "omend: %s: %s\n", what, why);
+    if (app->config.log_file != NULL) {
+        om_slog(app->log, OMEN_LOG_ERROR, "start", "could not start", OM_SLOG_STR("what", what),
+                OM_SLOG_STR("why", why));
+    }
+    return exit_code;
+}
+
+/* ---- Start --------------------------------------------------------------------------------- */
+
+static int start_log(om_app *app)
+{
+    om_slog_options options = {app->config.log_level, app->config.log_format, app->config.log_file,
+                               NULL};
+    app->log = om_slog_create(&options);
+    if (app->log == NULL) {
+        return fail(app, OM_EXIT_CONFIG, "log-file", strerror(errno));
+    }
+    return OM_EXIT_OK;
+}
+
+static int start_metrics(om_app *app)
+{
+    om_metrics_options options = {app->config.metrics_collections, NULL, NULL};
+    app->metrics = om_metrics_create(&options);
+    return app->metrics != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_INTERNAL, "metrics", "no memory");
+}
+
+static int start_tls(om_app *app)
+{
+    char error[512];
+    om_tls_options options = {app->config.tls_cert, app->config.tls_key, app->config.tls_client_ca,
+                              app->metrics, app->log};
+    if (options.cert_file == NULL) {
+        return OM_EXIT_OK;
+    }
+    app->tls = om_tls_create(&options, error, sizeof error);
+    return app->tls != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_CONFIG, "tls", error);
+}
+
+static int start_admin(om_app *app)
+{
+    char error[512];
+    om_admin_options options = {app->config.admin_listen, app->metrics, &app->health, app->log,
+                                NULL};
+    if (options.listen == NULL) {
+        return OM_EXIT_OK;
+    }
+    app->admin = om_admin_start(&options, error, sizeof error);
+    return app->admin != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_INTERNAL, "admin", error);
+}
+
+static int start_engine(om_app *app)
+{
+    omen_error error;
+    omen_runtime_options runtime;
+    omen_db_options db;
+    memset(&runtime, 0, sizeof runtime);
+    runtime.struct_size = sizeof runtime;
+    runtime.threads = app->config.threads;
+    runtime.log_level = app->config.log_level;
+    runtime.memory_limit = app->config.memory_limit;
+    runtime.allocator = om_heap_engine_allocator();
+    runtime.log = om_slog_engine;
+    runtime.log_ctx = app->log;
+    if (omen_runtime_create(&runtime, &app->runtime, &error) != OMEN_OK) {
+        return fail(app, OM_EXIT_INTERNAL, "engine", error.message);
+    }
+    memset(&db, 0, sizeof db);
+    db.struct_size = sizeof db;
+    db.runtime = app->runtime;
+    if (omen_db_open(NULL, &db, &app->db, &error) != OMEN_OK) {
+        return fail(app, OM_EXIT_INTERNAL, "engine", error.message);
+    }
+    om_metrics_attach(app->metrics, app->runtime, app->db);
+    return OM_EXIT_OK;
+}
+
+static int open_files(om_app *app)
+{
+    for (size_t i = 0; i < app->config.open_count; i++) {
+        const om_config_open *file = &app->config.open[i];
+        omen_error error;
+        omen_open_options options;
+        char what[OMEN_MAX_NAME + 16];
+        memset(&options, 0, sizeof options);
+        options.struct_size = sizeof options;
+        options.file = file->file;
+        if (omen_open(app->db, file->name, &options, &app->opened[i], &error) != OMEN_OK) {
+            (void)snprintf(what, sizeof what, "open %s", file->name);
+            return fail(app, OM_EXIT_CONFIG, what, error.message);
+        }
+        om_slog(app->log, OMEN_LOG_INFO, "open", "a saved segment is served",
+                OM_SLOG_STR("collection", file->name), OM_SLOG_STR("file", file->file));
+    }
+    return OM_EXIT_OK;
+}
+
+/* Any thread of the transport: the listener is broken for good. main stops and exits with a
+ * failure. */
+static void on_fatal(void *ctx, const char *why)
+{
+    om_app *app = ctx;
+    om_slog(app->log, OMEN_LOG_ERROR, "fatal", "the transport cannot go on; stopping",
+            OM_SLOG_STR("why", why));
+    atomic_store_explicit(&app->fatal, true, memory_order_release);
+    (void)pthread_kill(app->main_thread, SIGUSR1);
+}
+
+static int start_rpc(om_app *app)
+{
+    const om_config *c = &app->config;
+    omen_error error;
+    om_rt_options options;
+    memset(&options, 0, sizeof options);
+    options.db = app->db;
+    options.metrics = app->metrics;
+    options.log = app->log;
+    options.tls = app->tls;
+    options.listen = (const char *const *)c->listen;
+    options.listen_count = c->listen_count;
+    options.fatal = on_fatal;
+    options.fatal_ctx = app;
+    options.cq_threads = c->io_threads;
+    options.search_threads = c->search_workers;
+    options.max_in_flight = c->max_inflight;
+    options.max_streams = c->max_streams_per_connection;
+    options.max_message_bytes = c->max_message_bytes;
+    options.stream_window_bytes = c->stream_window_bytes;
+    options.slow_log_ms = c->slow_log_ms;
+    options.memory_limit_bytes = c->memory_limit;
+    omen_status_t status = om_rt_start(&options, &app->rt, &error);
+    if (status != OMEN_OK) {
+        return fail(app, status == OMEN_INVALID_ARGUMENT ? OM_EXIT_CONFIG : OM_EXIT_INTERNAL,
+                    "grpc", error.message);
+    }
+    return OM_EXIT_OK;
+}
+
+/* "HOST:PORT" with the port that was bound. */
+static void put_address(char *out, size_t size, const char *address, uint16_t port)
+{
+    char host[OM_CONFIG_MAX_ADDRESS];
+    uint16_t asked = 0;
+    size_t n = strlen(out);
+    if (!om_config_split(address, host, &asked)) {
+        (void)snprintf(out + n, size - n, "%s", address); /* a unix socket */
+    } else if (strchr(host, ':') != NULL) {
+        (void)snprintf(out + n, size - n, "[%s]:%u", host, port);
+    } else {
+        (void)snprintf(out + n, size - n, "%s:%u", host, port);
+    }
+}
+
+static void put_line(om_app *app)
+{
+    (void)snprintf(app->line, sizeof app->line, "omend: serving grpc=");
+    for (size_t i = 0; i < app->config.listen_count; i++) {
+        size_t n = strlen(app->line);
+        (void)snprintf(app->line + n, sizeof app->line - n, "%s", i > 0 ? "," : "");
+        put_address(app->line, sizeof app->line, app->config.listen[i], om_rt_port(app->rt, i));
+    }
+    size_t n = strlen(app->line);
+    (void)snprintf(app->line + n, sizeof app->line - n, " admin=%s",
+                   app->admin != NULL ? "" : "off");
+    if (app->admin != NULL) {
+        put_address(app->line, sizeof app->line, app->config.admin_listen,
+                    om_admin_port(app->admin));
+    }
+}
+
+int om_app_check(om_app *app)
+{
+    int code = start_log(app);
+    code = code != OM_EXIT_OK ? code : start_tls(app);
+    code = code != OM_EXIT_OK || app->config.open_count == 0 ? code : start_engine(app);
+    return code != OM_EXIT_OK ? code : open_files(app);
+}
+
+int om_app_start(om_app *app)
+{
+    static int (*const steps[])(om_app *) = {start_log,    start_metrics, start_tls, start_admin,
+                                             start_engine, open_files,    start_rpc};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        int code = steps[i](app);
+        if (code != OM_EXIT_OK) {
+            return code;
+        }
+    }
+    if (app->config.insecure_expose && app->tls == NULL) {
+        om_slog_write(app->log, OMEN_LOG_WARN, "insecure_expose",
+                      "whoever reaches this address may read and write: there is no TLS", NULL, 0);
+    }
+    put_line(app);
+    return OM_EXIT_OK;
+}
+
+/* ---- Serving --------------------------------------------------------------------------------- */
+
+/* Whoever waits for the file sees nothing or all of it. */
+static bool write_ready_file(const char *path, const char *line)
+{
+    char temporary[OM_CONFIG_MAX_VALUE + 16];
+    (void)snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+    FILE *file = fopen(temporary, "we");
+    if (file == NULL) {
+        return false;
+    }
+    bool ok = fprintf(file, "%s\n", line) > 0;
+    ok = fclose(file) == 0 && ok && rename(temporary, path) == 0;
+    if (!ok) {
+        int saved = errno;
+        (void)unlink(temporary);
+        errno = saved;
+    }
+    return ok;
+}
+
+int om_app_announce(om_app *app)
+{
+    double seconds = (double)(om_app_now_ns() - app->started_ns) / (double)NS_PER_SECOND;
+    om_app_tick(app);
+    om_rt_set_serving(app->rt, true);
+    om_health_set(&app->health, OM_HEALTH_SERVING);
+    om_metrics_ready(app->metrics, true);
+    om_metrics_startup_seconds(app->metrics, seconds);
+    if (app->config.ready_file != NULL && !write_ready_file(app->config.ready_file, app->line)) {
+        return fail(app, OM_EXIT_CONFIG, "ready-file", strerror(errno));
+    }
+    (void)puts(app->line);
+    (void)fflush(stdout);
+    (void)om_notify_send(&app->notify, "READY=1");
+    om_slog(app->log, OMEN_LOG_INFO, "serving", app->line,
+            OM_SLOG_STR("version", omen_version_string()), OM_SLOG_STR("isa", omen_isa_name()),
+            OM_SLOG_U64("memory_limit", app->config.memory_limit),
+            OM_SLOG_U64("startup_ms", seconds * 1000));
+    return OM_EXIT_OK;
+}
+
+/* The heartbeat is the transport's: a queue thread that hangs makes /livez fail, and the
+ * supervisor's watchdog with it. */
+void om_app_tick(om_app *app)
+{
+    om_rt_stats stats;
+    memset(&stats, 0, sizeof stats);
+    om_rt_get_stats(app->rt, &stats);
+    om_health_beat(&app->health, stats.oldest_beat_ns);
+    om_metrics_queues(app->metrics, stats.searches_queued, stats.ingest_queued);
+    om_admin_sweep(app->admin);
+    if (app->notify.watchdog_us > 0 && om_health_alive(&app->health, om_app_now_ns())) {
+        (void)om_notify_send(&app->notify, "WATCHDOG=1");
+    }
+}
+
+void om_app_reload(om_app *app)
+{
+    om_tls_force(app->tls);
+    if (!om_slog_reopen(app->log)) {
+        om_slog(app->log, OMEN_LOG_ERROR, "reload", "the log file could not be opened again",
+                OM_SLOG_STR("why", strerror(errno)));
+    }
+    om_slog_write(app->log, OMEN_LOG_INFO, "reload",
+                  "certificates are read again at the next handshake", NULL, 0);
+}
+
+void om_app_stop(om_app *app, uint32_t grace_ms)
+{
+    om_health_set(&app->health, OM_HEALTH_DRAINING);
+    if (app->rt != NULL) {
+        om_rt_stop(app->rt, grace_ms);
+        om_rt_free(app->rt);
+    }
+    om_admin_stop(app->admin); /* until here /livez answers */
+    om_metrics_attach(app->metrics, NULL, NULL);
+    for (size_t i = 0; i < app->config.open_count; i++) {
+        omen_collection_free(app->opened[i]);
+    }
+    omen_db_free(app->db);
+    omen_runtime_free(app->runtime);
+    om_tls_free(app->tls);
+    om_metrics_free(app->metrics);
+    if (app->config.ready_file != NULL && app->line[0] != '\0') {
+        (void)unlink(app->config.ready_file);
+    }
+    om_slog_free(app->log);
+    om_notify_close(&app->notify);
+    om_config_free(&app->config);
+}

@@ -1,0 +1,114 @@
+/* config_table.c - the options of omend: names, bounds, defaults and what --help says.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "config_int.h"
+#include "omen.h"
+#include "slog.h"
+
+#include <string.h>
+
+#define KIB          UINT64_C(1024)
+#define MIB          (KIB * KIB)
+#define GIB          (MIB * KIB)
+#define FIELD(name_) offsetof(om_config, name_)
+
+static const om_config_word levels[] = {{"off", OMEN_LOG_OFF},     {"error", OMEN_LOG_ERROR},
+                                        {"warn", OMEN_LOG_WARN},   {"info", OMEN_LOG_INFO},
+                                        {"debug", OMEN_LOG_DEBUG}, {NULL, 0}};
+static const om_config_word formats[] = {{"text", OM_SLOG_TEXT}, {"json", OM_SLOG_JSON}, {NULL, 0}};
+static const om_config_word automatic[] = {{"auto", 0}, {NULL, 0}};
+static const om_config_word off[] = {{"off", 0}, {NULL, 0}};
+/* The value of "auto" does not fit a word: parsing knows it. */
+static const om_config_word memory[] = {{"none", 0}, {"auto", UINT32_MAX}, {NULL, 0}};
+
+/* clang-format off */
+const om_config_row om_config_rows[] = {
+    {"listen", OM_TYPE_LISTEN, FIELD(listen),
+     1, OM_CONFIG_MAX_LISTEN, "127.0.0.1:7700", NULL, "HOST:PORT",
+     "where gRPC is served; a list, or given several times; port 0: any free one;\n"
+     "[IPV6]:PORT and unix:/PATH work too"},
+    {"admin-listen", OM_TYPE_STRING, FIELD(admin_listen),
+     0, 0, "127.0.0.1:7701", NULL, "HOST:PORT",
+     "where /metrics, /livez, /readyz and /startupz are served; off: nowhere"},
+    {"open", OM_TYPE_OPEN, FIELD(open),
+     0, OM_CONFIG_MAX_OPEN, NULL, NULL, "NAME=FILE",
+     "serve a saved segment file read-only as collection NAME; a list, or several times"},
+    {"tls-cert", OM_TYPE_STRING, FIELD(tls_cert),
+     0, 0, NULL, NULL, "FILE",
+     "PEM chain, the server's certificate first; changed files are taken up by themselves"},
+    {"tls-key", OM_TYPE_STRING, FIELD(tls_key),
+     0, 0, NULL, NULL, "FILE",
+     "PEM key of the certificate, not encrypted"},
+    {"tls-client-ca", OM_TYPE_STRING, FIELD(tls_client_ca),
+     0, 0, NULL, NULL, "FILE",
+     "PEM authorities; clients must then show a certificate of theirs (mTLS)"},
+    {"insecure-expose", OM_TYPE_BOOL, FIELD(insecure_expose),
+     0, 1, "false", NULL, "",
+     "allow addresses that others can reach without TLS: everybody there may read and write"},
+    {"threads", OM_TYPE_U32, FIELD(threads),
+     0, 1024, "auto", automatic, "N",
+     "index and background threads; auto: one per core"},
+    {"search-workers", OM_TYPE_U32, FIELD(search_workers),
+     0, 1024, "auto", automatic, "N",
+     "threads that search; auto: one per core"},
+    {"io-threads", OM_TYPE_U32, FIELD(io_threads),
+     2, 64, "auto", automatic, "N",
+     "threads of the gRPC transport; auto: 2 to 4"},
+    {"memory-limit", OM_TYPE_BYTES, FIELD(memory_limit),
+     16 * MIB, UINT64_C(1) << 50, "auto", memory, "BYTES",
+     "most that the indexes may take; beyond it writes are refused; none: no limit;\n"
+     "auto: 0.8 x the limit of the control group, or of the machine's memory"},
+    {"max-message-bytes", OM_TYPE_BYTES32, FIELD(max_message_bytes),
+     64 * KIB, 16 * MIB, "16MiB", NULL, "BYTES",
+     "largest gRPC message, both ways"},
+    {"max-streams-per-connection", OM_TYPE_U32, FIELD(max_streams_per_connection),
+     1, 128, "128", NULL, "N",
+     "calls that may be open on one connection"},
+    {"max-inflight", OM_TYPE_U32, FIELD(max_inflight),
+     1, 1000000, "4096", NULL, "N",
+     "calls that may be open in all; more are refused with RESOURCE_EXHAUSTED"},
+    {"stream-window-bytes", OM_TYPE_BYTES, FIELD(stream_window_bytes),
+     64 * KIB, 1 * GIB, "32MiB", NULL, "BYTES",
+     "bytes of a StreamWrite that may be unacknowledged; at least max-message-bytes"},
+    {"predrain-ms", OM_TYPE_U32, FIELD(predrain_ms),
+     0, 300000, "0", NULL, "MS",
+     "after SIGTERM: serve on, unready, so that load balancers move away"},
+    {"grace-ms", OM_TYPE_U32, FIELD(grace_ms),
+     0, 600000, "10000", NULL, "MS",
+     "after that: time for running calls to end before they are cancelled"},
+    {"log-level", OM_TYPE_WORD, FIELD(log_level),
+     0, 0, "info", levels, "LEVEL",
+     "off, error, warn, info or debug"},
+    {"log-format", OM_TYPE_WORD, FIELD(log_format),
+     0, 0, "text", formats, "FORMAT",
+     "text or json: one object a line"},
+    {"log-file", OM_TYPE_STRING, FIELD(log_file),
+     0, 0, NULL, NULL, "FILE",
+     "append the log to it instead of stderr; SIGHUP opens it again"},
+    {"slow-log-ms", OM_TYPE_U32, FIELD(slow_log_ms),
+     0, 3600000, "1000", off, "MS",
+     "log calls that took longer; off or 0: none"},
+    {"metrics-collections", OM_TYPE_U32, FIELD(metrics_collections),
+     0, 1000, "32", NULL, "N",
+     "collections with metrics of their own, most used first; the rest is summed"},
+    {"ready-file", OM_TYPE_STRING, FIELD(ready_file),
+     0, 0, NULL, NULL, "FILE",
+     "write the addresses to it once serving, as on stdout; removed at the end"},
+    {"config", OM_TYPE_FILE, FIELD(file),
+     0, 0, NULL, NULL, "FILE",
+     "read options from it: lines of `name = value`, # starts a comment line"},
+};
+/* clang-format on */
+const size_t om_config_row_count = sizeof om_config_rows / sizeof om_config_rows[0];
+_Static_assert(sizeof om_config_rows / sizeof om_config_rows[0] <= OM_CONFIG_MAX_OPTIONS,
+               "om_config.source has one byte an option");
+
+const om_config_row *om_config_find(const char *name, size_t length)
+{
+    for (size_t i = 0; i < om_config_row_count; i++) {
+        const char *row = om_config_rows[i].name;
+        if (strlen(row) == length && memcmp(row, name, length) == 0) {
+            return &om_config_rows[i];
+        }
+    }
+    return NULL;
+}
