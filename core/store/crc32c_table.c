@@ -1,4 +1,4 @@
-/* crc32c.c - CRC-32C with a table, and the choice of a faster way.
+/* crc32c_table.c - CRC-32C with a table, and the choice of a faster way.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "segfile.h"
 
