@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MAX_INPUT = 1 << 20, MUTATIONS = 200, MAX_TRUNCATIONS = 512 };
+enum { INPUT_LIMIT = 1 << 20, MUTATIONS = 200, MAX_TRUNCATIONS = 512 };
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -53,10 +53,10 @@ static void run_with_damage(uint8_t *data, size_t size)
 static int run_file(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    uint8_t *data = malloc(MAX_INPUT);
+    uint8_t *data = malloc(INPUT_LIMIT);
     int result = 1;
     if (file != NULL && data != NULL) {
-        size_t size = fread(data, 1, MAX_INPUT, file);
+        size_t size = fread(data, 1, INPUT_LIMIT, file);
         if (ferror(file) == 0) {
             run_with_damage(data, size);
             result = 0;
