@@ -1,5 +1,6 @@
 /* store_segfile_test.c - segment files written and read back. SPDX-License-Identifier: Apache-2.0
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -187,6 +188,48 @@ static void test_replaced_while_open(void **unused)
     om_segfile_close(file);
 }
 
+static void *verify_everything(void *ctx)
+{
+    om_segfile *file = ctx;
+    for (uint32_t i = 0; i < sample_large_count; i++) {
+        om_section section;
+        omen_status_t status =
+            om_segfile_section(file, sample_large[i].kind, 0, 0, 0, &section, NULL);
+        for (uint64_t at = 0; status == OMEN_OK && at < section.bytes; at += 100000) {
+            uint64_t bytes = om_min_u64(section.bytes - at, 200000);
+            status = om_segfile_verify(file, &section, at, bytes, NULL);
+        }
+        if (status != OMEN_OK) {
+            return file;
+        }
+    }
+    return NULL;
+}
+
+/* First touches of the same blocks by several threads at once. */
+static void test_verify_by_threads(void **unused)
+{
+    (void)unused;
+    enum { THREADS = 4 };
+    om_segfile *file = NULL;
+    pthread_t threads[THREADS];
+    assert_int_equal(
+        sample_write(&libc_alloc, path, sample_large, sample_large_count, 1 << 20, NULL), OMEN_OK);
+    assert_int_equal(om_segfile_open(&libc_alloc, path, &file, NULL), OMEN_OK);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, verify_everything, file), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        void *result = file;
+        assert_int_equal(pthread_join(threads[i], &result), 0);
+        assert_null(result);
+    }
+    for (uint64_t block = 0; block < file->blocks; block++) {
+        assert_true((atomic_load(&file->verified[block / 64]) >> (block % 64) & 1) != 0);
+    }
+    om_segfile_close(file);
+}
+
 /* Every allocation fails once; nothing leaks. */
 static void test_open_without_memory(void **unused)
 {
@@ -220,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_verify_all_stops),
         cmocka_unit_test(test_missing_and_odd_paths),
         cmocka_unit_test(test_replaced_while_open),
+        cmocka_unit_test(test_verify_by_threads),
         cmocka_unit_test(test_open_without_memory),
     };
     return cmocka_run_group_tests_name("store_segfile", tests, make_dir, remove_dir);
