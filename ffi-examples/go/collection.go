@@ -236,6 +236,33 @@ func (c *Collection) Count() (uint64, error) {
 	return uint64(count), err
 }
 
+// Keys returns the keys of all live items, in the order they were written.
+func (c *Collection) Keys() ([]uint64, error) {
+	const page = 4096
+	raw, err := c.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer c.release()
+	keys := []uint64{}
+	var cursor C.uint64_t
+	for {
+		var buffer [page]C.uint64_t
+		var count C.uint64_t
+		var cerr C.omen_error
+		status := C.omen_scan(raw, &cursor, &buffer[0], page, &count, &cerr)
+		if err := failure(status, &cerr); err != nil {
+			return nil, err
+		}
+		for _, key := range buffer[:count] {
+			keys = append(keys, uint64(key))
+		}
+		if count < page {
+			return keys, nil
+		}
+	}
+}
+
 // Save writes the collection as one file; the path holds the old or the new one, never a part.
 func (c *Collection) Save(ctx context.Context, path string) error {
 	raw, err := c.acquire()

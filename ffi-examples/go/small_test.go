@@ -70,6 +70,11 @@ func TestModesAndDelete(t *testing.T) {
 	if write.Applied != 1 || count != 1 {
 		t.Fatalf("%+v, %d left", write, count)
 	}
+	keys, err := c.Keys()
+	must(t, err)
+	if !reflect.DeepEqual(keys, []uint64{20}) {
+		t.Fatal(keys)
+	}
 	vectors, err := c.VectorsF32([]uint64{20})
 	must(t, err)
 	if !reflect.DeepEqual(vectors, []float32{1, 1}) {

@@ -142,6 +142,14 @@ extern "C" {
         count: *mut u64,
         err: *mut omen_error,
     ) -> omen_status_t;
+    pub fn omen_scan(
+        c: *mut omen_collection,
+        cursor: *mut u64,
+        keys: *mut u64,
+        capacity: u64,
+        count: *mut u64,
+        err: *mut omen_error,
+    ) -> omen_status_t;
     pub fn omen_measure_recall(
         c: *mut omen_collection,
         opt: *const omen_recall_options,

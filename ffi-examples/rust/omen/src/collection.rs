@@ -271,6 +271,24 @@ impl Collection {
         Ok(count)
     }
 
+    /// The keys of all live items, in the order they were written.
+    pub fn keys(&self) -> Result<Vec<u64>> {
+        const PAGE: usize = 4096;
+        let (mut all, mut cursor) = (Vec::new(), 0);
+        loop {
+            let (mut page, mut count) = ([0; PAGE], 0);
+            // SAFETY: `page` has room for PAGE keys.
+            check(|err| unsafe {
+                let out = page.as_mut_ptr();
+                sys::omen_scan(self.raw(), &mut cursor, out, PAGE as u64, &mut count, err)
+            })?;
+            all.extend_from_slice(&page[..count as usize]);
+            if (count as usize) < PAGE {
+                return Ok(all);
+            }
+        }
+    }
+
     /// What the collection was created with, defaults filled in.
     pub fn describe(&self) -> Result<Options> {
         let mut options = Options::zero();

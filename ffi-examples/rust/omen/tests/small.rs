@@ -35,6 +35,7 @@ fn upsert_insert_update_delete() {
     assert_eq!(error.status(), Status::AlreadyExists);
     assert_eq!(c.delete(Ids::U64(&[10, 30])).unwrap().applied, 1);
     assert_eq!(c.count().unwrap(), 1);
+    assert_eq!(c.keys().unwrap(), [20]);
     assert_eq!(c.vectors::<f32>(&[20]).unwrap(), [1.0, 1.0]);
     assert_eq!(c.vectors::<f32>(&[10]).unwrap_err().status(), Status::NotFound);
 }
