@@ -12,6 +12,8 @@ install(TARGETS omendb EXPORT omendb-targets LIBRARY DESTINATION ${CMAKE_INSTALL
 install(FILES ${PROJECT_BINARY_DIR}/lib/libomendb.a DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES capi/include/omen.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
+# The file finds its prefix from its own place: the tree may be moved.
+file(RELATIVE_PATH OMEN_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(deploy/cmake/omendb.pc.in generated/omendb.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/generated/omendb.pc
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
