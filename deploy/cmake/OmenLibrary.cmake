@@ -16,7 +16,7 @@ target_include_directories(omendb PUBLIC
 target_link_libraries(omendb PRIVATE $<BUILD_INTERFACE:omen_flags> ${libs})
 target_link_options(omendb PRIVATE
     -Wl,--version-script=${OMEN_MAP} -Wl,--no-undefined-version -Wl,-Bsymbolic-functions)
-set_target_properties(omendb PROPERTIES LINKER_LANGUAGE C SOVERSION ${OMEN_ABI_MAJOR}
+set_target_properties(omendb PROPERTIES LINKER_LANGUAGE C INSTALL_RPATH "" SOVERSION ${OMEN_ABI_MAJOR}
     VERSION ${OMEN_ABI_MAJOR}.${OMEN_ABI_MINOR}.0 LINK_DEPENDS ${OMEN_MAP}
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
 add_library(omendb::omendb ALIAS omendb)
