@@ -285,21 +285,22 @@ def check_baseline(update, library):
         return SKIP
     baseline = os.path.join(LEDGERS, "omendb-0.1.abi")
     if update:
-        output(["abidw", "--headers-dir", INCLUDE, "--no-corpus-path", "--no-comp-dir-path", "--no-show-locs",
-                "--drop-private-types", "--exported-interfaces-only", "--out-file", baseline, library])
+        output(["abidw", "--headers-dir", INCLUDE, "--drop-private-types", "--exported-interfaces-only",
+                "--no-corpus-path", "--no-comp-dir-path", "--out-file", baseline, library])
         with open(baseline, encoding="utf-8") as file:
             text = file.read()
         with open(baseline, "w", encoding="utf-8") as file:  # nobody else has this folder
             file.write(re.sub(r"path='[^']*?/(capi|core)/", r"path='\1/", text))
         return 0
-    command = ["abidiff", "--headers-dir2", INCLUDE, "--drop-private-types", "--exported-interfaces-only",
-               "--no-show-locs", baseline, library]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # The folders of headers tell what is public: what stands behind the opaque handles may change.
+    done = subprocess.run(["abidiff", "--headers-dir1", INCLUDE, "--headers-dir2", INCLUDE,
+                           "--exported-interfaces-only", baseline, library],
+                          capture_output=True, text=True, check=False)
     print(done.stdout + done.stderr)
-    # Bits: 1 error, 2 usage, 4 a change, 8 an incompatible one. A change that is compatible is told by
-    # the other ledgers.
-    if done.returncode & (1 | 2 | 8):
-        raise Failure("abidiff ended with %d" % done.returncode)
+    # Bits: 1 error, 2 usage, 4 a change, 8 an incompatible one. A field that moved is only "a change" to
+    # abidiff, so that fails as well; a change that is meant comes with a new baseline.
+    if done.returncode != 0:
+        raise Failure("abidiff ended with %d; capi/abi/update.sh when the change is meant" % done.returncode)
     return 0
 
 
