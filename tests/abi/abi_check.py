@@ -164,7 +164,7 @@ LAYOUT = r"""
 CHECK(sizeof(omen_error) == 256, "omen_error has 256 bytes everywhere");
 CHECK(sizeof(omen_status_t) == 4, "omen_status_t has 4 bytes everywhere");
 #if defined(__LP64__)
-#include "omen.layout.h"
+#include "omen.layout.inc"
 #endif
 extern int omen_unit;
 """
@@ -173,7 +173,7 @@ TARGETS = ["x86_64-linux-gnu", "aarch64-linux-gnu", "riscv64-linux-gnu", "s390x-
 
 
 def layout_ledger():
-    lines = ["/* omen.layout.h - sizes and offsets of the public structs on LP64 systems; written by",
+    lines = ["/* omen.layout.inc - sizes and offsets of the public structs on LP64 systems; written by",
              " * capi/abi/update.sh. SPDX-License-Identifier: Apache-2.0 */"]
     body = []
     for kind, name, text in sorted(declarations()):
@@ -195,14 +195,14 @@ def layout_ledger():
 
 def check_layout(update):
     if update:
-        compare("omen.layout.h", layout_ledger(), True)
+        compare("omen.layout.inc", layout_ledger(), True)
         return
-    with open(os.path.join(LEDGERS, "omen.layout.h"), encoding="utf-8") as file:
+    with open(os.path.join(LEDGERS, "omen.layout.inc"), encoding="utf-8") as file:
         ledger = file.read()
     structs = {name for kind, name, _ in declarations() if kind == "struct"}
     missing = sorted(structs - set(re.findall(r"STRUCT\((\w+),", ledger)))
     if missing:
-        raise Failure("capi/abi/omen.layout.h lacks " + ", ".join(missing))
+        raise Failure("capi/abi/omen.layout.inc lacks " + ", ".join(missing))
     runs = []
     for compiler in ("gcc", "clang", "aarch64-linux-gnu-gcc"):
         if tool(compiler):
@@ -222,7 +222,7 @@ def check_layout(update):
         raise Failure("\n".join(failed))
     broken = re.sub(r"STRUCT\(omen_error, \d+\)", "STRUCT(omen_error, 255)", ledger)
     with tempfile.TemporaryDirectory() as folder:
-        with open(os.path.join(folder, "omen.layout.h"), "w", encoding="utf-8") as file:
+        with open(os.path.join(folder, "omen.layout.inc"), "w", encoding="utf-8") as file:
             file.write(broken)
         if try_compile("gcc", ["-std=c17", "-I", folder], LAYOUT, ".c") is None:
             raise Failure("a wrong size in the ledger goes unnoticed: the check checks nothing")
