@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define OM_BASE_FAIL_C
 #include "base.h"
 
 #if defined(OMEN_ASSERT) && OMEN_ASSERT >= 1

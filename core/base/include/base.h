@@ -46,6 +46,12 @@ omen_status_t om_fail_errno(omen_error *err, omen_status_t status, int sys_errno
                             const char *format, ...) OM_PRINTF(4, 5);
 /* OMEN_RESOURCE_EXHAUSTED / NO_MEMORY for `bytes` of `what`. */
 omen_status_t om_fail_memory(omen_error *err, const char *what, uint64_t bytes);
+#if defined(__clang_analyzer__) && !defined(OM_BASE_FAIL_C)
+/* Static analysers do not see into these functions; this tells them that a failure is never OMEN_OK. */
+#define om_fail_memory(...) ((void)om_fail_memory(__VA_ARGS__), OMEN_RESOURCE_EXHAUSTED)
+#define om_fail(...) ((void)om_fail(__VA_ARGS__), OMEN_INTERNAL)
+#define om_fail_errno(...) ((void)om_fail_errno(__VA_ARGS__), OMEN_INTERNAL)
+#endif
 
 static inline bool om_add_size(size_t a, size_t b, size_t *out)
 {
