@@ -89,3 +89,38 @@ void sample_reseal(uint8_t *bytes, size_t size)
     om_seg_tail tail = {.file_bytes = size, .header_crc = crc, .magic = OM_SEG_TAIL_MAGIC};
     memcpy(bytes + size - sizeof tail, &tail, sizeof tail);
 }
+
+static void reseal_section(uint8_t *bytes, size_t size, om_seg_entry *entry)
+{
+    if (entry->offset > size || entry->bytes > size - entry->offset || entry->checksums > size ||
+        om_seg_blocks(entry->bytes) * sizeof(uint32_t) > size - entry->checksums) {
+        return;
+    }
+    uint64_t blocks = om_seg_blocks(entry->bytes);
+    for (uint64_t block = 0; block < blocks; block++) {
+        uint64_t start = block * OM_SEG_BLOCK;
+        uint64_t length = om_min_u64(entry->bytes - start, OM_SEG_BLOCK);
+        uint32_t crc = om_crc32c(0, bytes + entry->offset + start, (size_t)length);
+        memcpy(bytes + entry->checksums + block * sizeof crc, &crc, sizeof crc);
+    }
+    entry->blocks = (uint32_t)blocks;
+    entry->checksums_crc =
+        om_crc32c(0, bytes + entry->checksums, (size_t)blocks * sizeof(uint32_t));
+}
+
+void sample_reseal_blocks(uint8_t *bytes, size_t size)
+{
+    om_seg_header header;
+    if (size < OM_SEG_HEADER_BYTES + sizeof(om_seg_tail)) {
+        return;
+    }
+    memcpy(&header, bytes, sizeof header);
+    for (uint32_t i = 0; i < om_min_u32(header.sections, OM_SEG_MAX_SECTIONS); i++) {
+        om_seg_entry entry;
+        uint8_t *at = bytes + OM_SEG_TABLE_AT + i * sizeof entry;
+        memcpy(&entry, at, sizeof entry);
+        reseal_section(bytes, size, &entry);
+        memcpy(at, &entry, sizeof entry);
+    }
+    sample_reseal(bytes, size);
+}

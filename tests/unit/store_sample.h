@@ -27,4 +27,6 @@ omen_status_t sample_write(const om_alloc *alloc, const char *path, const sample
 /* Makes the checksums of section table, header and tail right again for changed bytes. Files that
  * are too short stay as they are. */
 void sample_reseal(uint8_t *bytes, size_t size);
+/* The same, and the checksums of all blocks of sections that lie inside the file. */
+void sample_reseal_blocks(uint8_t *bytes, size_t size);
 #endif
