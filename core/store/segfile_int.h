@@ -7,7 +7,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "files are little-endian and used as they lie in memory");
 
-#define OM_SEG_MAGIC      "\x89OMENSG\n"
+#define OM_SEG_MAGIC "\x89OMENSG\n"
 #define OM_SEG_TAIL_MAGIC "OMENEND\n"
 #define OM_SEG_BYTE_ORDER 0x01020304u
 enum {

@@ -1,5 +1,5 @@
-/* model_read.c - everything that reads, compared with the model. SPDX-License-Identifier:
- * Apache-2.0 */
+/* model_read.c - everything that reads, compared with the model.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,8 +5,8 @@
 #define OM_SEGFILE_H
 #include "alloc.h"
 #include "base.h"
-#include "os.h"
 #include "op.h"
+#include "os.h"
 
 #define OM_FORMAT_VERSION 1u
 /* Section kinds. Unknown ones are skipped unless flagged as required. */
@@ -27,7 +27,7 @@ enum {
     OM_SECTION_MAX = 32
 };
 /* Or-ed into the kind at begin: a reader that does not know the kind refuses the file. */
-#define OM_SECTION_REQUIRED     0x80000000u
+#define OM_SECTION_REQUIRED 0x80000000u
 #define OM_VECTOR_INDEX_DEFAULT 0u /* one unnamed vector per item for now (ruling 12) */
 
 /* ---- Writing ---- */
