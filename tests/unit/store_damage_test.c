@@ -314,6 +314,25 @@ static void test_header_fields(void **unused)
                      OMEN_OK);
 }
 
+/* A table that does not fit a header with a right checksum: a writer that went wrong. */
+static void test_table_checksum(void **unused)
+{
+    (void)unused;
+    omen_error err;
+    uint32_t value = header.table_crc ^ 1;
+    uint8_t *bytes = malloc(whole_size);
+    assert_non_null(bytes);
+    memcpy(bytes, whole, whole_size);
+    memcpy(bytes + offsetof(om_seg_header, table_crc), &value, sizeof value);
+    uint32_t crc = om_crc32c(0, bytes, OM_SEG_HEADER_CRC_AT);
+    memcpy(bytes + OM_SEG_HEADER_CRC_AT, &crc, sizeof crc);
+    set_file(bytes, whole_size);
+    free(bytes);
+    assert_int_equal(open_and_read(&err), OMEN_DATA_LOSS);
+    assert_int_equal(err.detail, OMEN_D_CHECKSUM);
+    assert_non_null(strstr(err.message, "section table"));
+}
+
 static void expect_entry(uint32_t index, const om_seg_entry *entry, omen_status_t status,
                          const char *text)
 {
@@ -419,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_zeroed_pages),
         cmocka_unit_test(test_truncated_and_extended),
         cmocka_unit_test(test_header_fields),
+        cmocka_unit_test(test_table_checksum),
         cmocka_unit_test(test_table_entries),
         cmocka_unit_test(test_random_fields),
     };

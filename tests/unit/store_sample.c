@@ -1,6 +1,7 @@
 /* store_sample.c - sample segment files for tests. SPDX-License-Identifier: Apache-2.0 */
 #include "store_sample.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "rng.h"
@@ -123,4 +124,31 @@ void sample_reseal_blocks(uint8_t *bytes, size_t size)
         memcpy(at, &entry, sizeof entry);
     }
     sample_reseal(bytes, size);
+}
+
+static void *scarce_get(void *ctx, size_t size, size_t align)
+{
+    sample_scarce *scarce = ctx;
+    if (scarce->left == 0) {
+        return NULL;
+    }
+    align = align < sizeof(void *) ? sizeof(void *) : align;
+    void *block = aligned_alloc(align, om_round_up(size, align));
+    scarce->left--;
+    scarce->blocks += block != NULL;
+    return block;
+}
+
+static void scarce_put(void *ctx, void *block, size_t size, size_t align)
+{
+    sample_scarce *scarce = ctx;
+    (void)size;
+    (void)align;
+    free(block);
+    scarce->blocks--;
+}
+
+om_alloc sample_scarce_alloc(sample_scarce *scarce)
+{
+    return (om_alloc){.fns = {.alloc = scarce_get, .free = scarce_put, .ctx = scarce}};
 }

@@ -29,4 +29,11 @@ omen_status_t sample_write(const om_alloc *alloc, const char *path, const sample
 void sample_reseal(uint8_t *bytes, size_t size);
 /* The same, and the checksums of all blocks of sections that lie inside the file. */
 void sample_reseal_blocks(uint8_t *bytes, size_t size);
+
+/* An allocator whose calls after the first `left` fail; `blocks` are in use. */
+typedef struct sample_scarce {
+    uint64_t left;
+    uint64_t blocks;
+} sample_scarce;
+om_alloc sample_scarce_alloc(sample_scarce *scarce);
 #endif
