@@ -118,6 +118,14 @@ static bool has_body(struct MHD_Connection *connection)
            (length != NULL && strcmp(length, "0") != 0);
 }
 
+/* Paths are compared as they come: what needs decoding is not one of ours. */
+static size_t keep_escapes(void *ctx, struct MHD_Connection *connection, char *text)
+{
+    (void)ctx;
+    (void)connection;
+    return strlen(text);
+}
+
 static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload_data,
                               size_t *upload_data_size, void **request)
@@ -248,6 +256,22 @@ static uint16_t port_of(int fd)
     return (uint16_t)strtoul(port, NULL, 10);
 }
 
+/* clang-format off */
+static struct MHD_Daemon *start_daemon(om_admin *admin, int fd)
+{
+    return MHD_start_daemon(
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, handle, admin,
+        MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)OM_ADMIN_MAX_CONNECTIONS,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)OM_ADMIN_MAX_PER_ADDRESS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)OM_ADMIN_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)OM_ADMIN_MAX_HEADER,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, admin,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+}
+/* clang-format on */
+
 om_admin *om_admin_start(const om_admin_options *options, char *error, size_t error_size)
 {
     om_admin *admin = calloc(1, sizeof *admin);
@@ -266,14 +290,7 @@ om_admin *om_admin_start(const om_admin_options *options, char *error, size_t er
     int fd = listen_on(options->listen, error, error_size);
     if (fd >= 0) {
         admin->port = port_of(fd);
-        admin->daemon =
-            MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, handle,
-                             admin, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-                             (unsigned)OM_ADMIN_MAX_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                             (unsigned)OM_ADMIN_MAX_PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT,
-                             (unsigned)OM_ADMIN_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                             (size_t)OM_ADMIN_MAX_HEADER, MHD_OPTION_NOTIFY_CONNECTION,
-                             on_connection, admin, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        admin->daemon = start_daemon(admin, fd);
         if (admin->daemon == NULL) {
             (void)snprintf(error, error_size, "admin-listen: %s: the HTTP server did not start",
                            options->listen);
