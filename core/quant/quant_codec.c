@@ -1,5 +1,6 @@
 /* quant_codec.c - encoding of vectors and probes, and the geometry behind both.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -109,7 +110,8 @@ static void extend(const om_codec *codec, double norm_squared, float *vector, bo
     const double missing = codec->radius * codec->radius - norm_squared;
     /* The longest row of the sample itself must not count as too long by a rounding. */
     *over = missing < -1e-9 * norm_squared;
-    const float value = missing > 0 ? (float)sqrt(missing / pads) : 0.0f;
+    /* R may be longer than a float can tell. */
+    const float value = missing > 0 ? (float)fmin(sqrt(missing / pads), (double)FLT_MAX) : 0.0f;
     for (uint32_t i = 0; i < pads; i++) {
         vector[dim + i] = value;
     }

@@ -15,7 +15,7 @@ enum { GROUP_ROWS = 256, DEPTH = 3, FEW_ROWS = 32 };
 
 /* |x - centre| is counted by the upper bits of the float: a logarithmic histogram, 128 bins an octave, so
  * that one wild value does not blur the rest. */
-enum { BIN_SHIFT = 16, BINS = 0x7f80 };
+enum { BIN_SHIFT = 16, BINS_OCTAVE = 128, BINS = 0x7f80 };
 
 typedef struct workspace {
     float *low;       /* [DEPTH][dim] smallest of the group, ascending; row 0 later the low quantile  */
@@ -146,27 +146,51 @@ static double bin_value(uint32_t bin, uint32_t fraction)
     return (double)value;
 }
 
+/* Moves values that lie beyond twice the 99.99 % quantile to there; returns the largest that is left. Two
+ * wild values among a hundred thousand would otherwise, by their squares, widen the steps of all the
+ * rest thirty times; spikes that are common enough to matter stay where they are. */
+static float fold_outliers(uint32_t *bins, float largest, uint64_t total)
+{
+    uint32_t top;
+    memcpy(&top, &largest, sizeof top);
+    top >>= BIN_SHIFT;
+    uint32_t bin = top;
+    for (uint64_t beyond = bins[top]; bin > 0 && beyond * 10000 <= total; beyond += bins[bin]) {
+        bin--;
+    }
+    const uint32_t last = bin + BINS_OCTAVE;
+    if (last >= top) {
+        return largest;
+    }
+    for (uint32_t from = last + 1; from <= top; from++) {
+        bins[last] += bins[from];
+        bins[from] = 0;
+    }
+    return (float)bin_value(last + 1, 0);
+}
+
 /* The range T (half the width that 256 codes cover) with the least squared error: rounding inside,
  * clipping beyond. Goes down from the largest deviation until 2 % would be clipped. */
 static double best_range(const uint32_t *bins, float largest, uint64_t total, double *error)
 {
+    uint32_t top;
+    memcpy(&top, &largest, sizeof top);
+    top >>= BIN_SHIFT;
     double over = 0;
     double sum = 0;
     double squares = 0;
     double best = (double)largest;
     *error = INFINITY;
-    uint32_t top;
-    memcpy(&top, &largest, sizeof top);
-    for (uint32_t bin = top >> BIN_SHIFT;; bin--) {
-        double range = bin == top >> BIN_SHIFT ? (double)largest : bin_value(bin + 1, 0);
-        double step = range / 127.5;
-        double clipped = squares - 2 * range * sum + range * range * over;
-        double now = ((double)total - over) * step * step / 12 + clipped;
+    for (uint32_t bin = top;; bin--) {
+        const double range = bin == top ? (double)largest : bin_value(bin + 1, 0);
+        const double step = range / 127.5;
+        const double clipped = squares - 2 * range * sum + range * range * over;
+        const double now = ((double)total - over) * step * step / 12 + clipped;
         if (now < *error) {
             *error = now;
             best = range;
         }
-        double value = bin_value(bin, 1u << (BIN_SHIFT - 1));
+        const double value = bin_value(bin, 1u << (BIN_SHIFT - 1));
         over += bins[bin];
         sum += bins[bin] * value;
         squares += bins[bin] * value * value;
@@ -176,18 +200,21 @@ static double best_range(const uint32_t *bins, float largest, uint64_t total, do
     }
 }
 
-/* Judges work->candidate; keeps it when it is the best so far. */
+/* Judges work->candidate; keeps it when it is the best so far. The first rows know little of the tails of
+ * those that follow, so the scale gets head room. On real sets (SIFT, LSA of film plots, 1,024 rows) 12 %
+ * more clipped 2 to 5 times fewer components than 3 %, and cost nothing that shows in recall. */
 static void try_center(const float *rows, uint32_t count, uint32_t dim, workspace *work, om_fit *fit)
 {
     const float *center = work->candidate;
     double error;
+    const uint64_t total = (uint64_t)count * dim;
     float largest = count_deviations(rows, count, dim, center, work->bins);
-    double range = best_range(work->bins, largest, (uint64_t)count * dim, &error);
+    largest = fold_outliers(work->bins, largest, total);
+    double range = best_range(work->bins, largest, total, &error);
     if (error < fit->error) {
         memcpy(fit->center, center, dim * sizeof *center);
         fit->error = error;
-        /* A small sample knows little of what will follow: some head room. */
-        fit->scale = (float)(range / 127.5 * (1.0 + 1.0 / sqrt((double)count)));
+        fit->scale = (float)(range / 127.5 * (1.0 + fmin(0.5, 4.0 / sqrt((double)count))));
     }
 }
 
