@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-#define KIB          UINT64_C(1024)
-#define MIB          (KIB * KIB)
-#define GIB          (MIB * KIB)
+#define KIB UINT64_C(1024)
+#define MIB (KIB * KIB)
+#define GIB (MIB * KIB)
 #define FIELD(name_) offsetof(om_config, name_)
 
 static const om_config_word levels[] = {{"off", OMEN_LOG_OFF},     {"error", OMEN_LOG_ERROR},

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #if defined(OM_JEMALLOC) && OM_JEMALLOC
-#    include <jemalloc/jemalloc.h>
-#    include <limits.h>
-#    include <pthread.h>
-#    include <stdio.h>
+#include <jemalloc/jemalloc.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
 
 /* Read by jemalloc at the first allocation. Dirty pages go back to the kernel after 5 s, by a
  * thread of its own: what an index build leaves behind must not count against the memory limit for

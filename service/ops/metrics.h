@@ -62,7 +62,7 @@ typedef struct om_metrics_search_event {
     uint64_t hops;
 } om_metrics_search_event;
 enum {
-    OM_SEARCH_SHORT = 1u, /* fewer than min(k, items) results */
+    OM_SEARCH_SHORT = 1u,  /* fewer than min(k, items) results */
     OM_SEARCH_PARTIAL = 2u /* cut by its deadline */
 };
 void om_metrics_search(om_metrics *m, const om_metrics_search_event *event); /* one query */

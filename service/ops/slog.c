@@ -14,7 +14,7 @@
 
 /* Room that every line keeps for its end: the suppressed count, the mark of a cut, brace, newline.
  */
-#define LINE_TAIL     96u
+#define LINE_TAIL 96u
 #define NS_PER_SECOND UINT64_C(1000000000)
 
 typedef struct bucket {

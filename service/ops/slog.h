@@ -27,17 +27,17 @@ typedef struct om_slog_field {
     const char *string; /* OM_SLOG_F_STRING; NULL is left out */
     uint64_t number;    /* U64, or I64 as two's complement */
 } om_slog_field;
-#define OM_SLOG_STR(name_, value_)                                                                 \
-    {                                                                                              \
-        (name_), OM_SLOG_F_STRING, (value_), 0                                                     \
+#define OM_SLOG_STR(name_, value_)             \
+    {                                          \
+        (name_), OM_SLOG_F_STRING, (value_), 0 \
     }
-#define OM_SLOG_U64(name_, value_)                                                                 \
-    {                                                                                              \
-        (name_), OM_SLOG_F_U64, NULL, (uint64_t)(value_)                                           \
+#define OM_SLOG_U64(name_, value_)                       \
+    {                                                    \
+        (name_), OM_SLOG_F_U64, NULL, (uint64_t)(value_) \
     }
-#define OM_SLOG_I64(name_, value_)                                                                 \
-    {                                                                                              \
-        (name_), OM_SLOG_F_I64, NULL, (uint64_t)(int64_t)(value_)                                  \
+#define OM_SLOG_I64(name_, value_)                                \
+    {                                                             \
+        (name_), OM_SLOG_F_I64, NULL, (uint64_t)(int64_t)(value_) \
     }
 
 typedef struct om_slog_options {
@@ -59,8 +59,8 @@ void om_slog_write(om_slog *log, int32_t level, const char *kind, const char *te
                    const om_slog_field *fields, size_t count);
 /* om_slog(log, OMEN_LOG_INFO, "kind", "what happened", OM_SLOG_STR("peer", p), OM_SLOG_U64("k",
  * k)); */
-#define om_slog(log_, level_, kind_, text_, ...)                                                   \
-    om_slog_write((log_), (level_), (kind_), (text_), (const om_slog_field[]){__VA_ARGS__},        \
+#define om_slog(log_, level_, kind_, text_, ...)                                            \
+    om_slog_write((log_), (level_), (kind_), (text_), (const om_slog_field[]){__VA_ARGS__}, \
                   sizeof((const om_slog_field[]){__VA_ARGS__}) / sizeof(om_slog_field))
 /* An omen_log_fn: give it to omen_runtime_options.log with the om_slog as log_ctx. */
 void om_slog_engine(void *log, int32_t level, const char *module, const char *text, size_t len);

@@ -1,10 +1,6 @@
 /* ops_admin_test.c - the admin server over a real socket: its pages, and requests that mean no
  * good. SPDX-License-Identifier: Apache-2.0 */
-#include "admin.h"
-#include "ops_promtext.h"
-
 #include <arpa/inet.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -19,6 +15,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cmocka.h>
+
+#include "admin.h"
+#include "ops_promtext.h"
 
 enum { MAX_ANSWER = 1 << 20 };
 #define SECOND UINT64_C(1000000000)

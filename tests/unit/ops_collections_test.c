@@ -1,12 +1,6 @@
 /* ops_collections_test.c - what /metrics tells of a real engine: figures per collection, the cap on
  * labels, who keeps a label, and the memory budget.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "heap.h"
-#include "metrics.h"
-#include "omen.h"
-#include "ops_promtext.h"
-
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
+
+#include "heap.h"
+#include "metrics.h"
+#include "omen.h"
+#include "ops_promtext.h"
 
 enum { DIM = 8, TOP = 3, BUDGET = 512 << 20 };
 

@@ -1,12 +1,6 @@
 /* ops_config_test.c - options of omend: precedence of the sources, bounds at N and N + 1, what is
  * refused and how it is said.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "config.h"
-#include "config_int.h"
-#include "omen.h"
-#include "slog.h"
-
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +10,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+#include "config_int.h"
+#include "omen.h"
+#include "slog.h"
 
 enum { MAX_ARGS = 80 };
 

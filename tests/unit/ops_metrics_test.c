@@ -1,11 +1,5 @@
 /* ops_metrics_test.c - the registry, histogram buckets against their definition, and the page.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "heap.h"
-#include "metrics.h"
-#include "ops_promtext.h"
-#include "registry.h"
-
-#include <cmocka.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
+
+#include "heap.h"
+#include "metrics.h"
+#include "ops_promtext.h"
+#include "registry.h"
 
 static double value_of(const char *page, const char *series)
 {
@@ -232,7 +233,7 @@ static void test_rpc(void **state)
     assert_true(value_of(page, "omendb_grpc_server_handled_total{service=\"s\",method=\"m\","
                                "code=\"UNKNOWN\"}") == 1);
 #define SECONDS "omendb_grpc_server_handling_seconds"
-#define SERIES  "{service=\"s\",method=\"m\""
+#define SERIES "{service=\"s\",method=\"m\""
     assert_true(value_of(page, SECONDS "_bucket" SERIES ",le=\"2.5e-05\"}") == 0);
     assert_true(value_of(page, SECONDS "_bucket" SERIES ",le=\"5e-05\"}") == 1);
     assert_true(value_of(page, SECONDS "_bucket" SERIES ",le=\"30\"}") == 1);

@@ -1,8 +1,5 @@
 /* ops_notify_test.c - the supervisor protocol against a socket of our own.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "notify.h"
-
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +10,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <cmocka.h>
+
+#include "notify.h"
 
 static int listen_at(const char *name)
 {

@@ -1,8 +1,5 @@
 /* ops_slog_test.c - the log: lines that stay lines, JSON that stays JSON, limits that hold.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "slog.h"
-
-#include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -13,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
+
+#include "slog.h"
 
 static char path[] = "ops-slog-XXXXXX";
 static uint64_t clock_ns;

@@ -1,15 +1,7 @@
 /* ops_tls_test.c - certificate files: what is accepted, what is refused and why, and what happens
  * when they change under a running server. Keys and certificates are made here.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "metrics.h"
-#include "tls.h"
-
-#include <cmocka.h>
 #include <fcntl.h>
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +12,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include <cmocka.h>
+
+#include "metrics.h"
+#include "tls.h"
 
 static char folder[] = "ops-tls-XXXXXX";
 static char cert_path[64], key_path[64], ca_path[64];
