@@ -1,0 +1,267 @@
+/* args.c - the table of options and the parser: --name value, --name=value, -k 10, -k10, --.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "args.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELD(name) offsetof(om_args, name)
+
+const om_option om_options[] = {
+    {"help", 'h', OM_OPT_FLAG, true, FIELD(help), NULL, "show the help of a command"},
+    {"json", 'j', OM_OPT_FLAG, true, FIELD(json), NULL, "print JSON, for scripts"},
+    {"quiet", 'q', OM_OPT_FLAG, true, FIELD(quiet), NULL, "no progress bar, no notes"},
+    {"server", 's', OM_OPT_TEXT, true, FIELD(server), "HOST:PORT",
+     "use an omend (environment: OMEN_SERVER) in place of a file"},
+    {"collection", 'c', OM_OPT_TEXT, true, FIELD(collection), "NAME",
+     "the collection at the server (OMEN_COLLECTION); then no TARGET is given"},
+    {"tls-ca", 0, OM_OPT_TEXT, true, FIELD(tls_ca), "FILE",
+     "use TLS and trust these roots, PEM (OMEN_TLS_CA)"},
+    {"tls-cert", 0, OM_OPT_TEXT, true, FIELD(tls_cert), "FILE",
+     "the client's certificate chain, PEM (OMEN_TLS_CERT)"},
+    {"tls-key", 0, OM_OPT_TEXT, true, FIELD(tls_key), "FILE",
+     "the client's private key, PEM (OMEN_TLS_KEY)"},
+    {"tls-name", 0, OM_OPT_TEXT, true, FIELD(tls_name), "NAME",
+     "the name the server's certificate carries, when it is not HOST"},
+    {"timeout", 0, OM_OPT_NUMBER, true, FIELD(timeout_ms), "MS",
+     "deadline of each call to the server (30000)"},
+
+    {"dim", 'd', OM_OPT_NUMBER, false, FIELD(dim), "N", "values of a vector, 1 to 65535"},
+    {"metric", 0, OM_OPT_TEXT, false, FIELD(metric), "l2|ip|cosine", "distance (l2)"},
+    {"dtype", 0, OM_OPT_TEXT, false, FIELD(dtype), "f32|f16|i8|u8", "stored values (f32)"},
+    {"id-type", 0, OM_OPT_TEXT, false, FIELD(id_type), "u64|uuid|string", "ids (u64)"},
+    {"m", 0, OM_OPT_NUMBER, false, FIELD(m), "N", "links chosen an item (16)"},
+    {"ef-construction", 0, OM_OPT_NUMBER, false, FIELD(ef_construction), "N",
+     "beam while building (100)"},
+    {"quantization", 0, OM_OPT_TEXT, false, FIELD(quantization), "sq8|none",
+     "what the graph is walked with: int8 codes, or full precision (sq8)"},
+    {"rotation", 0, OM_OPT_TEXT, false, FIELD(rotation), "auto|off|on",
+     "rotate before quantising (auto)"},
+    {"entry", 0, OM_OPT_TEXT, false, FIELD(entry), "auto|seeds|hierarchy",
+     "where a search enters the graph (auto)"},
+    {"durability", 0, OM_OPT_TEXT, false, FIELD(durability), "none|interval|batch",
+     "what an acknowledgement promises (the collection's)"},
+    {"capacity", 0, OM_OPT_NUMBER, false, FIELD(capacity), "ROWS", "rows expected; a hint"},
+    {"max-backlog", 0, OM_OPT_NUMBER, false, FIELD(max_backlog), "ROWS",
+     "rows not yet in the graph before writers wait"},
+
+    {"create", 0, OM_OPT_FLAG, false, FIELD(create), NULL,
+     "make the collection if it is missing, with the shape of the file"},
+    {"format", 'f', OM_OPT_TEXT, false, FIELD(format), "fvecs|bvecs|ivecs|npy|idx|jsonl",
+     "format of the file (told by its name or first bytes)"},
+    {"limit", 'n', OM_OPT_NUMBER, false, FIELD(limit), "ROWS", "at most so many rows (all)"},
+    {"offset", 0, OM_OPT_NUMBER, false, FIELD(offset), "ROWS", "skip so many rows first"},
+    {"batch", 'b', OM_OPT_NUMBER, false, FIELD(batch), "ROWS", "rows a batch (about 1 MiB)"},
+    {"id-file", 0, OM_OPT_TEXT, false, FIELD(id_file), "FILE", "ids, one a line"},
+    {"first-id", 0, OM_OPT_NUMBER, false, FIELD(first_id), "N",
+     "id of the first row of the file, rising from there (0)"},
+    {"mode", 0, OM_OPT_TEXT, false, FIELD(mode), "upsert|insert|update",
+     "insert refuses ids that exist, update those that do not (upsert)"},
+    {"stream-id", 0, OM_OPT_TEXT, false, FIELD(stream_id), "TEXT",
+     "name of the upload: run again with the same one to resume (random)"},
+    {"retry", 0, OM_OPT_NUMBER, false, FIELD(retry_s), "SECONDS",
+     "how long to try to reconnect (60)"},
+    {"no-wait", 0, OM_OPT_FLAG, false, FIELD(no_wait), NULL,
+     "return when all rows are accepted, before all are in the graph"},
+
+    {"top", 'k', OM_OPT_NUMBER, false, FIELD(k), "N", "neighbours wanted, 1 to 16384 (10)"},
+    {"ef", 'e', OM_OPT_NUMBER, false, FIELD(ef), "N", "beam width: more is slower and better"},
+    {"exact", 'x', OM_OPT_FLAG, false, FIELD(exact), NULL, "brute force over all items"},
+    {"explain", 0, OM_OPT_FLAG, false, FIELD(explain), NULL, "tell what each search did"},
+    {"threads", 't', OM_OPT_TEXT, false, FIELD(thread_list), "N[,N...]", "threads to use"},
+    {"graph-only", 0, OM_OPT_FLAG, false, FIELD(graph_only), NULL,
+     "use the graph also where a scan would be taken"},
+    {"vector", 'v', OM_OPT_TEXT, false, FIELD(vector), "[V,V,...]", "a query, as a JSON array"},
+    {"id", 'i', OM_OPT_TEXT, false, FIELD(id), "ID", "search with the vector of this item"},
+    {"queries", 'Q', OM_OPT_TEXT, false, FIELD(queries), "FILE", "queries, in any import format"},
+    {"truth", 0, OM_OPT_TEXT, false, FIELD(truth), "FILE",
+     "ivecs: the ids of the true neighbours, a row a query"},
+    {"sqdist", 0, OM_OPT_TEXT, false, FIELD(sqdist), "FILE",
+     "ivecs or fvecs: their squared distances, so that ties count"},
+    {"cosine", 0, OM_OPT_TEXT, false, FIELD(cosine), "FILE",
+     "fvecs: their cosine similarities, so that ties count"},
+    {"samples", 0, OM_OPT_NUMBER, false, FIELD(samples), "N",
+     "stored items used as queries when no file is given (200)"},
+    {"seed", 0, OM_OPT_NUMBER, false, FIELD(seed), "N", "chooses the samples (1)"},
+    {"seconds", 0, OM_OPT_SECONDS, false, FIELD(seconds), "S", "length of each measurement (3)"},
+    {"in-flight", 0, OM_OPT_NUMBER, false, FIELD(in_flight), "N",
+     "calls under way on each connection (1)"},
+    {"vectors", 0, OM_OPT_FLAG, false, FIELD(show_vectors), NULL, "print the vectors too"},
+};
+const size_t om_options_count = sizeof om_options / sizeof *om_options;
+
+const om_command *om_command_find(const char *name)
+{
+    for (size_t i = 0; i < om_commands_count; i++) {
+        if (strcmp(name, om_commands[i].name) == 0) {
+            return &om_commands[i];
+        }
+    }
+    return NULL;
+}
+
+bool om_command_takes(const om_command *command, const om_option *option)
+{
+    if (option->global) {
+        return true;
+    }
+    size_t n = strlen(option->name);
+    for (const char *p = command->options; *p != '\0';) {
+        size_t word = strcspn(p, " ");
+        if (word == n && memcmp(p, option->name, n) == 0) {
+            return true;
+        }
+        p += word;
+        p += strspn(p, " ");
+    }
+    return false;
+}
+
+static const om_option *find_option(const char *name, size_t len)
+{
+    for (size_t i = 0; i < om_options_count; i++) {
+        const om_option *o = &om_options[i];
+        if (strlen(o->name) == len && memcmp(o->name, name, len) == 0) {
+            return o;
+        }
+    }
+    return NULL;
+}
+
+static const om_option *find_letter(char letter)
+{
+    for (size_t i = 0; i < om_options_count; i++) {
+        if (om_options[i].letter != 0 && om_options[i].letter == letter) {
+            return &om_options[i];
+        }
+    }
+    return NULL;
+}
+
+/* Numbers may have a k, M or G behind them: thousands, millions, thousand millions. */
+static bool parse_number(const char *text, uint64_t *out)
+{
+    uint64_t value = 0;
+    const char *p = text;
+    if (*p < '0' || *p > '9') {
+        return false;
+    }
+    for (; *p >= '0' && *p <= '9'; p++) {
+        if (__builtin_mul_overflow(value, (uint64_t)10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value)) {
+            return false;
+        }
+    }
+    uint64_t unit = *p == 'k' ? 1000u : *p == 'M' ? 1000000u : *p == 'G' ? 1000000000u : 1u;
+    p += unit != 1 ? 1 : 0;
+    *out = value;
+    return *p == '\0' && !__builtin_mul_overflow(value, unit, out);
+}
+
+static bool set_option(const om_option *o, const char *value, om_args *args, om_tool_error *err)
+{
+    void *field = (char *)args + o->field;
+    if (o->kind == OM_OPT_FLAG) {
+        *(bool *)field = true;
+        return true;
+    }
+    if (o->kind == OM_OPT_TEXT) {
+        *(const char **)field = value;
+        return true;
+    }
+    if (o->kind == OM_OPT_NUMBER) {
+        return parse_number(value, field)
+                   ? true
+                   : om_tool_fail(err, OM_EXIT_USAGE, "--%s wants a whole number, not '%s'",
+                                  o->name, value);
+    }
+    char *end;
+    double seconds = strtod(value, &end);
+    if (end == value || *end != '\0' || !(seconds > 0 && seconds <= 86400)) {
+        return om_tool_fail(err, OM_EXIT_USAGE, "--%s wants seconds above 0, not '%s'", o->name,
+                            value);
+    }
+    *(double *)field = seconds;
+    return true;
+}
+
+/* One argument that begins with a dash; *i moves on when it takes the next one as its value. */
+static bool parse_option(const om_command *command, char **argv, int argc, int *i, om_args *args,
+                         om_tool_error *err)
+{
+    const char *arg = argv[*i];
+    const om_option *o;
+    const char *value = NULL;
+    if (arg[1] == '-') {
+        size_t len = strcspn(arg + 2, "=");
+        o = find_option(arg + 2, len);
+        value = arg[2 + len] == '=' ? arg + 3 + len : NULL;
+    } else {
+        o = find_letter(arg[1]);
+        value = arg[2] != '\0' ? arg + 2 : NULL;
+    }
+    if (o == NULL || !om_command_takes(command, o)) {
+        return om_tool_fail(err, OM_EXIT_USAGE, "'omen %s' has no option '%s'; see 'omen help %s'",
+                            command->name, arg, command->name);
+    }
+    if (o->kind == OM_OPT_FLAG && value != NULL) {
+        return om_tool_fail(err, OM_EXIT_USAGE, "--%s takes no value", o->name);
+    }
+    if (o->kind != OM_OPT_FLAG && value == NULL) {
+        if (*i + 1 >= argc) {
+            return om_tool_fail(err, OM_EXIT_USAGE, "--%s wants a value: %s", o->name, o->value);
+        }
+        value = argv[++*i];
+    }
+    return set_option(o, value, args, err);
+}
+
+static void from_environment(om_args *args)
+{
+    static const struct {
+        const char *name;
+        size_t field;
+    } known[] = {{"OMEN_SERVER", FIELD(server)},
+                 {"OMEN_COLLECTION", FIELD(collection)},
+                 {"OMEN_TLS_CA", FIELD(tls_ca)},
+                 {"OMEN_TLS_CERT", FIELD(tls_cert)},
+                 {"OMEN_TLS_KEY", FIELD(tls_key)}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const char *value = getenv(known[i].name);
+        if (value != NULL && value[0] != '\0') {
+            *(const char **)(void *)((char *)args + known[i].field) = value;
+        }
+    }
+}
+
+bool om_args_parse(const om_command *command, int argc, char **argv, om_args *args,
+                   om_tool_error *err)
+{
+    memset(args, 0, sizeof *args);
+    args->timeout_ms = 30000;
+    args->retry_s = 60;
+    args->k = 10;
+    args->samples = 200;
+    args->seed = 1;
+    args->seconds = 3;
+    args->in_flight = 1;
+    from_environment(args);
+    args->rest = calloc((size_t)argc + 1, sizeof *args->rest);
+    if (args->rest == NULL) {
+        return om_tool_no_memory(err, (size_t)argc);
+    }
+    bool options = true;
+    for (int i = 0; i < argc; i++) {
+        const char *arg = argv[i];
+        if (options && strcmp(arg, "--") == 0) {
+            options = false;
+        } else if (options && arg[0] == '-' && arg[1] != '\0') {
+            if (!parse_option(command, argv, argc, &i, args, err)) {
+                return false;
+            }
+        } else {
+            args->rest[args->rest_count++] = arg;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,333 @@
+/* cmd_import.c - import: from a file of vectors into a collection, a batch at a time.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+
+typedef struct importer {
+    const om_args *args;
+    om_import *file;
+    om_target *target;
+    om_source *id_file; /* NULL: none */
+    uint64_t id_line;
+    om_ids ids;
+    void *converted; /* rows in the type of the collection, when it is another one */
+    size_t converted_rows;
+    uint32_t dtype; /* handed to the target */
+    om_bar bar;
+    bool remote; /* a server keeps what it has accepted, and its writer says how to go on */
+} importer;
+
+static void draw(void *ctx, uint64_t accepted, uint64_t indexed)
+{
+    importer *im = ctx;
+    const om_import_info *info = om_import_about(im->file);
+    om_bar_state s = {.label = "import", .rows = accepted, .indexed = indexed};
+    if (info->rows != OMEN_NONE) {
+        /* Accepting and indexing are half of the work each: the bar ends when both have ended. */
+        uint64_t seen = indexed < info->rows ? indexed : info->rows;
+        bool both = !im->args->no_wait;
+        s.done = accepted + (both ? seen : 0);
+        s.total = info->rows * (both ? 2 : 1);
+    } else {
+        om_import_position(im->file, &s.done, &s.total);
+    }
+    om_bar_draw(&im->bar, &s);
+}
+
+/* ---- Ids ------------------------------------------------------------------------------------- */
+
+static bool next_id_line(importer *im, const char **line, size_t *len, om_tool_error *err)
+{
+    bool got;
+    if (!om_source_line(im->id_file, 64u << 10, line, len, &got, err)) {
+        return false;
+    }
+    if (!got) {
+        return om_tool_fail(err, OM_EXIT_BAD_INPUT,
+                            "%s: has only %llu lines, a line a row is needed", im->args->id_file,
+                            (unsigned long long)im->id_line);
+    }
+    im->id_line++;
+    if (*len > 0 && (*line)[*len - 1] == '\r') {
+        (*len)--;
+    }
+    return true;
+}
+
+static bool ids_from_file(importer *im, size_t count, om_tool_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *line;
+        size_t len;
+        if (!next_id_line(im, &line, &len, err)) {
+            return false;
+        }
+        if (!om_ids_add_text(&im->ids, line, len, err)) {
+            return om_tool_wrap(err, "%s, line %llu", im->args->id_file,
+                                (unsigned long long)im->id_line);
+        }
+    }
+    return true;
+}
+
+static bool make_ids(importer *im, const om_import_rows *rows, om_tool_error *err)
+{
+    om_ids_clear(&im->ids);
+    if (im->id_file != NULL) {
+        return ids_from_file(im, rows->count, err);
+    }
+    if (rows->ids != NULL) {
+        return om_ids_add_converted(&im->ids, rows->ids, err)
+                   ? true
+                   : om_tool_wrap(err, "row %llu",
+                                  (unsigned long long)(rows->first + im->ids.count));
+    }
+    for (size_t i = 0; i < rows->count; i++) {
+        if (!om_ids_add_u64(&im->ids, im->args->first_id + rows->first + i, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool open_ids(importer *im, om_tool_error *err)
+{
+    const om_import_info *info = om_import_about(im->file);
+    im->ids.type = im->target->id_type;
+    if (im->args->id_file == NULL) {
+        if (!info->has_ids && im->target->id_type != OMEN_ID_U64) {
+            return om_tool_fail(err, OM_EXIT_USAGE,
+                                "the collection has %s ids: give --id-file, or JSON lines with ids",
+                                om_tool_id_type_name(im->target->id_type));
+        }
+        return true;
+    }
+    if (!om_source_open(im->args->id_file, &im->id_file, err)) {
+        return false;
+    }
+    for (uint64_t i = 0; i < im->args->offset; i++) {
+        const char *line;
+        size_t len;
+        if (!next_id_line(im, &line, &len, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Rows ------------------------------------------------------------------------------------ */
+
+/* The library takes f32 into f16 itself; everything else is converted here, without loss. */
+static uint32_t handed_dtype(uint32_t file, uint32_t collection)
+{
+    bool to_half = collection == OMEN_F16 && file != OMEN_F16;
+    return to_half ? OMEN_F32 : collection;
+}
+
+static bool convert(importer *im, const om_import_rows *rows, const void **out, om_tool_error *err)
+{
+    const om_import_info *info = om_import_about(im->file);
+    if (im->dtype == info->dtype) {
+        *out = rows->data;
+        return true;
+    }
+    if (rows->count > im->converted_rows) {
+        size_t bytes = rows->count * info->dim * om_import_dtype_width(im->dtype);
+        void *grown = realloc(im->converted, bytes);
+        if (grown == NULL) {
+            return om_tool_no_memory(err, bytes);
+        }
+        im->converted = grown;
+        im->converted_rows = rows->count;
+    }
+    size_t item;
+    *out = im->converted;
+    if (om_import_convert(rows->data, info->dtype, im->converted, im->dtype,
+                          rows->count * info->dim, &item, err)) {
+        return true;
+    }
+    return om_tool_wrap(err, "row %llu, value %zu",
+                        (unsigned long long)(rows->first + item / info->dim), item % info->dim);
+}
+
+static bool copy_rows(importer *im, om_tool_error *err)
+{
+    const om_import_info *info = om_import_about(im->file);
+    size_t batch = (size_t)im->args->batch;
+    if (batch == 0) {
+        uint32_t wider = om_import_dtype_width(im->dtype) > om_import_dtype_width(info->dtype)
+                             ? im->dtype
+                             : info->dtype;
+        batch = om_import_batch_rows(info->dim, wider);
+    }
+    for (;;) {
+        om_import_rows rows;
+        const void *vectors = NULL;
+        if (om_tool_interrupted() && !im->remote) {
+            return om_tool_fail(err, OM_EXIT_INTERRUPTED, "interrupted; the file is as it was");
+        }
+        if (!om_import_read(im->file, batch, &rows, err)) {
+            return false;
+        }
+        if (rows.count == 0) {
+            return true;
+        }
+        if (!make_ids(im, &rows, err) || !convert(im, &rows, &vectors, err)) {
+            return false;
+        }
+        om_target_batch b = {.count = rows.count,
+                             .first_row = rows.first,
+                             .vectors = vectors,
+                             .dtype = im->dtype,
+                             .dim = info->dim,
+                             .ids = &im->ids};
+        if (!im->target->ops->write(im->target, &b, err)) {
+            return false;
+        }
+    }
+}
+
+/* Opens the target; with --create makes it first when it is missing. */
+static bool open_target(importer *im, const om_place *place, om_tool_error *err)
+{
+    const om_args *args = im->args;
+    const om_import_info *info = om_import_about(im->file);
+    if (!om_target_open(args, place, OM_TARGET_WRITE, &im->target, err)) {
+        im->target = NULL;
+        if (err->code != OM_EXIT_NOT_FOUND || !args->create) {
+            return false;
+        }
+        omen_options opt;
+        if (!om_shape_from_args(args, info->dim, om_import_natural_dtype(info->dtype), &opt, err)) {
+            return false;
+        }
+        if (opt.capacity_hint == 0 && info->rows != OMEN_NONE) {
+            opt.capacity_hint = info->rows;
+        }
+        if (!om_target_create(args, place, &opt, err) ||
+            !om_target_open(args, place, OM_TARGET_WRITE, &im->target, err)) {
+            im->target = NULL;
+            return false;
+        }
+    }
+    if (info->dim != im->target->dim) {
+        return om_tool_fail(err, OM_EXIT_BAD_INPUT,
+                            "the file has rows of %u values, the collection of %u", info->dim,
+                            im->target->dim);
+    }
+    im->dtype = handed_dtype(info->dtype, im->target->dtype);
+    return true;
+}
+
+static bool parse_mode(const om_args *args, uint32_t *mode, om_tool_error *err)
+{
+    static const char *const words[] = {"upsert", "insert", "update"};
+    *mode = OMEN_UPSERT;
+    for (uint32_t i = 0; args->mode != NULL && i < 3; i++) {
+        if (strcmp(args->mode, words[i]) == 0) {
+            *mode = OMEN_UPSERT + i;
+            return true;
+        }
+    }
+    return args->mode == NULL
+               ? true
+               : om_tool_fail(err, OM_EXIT_USAGE, "--mode: '%s' is none of upsert, insert, update",
+                              args->mode);
+}
+
+static void report(const importer *im, const om_target_written *w, double started)
+{
+    double accepted_s = w->accepted_at - started;
+    double indexed_s = w->indexed_at - started;
+    double rows = (double)w->accepted;
+    const om_args *args = im->args;
+    if (args->json) {
+        json_t *o =
+            json_pack("{s:I, s:f, s:f, s:I, s:I, s:I, s:s}", "rows", (json_int_t)w->accepted,
+                      "accepted_seconds", accepted_s, "accepted_rows_per_s",
+                      accepted_s > 0 ? rows / accepted_s : 0.0, "indexed_rows",
+                      (json_int_t)w->indexed, "skipped", (json_int_t)w->skipped, "reconnects",
+                      (json_int_t)w->reconnects, "stream_id", w->stream_id);
+        if (!args->no_wait) {
+            (void)json_object_update_new(o, json_pack("{s:f, s:f}", "indexed_seconds", indexed_s,
+                                                      "indexed_rows_per_s",
+                                                      indexed_s > 0 ? rows / indexed_s : 0.0));
+        }
+        om_out_object(o);
+        return;
+    }
+    if (args->quiet) {
+        return;
+    }
+    char a[32], b[32], c[32];
+    (void)printf("imported %s rows in %.2f s: %s rows/s accepted", om_out_count(a, w->accepted),
+                 args->no_wait ? accepted_s : indexed_s,
+                 om_out_rate(b, accepted_s > 0 ? rows / accepted_s : 0));
+    if (!args->no_wait) {
+        (void)printf(", %s rows/s indexed", om_out_rate(c, indexed_s > 0 ? rows / indexed_s : 0));
+    }
+    if (w->skipped > 0) {
+        (void)printf(", %s were there already", om_out_count(a, w->skipped));
+    }
+    if (w->reconnects > 0) {
+        (void)printf(", %llu reconnects", (unsigned long long)w->reconnects);
+    }
+    (void)printf("\n");
+}
+
+static bool run(importer *im, const om_place *place, om_tool_error *err)
+{
+    const om_args *args = im->args;
+    om_import_options in = {.format = args->format, .offset = args->offset, .limit = args->limit};
+    om_target_write_options opt = {.stream_id = args->stream_id,
+                                   .retry_s = args->retry_s,
+                                   .wait_indexed = !args->no_wait,
+                                   .tick = draw,
+                                   .tick_ctx = im};
+    om_target_written written;
+    if (!parse_mode(args, &opt.mode, err) || !om_durability_from_args(args, &opt.durability, err) ||
+        !om_check_range("--batch", args->batch, 0, 1000000, err) ||
+        !om_import_open(args->rest[place->args_used], &in, &im->file, err) ||
+        !open_target(im, place, err) || !open_ids(im, err) ||
+        !im->target->ops->write_begin(im->target, &opt, err)) {
+        return false;
+    }
+    double started = om_tool_now();
+    om_bar_start(&im->bar, !args->json && !args->quiet);
+    bool ok = copy_rows(im, err) && im->target->ops->write_end(im->target, &written, err);
+    om_bar_end(&im->bar);
+    if (!ok) {
+        return false;
+    }
+    report(im, &written, started);
+    const char *ignored = om_import_about(im->file)->ignored;
+    if (ignored[0] != '\0' && !args->quiet) {
+        (void)fprintf(stderr,
+                      "omen: note: members of the lines other than id and vector (such as "
+                      "\"%s\") are not stored in this version\n",
+                      ignored);
+    }
+    return true;
+}
+
+bool om_cmd_import(const om_args *args, om_tool_error *err)
+{
+    om_place place;
+    importer im = {.args = args};
+    if (!om_place_find(args, true, &place, err)) {
+        return false;
+    }
+    if (args->rest_count != place.args_used + 1) {
+        return om_tool_fail(err, OM_EXIT_USAGE, "usage: omen import TARGET FILE");
+    }
+    im.remote = place.remote;
+    bool ok = run(&im, &place, err);
+    om_target_close(im.target);
+    om_import_free(im.file);
+    om_source_free(im.id_file);
+    om_ids_free(&im.ids);
+    free(im.converted);
+    return ok;
+}

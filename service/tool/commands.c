@@ -1,0 +1,151 @@
+/* commands.c - the table of commands with their help texts.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "args.h"
+
+#define SHAPE                                                                                     \
+    "dim metric dtype id-type m ef-construction quantization rotation entry durability capacity " \
+    "max-backlog "
+
+const om_command om_commands[] = {
+    {"create", "make an empty collection", "create TARGET --dim N [OPTIONS]", SHAPE, 0, 1, false,
+     "Makes a segment file (TARGET.omen) or a collection at the server. What is fixed here cannot "
+     "be\n"
+     "changed later: the dimension, the metric, the type of the values and of the ids.\n"
+     "\n"
+     "Examples:\n"
+     "  omen create shop --dim 768 --metric cosine\n"
+     "  omen create images --dim 784 --dtype u8 --server localhost:7070\n"
+     "  omen create texts --dim 384 --metric cosine --dtype f16 --id-type string\n",
+     om_cmd_create},
+    {"import", "add the vectors of a file", "import TARGET FILE [OPTIONS]",
+     SHAPE "create format limit offset batch id-file first-id mode stream-id retry no-wait", 1, 2,
+     false,
+     "Reads fvecs, bvecs, ivecs, npy (f4, f2, i1, u1), MNIST idx or JSON lines\n"
+     "({\"id\": 7, \"vector\": [0.1, ...]}), plain, gzip or zstd; '-' is standard input. Memory "
+     "use does\n"
+     "not depend on the size of the file. Ids are the positions in the file, or those of "
+     "--id-file, or\n"
+     "those of the JSON lines. Values are converted to the type of the collection only if that "
+     "loses\n"
+     "nothing. A file is replaced at once when everything is in it, or not at all.\n"
+     "\n"
+     "To a server the rows go over one resumable stream: after a lost connection omen goes on "
+     "behind\n"
+     "the last batch that was acknowledged; nothing is lost and nothing written twice. With a\n"
+     "--stream-id of your own, the same command can be run again after a crash of this tool.\n"
+     "\n"
+     "Examples:\n"
+     "  omen import shop.omen vectors.npy --create --metric cosine\n"
+     "  omen import images train-images-idx3-ubyte.gz --create --server localhost:7070\n"
+     "  omen import shop.omen more.fvecs.zst --first-id 100000\n"
+     "  zcat rows.jsonl.gz | omen import texts - --format jsonl -s localhost:7070\n",
+     om_cmd_import},
+    {"search", "find the nearest items", "search TARGET [FILE | --vector V | --id ID] [OPTIONS]",
+     "format limit offset vector id top ef exact explain threads graph-only", 0, 2, false,
+     "Searches with every row of FILE (any import format), with one vector, or with the vector of "
+     "a\n"
+     "stored item. With --json there is one object a query and line:\n"
+     "  {\"query\": 0, \"hits\": [{\"id\": 7, \"distance\": 0.25}, ...]}\n"
+     "Smaller distances are nearer: squared Euclidean (l2), minus the inner product (ip), 1 - "
+     "cosine.\n"
+     "\n"
+     "Examples:\n"
+     "  omen search shop.omen --vector '[0.12, -0.5, 0.3]' -k 5\n"
+     "  omen search shop.omen queries.fvecs.gz --ef 200 --json\n"
+     "  omen search images --id 42 --exact --server localhost:7070\n",
+     om_cmd_search},
+    {"get", "show items by id", "get TARGET ID...", "id-file vectors", 0, SIZE_MAX, false,
+     "Prints the stored vectors, bit for bit as they were given. Exit code 3 when one of the ids "
+     "does\n"
+     "not exist (the others are printed).\n"
+     "\n"
+     "Examples:\n"
+     "  omen get shop.omen 7 8 9\n"
+     "  omen get texts --id-file wanted.txt --json -s localhost:7070\n",
+     om_cmd_get},
+    {"delete", "remove items by id", "delete TARGET ID...", "id-file", 0, SIZE_MAX, false,
+     "Ids that do not exist are skipped; the number removed is printed.\n"
+     "\n"
+     "Examples:\n"
+     "  omen delete shop.omen 7 8 9\n"
+     "  omen delete images --id-file gone.txt --server localhost:7070\n",
+     om_cmd_delete},
+    {"count", "count the items", "count TARGET", "", 0, 1, false,
+     "Example:\n"
+     "  omen count images --server localhost:7070\n",
+     om_cmd_count},
+    {"stats", "show shape, size and memory", "stats TARGET", "", 0, 1, false,
+     "Examples:\n"
+     "  omen stats shop.omen\n"
+     "  omen stats images --server localhost:7070 --json\n",
+     om_cmd_stats},
+    {"recall", "measure how many true neighbours are found",
+     "recall TARGET [--queries FILE --truth FILE]",
+     "queries truth sqdist cosine format limit offset top ef exact threads samples seed graph-only",
+     0, 1, false,
+     "Compares searches with the truth: the ids of a file (ivecs, a row a query), or an exact "
+     "search\n"
+     "of the same queries (--exact). Without --queries stored items are sampled as queries. An "
+     "item as\n"
+     "near as the k-th true one counts as found: --sqdist or --cosine give the true distances, "
+     "without\n"
+     "them only the ids count.\n"
+     "\n"
+     "Examples:\n"
+     "  omen recall shop.omen\n"
+     "  omen recall shop.omen --queries q.npy --exact -k 10 --ef 100\n"
+     "  omen recall images --queries t10k.gz --truth groundtruth.ivecs.gz --sqdist "
+     "sqdist.ivecs.gz\n",
+     om_cmd_recall},
+    {"bench", "measure queries a second and latency", "bench TARGET --queries FILE [OPTIONS]",
+     "queries truth sqdist cosine format limit offset top ef exact threads seconds in-flight "
+     "graph-only",
+     0, 1, false,
+     "Runs single searches for a while with 1, 2, ... threads (each with a connection of its own "
+     "at a\n"
+     "server) and prints queries a second, latencies and, with --truth, recall. --in-flight N "
+     "keeps N\n"
+     "calls under way on each connection; latency then includes the waiting.\n"
+     "\n"
+     "Examples:\n"
+     "  omen bench shop.omen --queries q.fvecs --threads 1,2,4\n"
+     "  omen bench images --queries t10k.gz --threads 1,2 --in-flight 16 -s localhost:7070\n",
+     om_cmd_bench},
+    {"list", "list collections", "list [FOLDER]", "", 0, 1, false,
+     "The collections of the server, or the segment files (*.omen) of a folder.\n"
+     "\n"
+     "Examples:\n"
+     "  omen list --server localhost:7070\n"
+     "  omen list ./data\n",
+     om_cmd_list},
+    {"drop", "remove a collection", "drop TARGET", "", 0, 1, false,
+     "Removes the collection of the server, or the segment file, for ever. A file that is no "
+     "segment\n"
+     "file is left alone.\n"
+     "\n"
+     "Example:\n"
+     "  omen drop images --server localhost:7070\n",
+     om_cmd_drop},
+    {"info", "describe a file of vectors, or a server", "info [FILE] [--format F]", "format", 0, 1,
+     false,
+     "Tells what 'omen import' would read from FILE, without reading all of it; with --server "
+     "alone the\n"
+     "versions and limits of the server.\n"
+     "\n"
+     "Examples:\n"
+     "  omen info vectors.npy\n"
+     "  omen info --server localhost:7070\n",
+     om_cmd_info},
+    {"version", "show the versions", "version", "", 0, 0, true,
+     "The versions of the tool, the C interface and the file format, and the kernels in use.\n",
+     om_cmd_version},
+    {"completion", "print the shell completion", "completion bash", "", 1, 1, true,
+     "Example:\n"
+     "  source <(omen completion bash)\n",
+     om_cmd_completion},
+    {"help", "explain a command", "help [COMMAND | exit-codes]", "", 0, 1, true,
+     "Example:\n"
+     "  omen help import\n",
+     om_cmd_help},
+};
+const size_t om_commands_count = sizeof om_commands / sizeof *om_commands;

@@ -1,0 +1,192 @@
+/* import_jsonl.c - JSON lines: {"id": 7, "vector": [0.1, ...]} or a bare array a line.
+ * The dimension is that of the first line; either every line has an id or none has.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <float.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "import_int.h"
+
+static bool bad_line(const om_import *imp, const char *why, om_tool_error *err)
+{
+    return om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s, line %llu: %s", om_source_name(imp->src),
+                        (unsigned long long)imp->line, why);
+}
+
+/* The next line that is not blank, parsed; *out NULL: the end. */
+static bool next_object(om_import *imp, json_t **out, om_tool_error *err)
+{
+    *out = NULL;
+    for (;;) {
+        const char *line;
+        size_t len;
+        bool got;
+        if (!om_source_line(imp->src, OM_IMPORT_LINE_MAX, &line, &len, &got, err)) {
+            return om_tool_wrap(err, "line %llu", (unsigned long long)imp->line + 1);
+        }
+        if (!got) {
+            return true;
+        }
+        imp->line++;
+        size_t blank = 0;
+        while (blank < len && strchr(" \t\r", line[blank]) != NULL && line[blank] != '\0') {
+            blank++;
+        }
+        if (blank == len) {
+            continue;
+        }
+        json_error_t why;
+        *out = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
+        if (*out == NULL) {
+            return om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s, line %llu, byte %d: %s",
+                                om_source_name(imp->src), (unsigned long long)imp->line,
+                                why.position, why.text);
+        }
+        return true;
+    }
+}
+
+/* The members of a line. Others than id and vector are not stored yet; the first is remembered so
+ * that the user can be told. */
+static bool split_line(om_import *imp, json_t *line, json_t **vector, json_t **id,
+                       om_tool_error *err)
+{
+    *id = NULL;
+    *vector = line;
+    if (json_is_object(line)) {
+        *id = json_object_get(line, "id");
+        *vector = json_object_get(line, "vector");
+        const char *key;
+        json_t *value;
+        json_object_foreach(line, key, value)
+        {
+            if (strcmp(key, "id") != 0 && strcmp(key, "vector") != 0 && !imp->info.ignored[0]) {
+                (void)snprintf(imp->info.ignored, sizeof imp->info.ignored, "%s", key);
+            }
+        }
+    }
+    if (!json_is_array(*vector)) {
+        return bad_line(imp, "no \"vector\": [numbers]", err);
+    }
+    return true;
+}
+
+static bool take_vector(om_import *imp, const json_t *vector, float *out, om_tool_error *err)
+{
+    size_t n = json_array_size(vector);
+    if (n != imp->info.dim) {
+        return om_tool_fail(err, OM_EXIT_BAD_INPUT,
+                            "%s, line %llu: the vector has %zu values, the first one has %u",
+                            om_source_name(imp->src), (unsigned long long)imp->line, n,
+                            imp->info.dim);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *value = json_array_get(vector, i);
+        double number = json_number_value(value);
+        if (!json_is_number(value) || fabs(number) > (double)FLT_MAX) {
+            return om_tool_fail(
+                err, OM_EXIT_BAD_INPUT,
+                "%s, line %llu: value %zu of the vector is not a number that an f32 "
+                "can hold",
+                om_source_name(imp->src), (unsigned long long)imp->line, i);
+        }
+        out[i] = (float)number;
+    }
+    return true;
+}
+
+static bool take_id(om_import *imp, const json_t *id, om_tool_error *err)
+{
+    if ((id != NULL) != imp->info.has_ids) {
+        return bad_line(imp,
+                        imp->info.has_ids ? "no \"id\", but the first line has one"
+                                          : "an \"id\", but the first line has none",
+                        err);
+    }
+    if (id == NULL) {
+        return true;
+    }
+    bool ok;
+    if (json_is_integer(id) && json_integer_value(id) >= 0) {
+        ok = om_ids_add_u64(&imp->ids, (uint64_t)json_integer_value(id), err);
+    } else if (json_is_string(id)) {
+        ok = om_ids_add_string(&imp->ids, json_string_value(id), json_string_length(id), err);
+    } else {
+        return bad_line(imp, "\"id\" is neither a text nor a whole number from 0 on", err);
+    }
+    return ok ? true
+              : om_tool_wrap(err, "%s, line %llu", om_source_name(imp->src),
+                             (unsigned long long)imp->line);
+}
+
+/* Reads the next line into row i of the batch. */
+static bool read_line(om_import *imp, float *out, bool *got, om_tool_error *err)
+{
+    json_t *line, *vector, *id;
+    if (!next_object(imp, &line, err)) {
+        return false;
+    }
+    *got = line != NULL;
+    bool ok = line == NULL || (split_line(imp, line, &vector, &id, err) &&
+                               take_vector(imp, vector, out, err) && take_id(imp, id, err));
+    json_decref(line);
+    return ok;
+}
+
+static bool read_jsonl(om_import *imp, size_t n, size_t *got, om_tool_error *err)
+{
+    size_t row = om_import_row_bytes(imp);
+    *got = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool more = true;
+        /* imp->buf comes from realloc, so it is aligned for floats. */
+        float *out = (float *)(void *)(imp->buf + i * row);
+        if (imp->has_pending) {
+            memcpy(out, imp->pending, row);
+            imp->has_pending = false;
+            continue;
+        }
+        if (!read_line(imp, out, &more, err)) {
+            return false;
+        }
+        if (!more) {
+            *got = i;
+            return true;
+        }
+    }
+    *got = n;
+    return true;
+}
+
+/* The first line tells the dimension and whether there are ids. */
+bool om_import_jsonl_start(om_import *imp, om_tool_error *err)
+{
+    json_t *line, *vector, *id;
+    if (!next_object(imp, &line, err)) {
+        return false;
+    }
+    if (line == NULL) {
+        return om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s: is empty", om_source_name(imp->src));
+    }
+    bool ok = split_line(imp, line, &vector, &id, err);
+    size_t dim = ok ? json_array_size(vector) : 0;
+    if (ok && (dim == 0 || dim > OMEN_MAX_DIM)) {
+        ok = bad_line(imp, "a vector has 1 to 65535 values", err);
+    }
+    if (ok) {
+        imp->info.dim = (uint32_t)dim;
+        imp->info.dtype = OMEN_F32;
+        imp->info.has_ids = id != NULL;
+        imp->pending = calloc(dim, sizeof *imp->pending);
+        ok = imp->pending != NULL
+                 ? take_vector(imp, vector, imp->pending, err) && take_id(imp, id, err)
+                 : om_tool_no_memory(err, dim * sizeof *imp->pending);
+        imp->has_pending = true;
+        imp->read = read_jsonl;
+    }
+    json_decref(line);
+    return ok;
+}

@@ -1,0 +1,209 @@
+/* remote.c - connecting to a server, packing requests, reading answers and errors.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "remote.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum { PEM_MAX = 1 << 20 };
+
+static bool read_pem(const char *path, char **out, om_tool_error *err)
+{
+    *out = NULL;
+    if (path == NULL) {
+        return true;
+    }
+    FILE *f = fopen(path, "rbe");
+    if (f == NULL) {
+        return om_tool_fail(err, OM_EXIT_NOT_FOUND, "%s: cannot open: %s", path, strerror(errno));
+    }
+    char *text = calloc(1, PEM_MAX + 1);
+    size_t n = text != NULL ? fread(text, 1, PEM_MAX + 1, f) : 0;
+    bool ok = text != NULL && !ferror(f) && n <= PEM_MAX;
+    (void)fclose(f);
+    if (!ok) {
+        free(text);
+        return om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s: cannot be read, or is larger than 1 MiB",
+                            path);
+    }
+    *out = text;
+    return true;
+}
+
+bool om_endpoint_load(const om_args *args, om_endpoint *e, om_tool_error *err)
+{
+    memset(e, 0, sizeof *e);
+    e->timeout_ms = args->timeout_ms;
+    if ((args->tls_cert != NULL) != (args->tls_key != NULL)) {
+        return om_tool_fail(err, OM_EXIT_USAGE, "--tls-cert and --tls-key go together");
+    }
+    if (args->tls_ca == NULL && (args->tls_cert != NULL || args->tls_name != NULL)) {
+        return om_tool_fail(err, OM_EXIT_USAGE, "TLS needs --tls-ca: the roots to trust");
+    }
+    if (!read_pem(args->tls_ca, &e->ca, err) || !read_pem(args->tls_cert, &e->cert, err) ||
+        !read_pem(args->tls_key, &e->key, err)) {
+        om_endpoint_free(e);
+        return false;
+    }
+    e->options.address = args->server;
+    e->options.tls_ca = e->ca;
+    e->options.tls_cert = e->cert;
+    e->options.tls_key = e->key;
+    e->options.tls_name = args->tls_name;
+    return true;
+}
+
+void om_endpoint_free(om_endpoint *e)
+{
+    free(e->ca);
+    free(e->cert);
+    if (e->key != NULL) {
+        explicit_bzero(e->key, strlen(e->key));
+    }
+    free(e->key);
+    memset(e, 0, sizeof *e);
+}
+
+bool om_endpoint_connect(const om_endpoint *e, om_rpcc **out, om_tool_error *err)
+{
+    om_rpcc_status status;
+    return om_rpcc_open(&e->options, out, &status) ? true : om_remote_fail(e, &status, err);
+}
+
+om_rpcc_buf *om_remote_pack(const ProtobufCMessage *message)
+{
+    om_rpcc_buf *buf = om_rpcc_buf_create(protobuf_c_message_get_packed_size(message));
+    if (buf != NULL) {
+        (void)protobuf_c_message_pack(message, om_rpcc_buf_data(buf));
+    }
+    return buf;
+}
+
+bool om_remote_fail(const om_endpoint *e, const om_rpcc_status *status, om_tool_error *err)
+{
+    om_tool_fail(err, om_tool_exit_code(status->code), "%s: %s", e->options.address,
+                 status->message[0] != '\0' ? status->message : omen_status_name(status->code));
+    (void)snprintf(err->reason, sizeof err->reason, "%s",
+                   status->reason[0] != '\0' ? status->reason : omen_status_name(status->code));
+    err->retriable = status->retry_ms != 0 || status->code == OMEN_UNAVAILABLE;
+    return false;
+}
+
+void *om_remote_unpack(const ProtobufCMessageDescriptor *type, om_rpcc_buf *from, om_arena *arena,
+                       om_tool_error *err)
+{
+    om_failure why;
+    memset(&why, 0, sizeof why);
+    om_arena_reset(arena);
+    arena->limit = 0; /* raised by what a message of this size may take */
+    void *message =
+        om_guard_unpack(type, arena, om_rpcc_buf_data(from), om_rpcc_buf_size(from), &why);
+    if (message == NULL) {
+        om_tool_fail(err, OM_EXIT_RUNTIME, "the server's answer is malformed: %s", why.message);
+    }
+    return message;
+}
+
+void *om_remote_call(const om_endpoint *e, om_rpcc *c, const char *method,
+                     const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+                     om_arena *arena, om_tool_error *err)
+{
+    om_rpcc_buf *packed = om_remote_pack(request);
+    if (packed == NULL) {
+        om_tool_no_memory(err, protobuf_c_message_get_packed_size(request));
+        return NULL;
+    }
+    om_rpcc_buf *reply;
+    om_rpcc_status status;
+    void *message = NULL;
+    if (om_rpcc_call(c, method, packed, e->timeout_ms, &reply, &status)) {
+        message = om_remote_unpack(type, reply, arena, err);
+        om_rpcc_buf_unref(reply);
+    } else {
+        om_remote_fail(e, &status, err);
+    }
+    om_rpcc_buf_unref(packed);
+    return message;
+}
+
+char *om_remote_text(const char *text)
+{
+    char *out;
+    memcpy(&out, &text, sizeof out);
+    return out;
+}
+
+bool om_remote_ids(const om_ids *ids, size_t first, size_t count, Omen__V1__Ids *out, char ***texts,
+                   om_tool_error *err)
+{
+    omen__v1__ids__init(out);
+    *texts = NULL;
+    if (ids->type == OMEN_ID_U64) {
+        out->n_u64 = count;
+        out->u64 = ids->u64 + first;
+        return true;
+    }
+    if (ids->type == OMEN_ID_UUID) {
+        out->uuid.len = 16 * count;
+        out->uuid.data = ids->uuid + 16 * first;
+        return true;
+    }
+    size_t bytes = count == 0 ? 0 : (size_t)(ids->offsets[first + count] - ids->offsets[first]);
+    /* The pointers, then the texts with their NULs, in one allocation. */
+    char **list = malloc(count * sizeof *list + bytes + count + 1);
+    if (list == NULL) {
+        return om_tool_no_memory(err, bytes);
+    }
+    char *to = (char *)(list + count);
+    for (size_t i = 0; i < count; i++) {
+        size_t len;
+        const char *text = om_ids_string(ids, first + i, &len);
+        list[i] = to;
+        memcpy(to, text, len);
+        to[len] = '\0';
+        to += len + 1;
+    }
+    out->n_str = count;
+    out->str = list;
+    *texts = list;
+    return true;
+}
+
+size_t om_remote_ids_count(const Omen__V1__Ids *ids)
+{
+    return ids == NULL ? 0 : ids->n_u64 + ids->uuid.len / 16 + ids->n_str;
+}
+
+bool om_remote_take_ids(const Omen__V1__Ids *from, om_ids *to, om_tool_error *err)
+{
+    bool ok = true;
+    if (from == NULL) {
+        return true;
+    }
+    for (size_t i = 0; ok && i < from->n_u64; i++) {
+        ok = om_ids_add_u64(to, from->u64[i], err);
+    }
+    for (size_t i = 0; ok && i + 16 <= from->uuid.len; i += 16) {
+        ok = om_ids_add_uuid(to, from->uuid.data + i, err);
+    }
+    for (size_t i = 0; ok && i < from->n_str; i++) {
+        ok = om_ids_add_string(to, from->str[i], strlen(from->str[i]), err);
+    }
+    return ok ? true : om_tool_wrap(err, "the server's answer");
+}
+
+void om_remote_random_id(char *out, size_t size, const char *prefix)
+{
+    uint64_t words[2];
+    if (getrandom(words, sizeof words, 0) != (ssize_t)sizeof words) {
+        struct timespec now; /* unlikely; a clash would be told by the server, not hidden */
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        words[0] = (uint64_t)now.tv_sec;
+        words[1] = (uint64_t)now.tv_nsec;
+    }
+    (void)snprintf(out, size, "%s-%016llx%016llx", prefix, (unsigned long long)words[0],
+                   (unsigned long long)words[1]);
+}

@@ -1,0 +1,148 @@
+/* target.h - a collection as the commands see it: a segment file opened in this process
+ * (target_local.c) or a collection of a server (target_remote.c).
+ * Depends on: args.h, ids.h. Threads: one at a time, but for sessions: each may run on a thread of
+ * its own. SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_TARGET_H
+#define OM_TARGET_H
+#include "args.h"
+#include "ids.h"
+
+typedef struct om_target om_target;
+
+typedef struct om_target_info {
+    omen_options options; /* as created, defaults filled in */
+    uint64_t count, deleted, indexed_rows, backlog_rows;
+    uint64_t memory_bytes, mapped_bytes, version;
+    uint64_t bytes_codes, bytes_links, bytes_ids, bytes_vectors; /* a file only, else 0 */
+    uint64_t file_bytes;                                         /* a file only */
+    bool read_only, rotated;
+} om_target_info;
+
+/* Vectors to write, as they are handed to om_target_write. */
+typedef struct om_target_batch {
+    size_t count;
+    uint64_t first_row; /* position in the input of row 0: for messages */
+    const void *vectors;
+    uint32_t dtype, dim;
+    const om_ids *ids; /* count of them, of the type of the collection */
+} om_target_batch;
+
+/* Called now and then while a write is under way. */
+typedef void (*om_target_tick)(void *ctx, uint64_t accepted, uint64_t indexed);
+
+typedef struct om_target_write_options {
+    uint32_t mode, durability; /* OMEN_UPSERT, ...; OMEN_DURABILITY_* */
+    const char *stream_id;     /* a server only; NULL: a random one */
+    uint64_t retry_s;
+    bool wait_indexed;
+    om_target_tick tick;
+    void *tick_ctx;
+} om_target_write_options;
+
+typedef struct om_target_written {
+    uint64_t accepted; /* rows */
+    uint64_t skipped;  /* of these: rows that the server had from an earlier run */
+    uint64_t indexed;  /* rows of the collection in the graph */
+    uint64_t reconnects;
+    double accepted_at, indexed_at; /* om_tool_now() when all were */
+    char stream_id[OMEN_MAX_STREAM_ID + 1];
+} om_target_written;
+
+typedef struct om_search_params {
+    const void *vectors; /* dense */
+    uint32_t dtype, dim;
+    size_t count;
+    uint32_t k, ef, threads;
+    bool exact, graph_only, explain;
+} om_search_params;
+
+typedef struct om_search_plan { /* of one query, with params.explain */
+    char plan[16];
+    uint32_t ef;
+    uint64_t distances, hops, scanned, reranked;
+} om_search_plan;
+
+typedef struct om_search_result {
+    om_ids ids;       /* of all queries, one after the other */
+    float *distances; /* beside the ids */
+    size_t *starts;   /* count + 1: where the hits of a query begin */
+    om_search_plan *plans;
+    size_t cap; /* of distances */
+} om_search_result;
+void om_search_result_free(om_search_result *r);
+/* Room for the starts and plans of `queries` queries. Clears the result. */
+bool om_search_result_begin(om_search_result *r, size_t queries, bool plans, om_tool_error *err);
+/* Room for `hits` more distances behind r->ids.count. */
+bool om_search_result_reserve(om_search_result *r, size_t hits, om_tool_error *err);
+
+typedef struct om_recall_params {
+    uint32_t k, ef, samples;
+    uint64_t seed;
+    bool graph_only;
+} om_recall_params;
+
+/* Single searches in a loop, for measuring: one session a thread. */
+typedef struct om_session om_session;
+
+typedef struct om_target_ops {
+    void (*close)(om_target *t);
+    bool (*describe)(om_target *t, om_target_info *info, om_tool_error *err);
+    bool (*count)(om_target *t, uint64_t *count, om_tool_error *err);
+    bool (*search)(om_target *t, const om_search_params *p, om_search_result *r,
+                   om_tool_error *err);
+    /* vectors: as stored, ids->count rows; found[i] tells whether id i exists. */
+    bool (*get)(om_target *t, const om_ids *ids, void *vectors, uint8_t *found, om_tool_error *err);
+    bool (*erase)(om_target *t, const om_ids *ids, uint64_t *removed, om_tool_error *err);
+    bool (*recall)(om_target *t, const om_recall_params *p, omen_recall *out, om_tool_error *err);
+    bool (*write_begin)(om_target *t, const om_target_write_options *opt, om_tool_error *err);
+    bool (*write)(om_target *t, const om_target_batch *batch, om_tool_error *err);
+    bool (*write_end)(om_target *t, om_target_written *out, om_tool_error *err);
+    bool (*session_open)(om_target *t, const om_search_params *p, size_t in_flight,
+                         om_session **out, om_tool_error *err);
+    /* Ends one search; *latency_ns tells how long it took. */
+    bool (*session_step)(om_session *s, uint64_t *latency_ns, om_tool_error *err);
+    void (*session_close)(om_session *s);
+} om_target_ops;
+
+struct om_target {
+    const om_target_ops *ops;
+    uint32_t dim, dtype, id_type, metric; /* of the collection */
+};
+struct om_session {
+    const om_target_ops *ops;
+};
+
+/* Where a command is to work. */
+typedef struct om_place {
+    bool remote;
+    const char *name; /* the collection, or the path; NULL: not told */
+    size_t args_used; /* of args->rest: 0 or 1 */
+    char path[4096];  /* of the segment file */
+} om_place;
+/* Tells from the options, the environment and the first argument. needed: a name must be there. */
+bool om_place_find(const om_args *args, bool needed, om_place *place, om_tool_error *err);
+
+enum { OM_TARGET_READ = 0, OM_TARGET_WRITE = 1 };
+bool om_target_open(const om_args *args, const om_place *place, int mode, om_target **out,
+                    om_tool_error *err);
+void om_target_close(om_target *t);
+
+bool om_local_open(const om_place *place, int mode, om_target **out, om_tool_error *err);
+bool om_local_create(const om_place *place, const omen_options *opt, om_tool_error *err);
+bool om_local_drop(const om_place *place, om_tool_error *err);
+bool om_remote_open(const om_args *args, const om_place *place, om_target **out,
+                    om_tool_error *err);
+bool om_remote_create(const om_args *args, const om_place *place, const omen_options *opt,
+                      om_tool_error *err);
+bool om_remote_drop(const om_args *args, const om_place *place, om_tool_error *err);
+/* Calls `each` for every collection, in ascending order. */
+typedef void (*om_list_each)(void *ctx, const char *name, const om_target_info *info);
+bool om_remote_list(const om_args *args, om_list_each each, void *ctx, om_tool_error *err);
+typedef struct om_server_info {
+    char version[40], isa[24], epoch[64];
+    uint32_t abi, format;
+    uint64_t max_dim, max_k, max_ef, max_message_bytes, max_batch_items, memory_limit_bytes,
+        stream_window_bytes;
+} om_server_info;
+bool om_remote_info(const om_args *args, om_server_info *out, om_tool_error *err);
+#endif

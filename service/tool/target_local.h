@@ -1,0 +1,32 @@
+/* target_local.h - shared by the files of the local target. SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_TARGET_LOCAL_H
+#define OM_TARGET_LOCAL_H
+#include "target.h"
+
+typedef struct om_local {
+    om_target base;
+    char *path;
+    int lock_fd;
+    omen_db *db;
+    omen_op *op;                 /* cancelled by Ctrl-C */
+    omen_collection *collection; /* the file, mapped read-only */
+    omen_options options;
+    omen_collection *writing; /* the copy in memory that is written to, or NULL */
+    om_target_write_options write_options;
+    uint64_t accepted;
+} om_local;
+
+extern const om_target_ops om_local_ops;
+
+bool om_local_keys(omen_collection *c, const om_ids *ids, uint64_t *keys, om_tool_error *err);
+bool om_local_search(om_target *base, const om_search_params *p, om_search_result *r,
+                     om_tool_error *err);
+bool om_local_session_open(om_target *base, const om_search_params *p, size_t in_flight,
+                           om_session **out, om_tool_error *err);
+bool om_local_session_step(om_session *s, uint64_t *latency_ns, om_tool_error *err);
+void om_local_session_close(om_session *s);
+bool om_local_erase(om_target *base, const om_ids *ids, uint64_t *removed, om_tool_error *err);
+bool om_local_write_begin(om_target *base, const om_target_write_options *opt, om_tool_error *err);
+bool om_local_write(om_target *base, const om_target_batch *batch, om_tool_error *err);
+bool om_local_write_end(om_target *base, om_target_written *out, om_tool_error *err);
+#endif
