@@ -1,4 +1,4 @@
-/* health.c - the state of the process that the probes tell.
+/* phase.c - the state of the process that the probes tell.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "admin.h"
 
