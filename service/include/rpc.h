@@ -71,9 +71,10 @@ uint64_t om_rpc_deadline_ns(const om_rpc *rpc);
 uint64_t om_rpc_timeout_us(const om_rpc *rpc);
 /* [any] True once nothing can be sent any more. */
 bool om_rpc_is_cancelled(const om_rpc *rpc);
-/* The op that a cancel of this call cancels; made at the first use. NULL: no memory. */
+/* The op that a cancel of this call cancels; made at the first use, which must be the actor's. NULL:
+ * no memory. */
 omen_op *om_rpc_op(om_rpc *rpc);
-/* Memory that lives as long as the call. */
+/* Memory that lives as long as the call. Its limit is small: raise it by what the message may need. */
 om_arena *om_rpc_arena(om_rpc *rpc);
 /* For the slow log and the metrics. */
 void om_rpc_note_collection(om_rpc *rpc, const char *name);

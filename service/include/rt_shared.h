@@ -1,0 +1,48 @@
+/* rt_shared.h - what the methods share with the server: options with defaults filled in, worker pools,
+ * open collections, state of the service.
+ * Depends on: rt.h, pool.h.  Threads: any; pointers do not change while calls run.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_RT_SHARED_H
+#define OM_RT_SHARED_H
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool.h"
+#include "rt.h"
+
+struct om_colls;
+
+/* Defaults and fixed limits of the service; tests and GetServerInfo use the same names. */
+enum {
+    OM_RT_MAX_CQ = 4,
+    OM_RT_ADMIN_THREADS = 4,
+    OM_RT_MAX_RECALLS = 2,           /* MeasureRecall calls at once                          */
+    OM_RT_MAX_SEARCHES = 1024,       /* searches of one BatchSearch                          */
+    OM_RT_MAX_GET_ITEMS = 65536,     /* ids of one BatchGet                                  */
+    OM_RT_STREAM_BATCHES = 64,       /* batches of a stream that wait for a worker           */
+    OM_RT_STREAM_ERRORS = 64,        /* BatchErrors that wait for a slow reader              */
+    OM_RT_ITEM_ERRORS = 1000,        /* item errors told about one batch                     */
+    OM_RT_MESSAGE_BYTES = 16 << 20,
+    OM_RT_METADATA_BYTES = 16 << 10,
+    OM_RT_WINDOW_BYTES = 8 << 20,
+    OM_RT_STREAMS = 128,
+    OM_RT_IN_FLIGHT = 4096
+};
+
+typedef struct om_rt_shared {
+    om_rt_options opt;
+    om_pool *search; /* searches and gets                                        */
+    om_pool *ingest; /* batches                                                  */
+    om_pool *admin;  /* create, delete, waits for the index, recall measurements */
+    struct om_colls *colls;
+    char epoch[17]; /* changes with every start of the server                    */
+    _Atomic bool draining;
+    _Atomic bool serving;
+    _Atomic uint32_t drain_grace_ms;
+    _Atomic uint64_t streams;
+    _Atomic uint32_t recalls;
+} om_rt_shared;
+
+om_rt_shared *om_rt_shared_of(om_rt *rt);
+#endif

@@ -1,0 +1,237 @@
+/* apply.c - batches into the engine. SPDX-License-Identifier: Apache-2.0 */
+#include "apply.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wwrite.h"
+
+enum { OP_UPSERT = 1, OP_INSERT = 2, OP_UPDATE = 3, OP_PATCH = 4, OP_DELETE = 5 };
+
+static const char *id_type_name(uint32_t type)
+{
+    static const char *const names[] = {"none", "u64", "uuid", "str"};
+    return type < 4 ? names[type] : "?";
+}
+
+static bool check_ids(const om_apply *a, om_failure *f)
+{
+    const om_wire_ids *ids = &a->batch->ids;
+    if (ids->count == 0) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "items.ids",
+                              "items.ids is empty: a batch has at least one item");
+    }
+    return ids->type == a->coll->options.id_type ||
+           om_failure_set(f, OMEN_INVALID_ARGUMENT, "TYPE", "items.ids",
+                          "items.ids.%s is set, the collection %s has ids of type %s",
+                          id_type_name(ids->type), a->coll->name,
+                          id_type_name(a->coll->options.id_type));
+}
+
+static bool check_vectors(const om_apply *a, om_failure *f)
+{
+    const om_wire_vectors *v = &a->batch->vectors;
+    const omen_options *o = &a->coll->options;
+    uint32_t type = v->type == 0 ? o->dtype : v->type;
+    uint32_t width = om_coll_width(type);
+    if (!v->present) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "DIM_MISMATCH", "items.vectors",
+                              "items.vectors is not set");
+    }
+    if (type == OMEN_BF16 || type == OMEN_B1) {
+        return om_failure_unimplemented(f, "items.vectors.type");
+    }
+    if (width == 0) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "TYPE", "items.vectors.type",
+                              "vectors.type is %u, which is not a type", type);
+    }
+    if (v->dim != 0 && v->dim != o->dim) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "DIM_MISMATCH", "items.vectors.dim",
+                              "vectors.dim is %u, the collection %s has %u", v->dim, a->coll->name,
+                              o->dim);
+    }
+    /* Sizes come from one message, so the product of count (at most bytes / 3) and row fits. */
+    size_t row = (size_t)o->dim * width;
+    return v->size == a->batch->ids.count * row ||
+           om_failure_set(f, OMEN_INVALID_ARGUMENT, "DIM_MISMATCH", "items.vectors.data",
+                          "vectors.data has %zu bytes, %zu items of %zu bytes have %zu", v->size,
+                          a->batch->ids.count, row, a->batch->ids.count * row);
+}
+
+static bool check(const om_apply *a, om_failure *f)
+{
+    const om_wire_batch *b = a->batch;
+    if (b->op == OP_PATCH) {
+        return om_failure_unimplemented(f, "op PATCH");
+    }
+    if (b->op > OP_DELETE) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "op", "op is %u, the limit is %d",
+                              b->op, OP_DELETE);
+    }
+    if (!om_write_batch_crc_ok(b)) {
+        om_failure_set(f, OMEN_DATA_LOSS, "CHECKSUM", "crc32c",
+                       "crc32c is %08x, which is not that of the ids and vectors received", b->crc32c);
+        f->retry_ms = 1;
+        return false;
+    }
+    if (!check_ids(a, f)) {
+        return false;
+    }
+    if (b->op == OP_DELETE) {
+        return !b->vectors.present || b->vectors.size == 0 ||
+               om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "items.vectors",
+                              "items.vectors is set: a batch of op DELETE has ids only");
+    }
+    return check_vectors(a, f);
+}
+
+static void fill(const om_apply *a, omen_batch *out)
+{
+    const om_wire_batch *b = a->batch;
+    *out = (omen_batch){.struct_size = sizeof *out,
+                        .flags = OMEN_NO_THROTTLE | (b->per_item_errors ? OMEN_PER_ITEM : 0),
+                        .count = b->ids.count,
+                        .durability = a->durability,
+                        .stream_id = a->stream_id,
+                        .stream_id_len = a->stream_id != NULL ? strlen(a->stream_id) : 0,
+                        .seq = a->stream_id != NULL ? b->seq : 0,
+                        .stream_epoch = a->stream_epoch,
+                        .request_id = a->request_id,
+                        .request_id_len = a->request_id != NULL ? strlen(a->request_id) : 0,
+                        .item_status = a->item_status};
+    switch (b->ids.type) {
+    case OM_IDS_U64:
+        out->keys = b->ids.data;
+        break;
+    case OM_IDS_UUID:
+        out->ids = (omen_column){b->ids.data, NULL, 0, 16};
+        break;
+    default:
+        out->ids = (omen_column){b->ids.data, b->ids.offsets, 32, 0};
+    }
+    if (b->op != OP_DELETE) {
+        out->vectors = b->vectors.data;
+        out->dtype = b->vectors.type;
+        out->dim = a->coll->options.dim;
+        out->mode = b->op;
+    }
+}
+
+static om_apply_end_t report(om_apply *a, const omen_error *err, bool *final, om_failure *f)
+{
+    om_failure_from_engine(f, err);
+    if (err->status == OMEN_RESOURCE_EXHAUSTED && err->detail == OMEN_D_BACKLOG) {
+        return OM_APPLY_BUSY;
+    }
+    *final = err->status == OMEN_INVALID_ARGUMENT || err->status == OMEN_ALREADY_EXISTS ||
+             err->status == OMEN_OUT_OF_RANGE ||
+             (err->status == OMEN_NOT_FOUND && err->item != OMEN_NONE);
+    if (err->status == OMEN_NOT_FOUND && !*final) {
+        om_colls_forget(a->shared->colls, a->coll->name);
+    }
+    return OM_APPLY_FAILED;
+}
+
+om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
+{
+    omen_error err;
+    omen_batch batch;
+    *final = true;
+    if (!check(a, f)) {
+        return OM_APPLY_FAILED;
+    }
+    if (a->batch->per_item_errors && a->item_status == NULL) {
+        a->item_status = malloc(a->batch->ids.count * sizeof *a->item_status);
+        if (a->item_status == NULL) {
+            *final = false;
+            om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for item errors");
+            f->retry_ms = 1000;
+            return OM_APPLY_FAILED;
+        }
+    }
+    fill(a, &batch);
+    a->result = (omen_write_result){.struct_size = sizeof a->result};
+    uint64_t start = om_pool_now_ns();
+    omen_status_t status =
+        a->batch->op == OP_DELETE
+            ? omen_delete_batch(a->coll->handle, &batch, &a->result, a->op, &err)
+            : omen_add_batch(a->coll->handle, &batch, &a->result, a->op, &err);
+    a->engine_ns += om_pool_now_ns() - start;
+    if (status != OMEN_OK) {
+        return report(a, &err, final, f);
+    }
+    bool replayed = a->result.replayed != 0;
+    om_metrics_ingest_batch(a->shared->opt.metrics, replayed ? 0 : a->result.applied,
+                            replayed ? 0 : a->batch->vectors.size + a->batch->ids.size, replayed);
+    return OM_APPLIED;
+}
+
+void om_apply_end(om_apply *a)
+{
+    free(a->item_status);
+    a->item_status = NULL;
+}
+
+omen_status_t om_apply_skip(om_coll *coll, const char *stream_id, uint64_t seq, uint64_t epoch,
+                            omen_error *err)
+{
+    /* A delete of nothing: it changes no item, and its seq is remembered like any other. */
+    omen_batch batch = {.struct_size = sizeof batch,
+                        .stream_id = stream_id,
+                        .stream_id_len = strlen(stream_id),
+                        .seq = seq,
+                        .stream_epoch = epoch};
+    return omen_delete_batch(coll->handle, &batch, NULL, NULL, err);
+}
+
+static const char *item_reason(int32_t status)
+{
+    return status == OMEN_INVALID_ARGUMENT ? "INVALID_ITEM" : omen_status_name(status);
+}
+
+static size_t item_error_size(uint32_t item, int32_t status)
+{
+    return om_wsize_uint(item) + om_wsize_uint((uint32_t)status) +
+           om_wsize_len(strlen(item_reason(status)));
+}
+
+uint8_t *om_apply_item_errors(const om_apply *a, uint32_t field, size_t *size, om_failure *first)
+{
+    size_t count = 0;
+    size_t bytes = 0;
+    size_t refused = 0;
+    *size = 0;
+    for (size_t i = 0; a->item_status != NULL && i < a->batch->ids.count; i++) {
+        if (a->item_status[i] == OMEN_OK) {
+            continue;
+        }
+        if (refused++ == 0) {
+            om_failure_set(first, (uint32_t)a->item_status[i], item_reason(a->item_status[i]), NULL,
+                           "refused");
+            first->item = i;
+        }
+        if (count < OM_RT_ITEM_ERRORS) {
+            count++;
+            bytes += om_wsize_len(item_error_size((uint32_t)i, a->item_status[i]));
+        }
+    }
+    uint8_t *out = count > 0 ? malloc(bytes) : NULL;
+    if (out == NULL) {
+        return NULL;
+    }
+    snprintf(first->message, sizeof first->message, "%zu of %zu items were refused, %zu are listed",
+             refused, a->batch->ids.count, count);
+    om_wbuf w = om_wbuf_of(out, bytes);
+    for (size_t i = 0; count > 0; i++) {
+        if (a->item_status[i] != OMEN_OK) {
+            om_w_len(&w, field, item_error_size((uint32_t)i, a->item_status[i]));
+            om_w_uint(&w, 1, (uint32_t)i);
+            om_w_uint(&w, 2, (uint32_t)a->item_status[i]);
+            om_w_string(&w, 3, item_reason(a->item_status[i]));
+            count--;
+        }
+    }
+    *size = (size_t)(w.at - out);
+    return out;
+}

@@ -1,0 +1,315 @@
+/* collections.c - the service Collections. Creating and dropping allocate and free a lot, so all but
+ * the look-up of one collection run on the admin workers. SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "impls.h"
+#include "method_util.h"
+#include "omen/v1/collections.pb-c.h"
+
+enum { PAGE_DEFAULT = 100, PAGE_MAX = 1000 };
+
+typedef Omen__V1__CollectionConfig config_t;
+
+/* A call that waits for an admin worker. */
+typedef struct admin_call {
+    om_job job;
+    om_rpc *rpc;
+    void *request;
+    void (*work)(struct admin_call *call);
+} admin_call;
+
+/* One Collection message with what it points to. */
+typedef struct view {
+    Omen__V1__Collection message;
+    config_t config;
+    Omen__V1__CollectionStats stats;
+    char name[OMEN_MAX_NAME + 1];
+} view;
+
+static void view_config(config_t *out, const omen_options *o)
+{
+    omen__v1__collection_config__init(out);
+    out->dim = o->dim;
+    out->metric = (Omen__V1__Metric)o->metric;
+    out->type = (Omen__V1__DataType)o->dtype;
+    out->id_type = (Omen__V1__IdType)o->id_type;
+    out->m = o->m;
+    out->ef_construction = o->ef_construction;
+    out->durability = (Omen__V1__Durability)o->durability;
+    out->quantization = (Omen__V1__CollectionConfig__Quantization)o->quantization;
+    out->rotation = (Omen__V1__CollectionConfig__Rotation)o->rotation;
+    out->entry = (Omen__V1__CollectionConfig__Entry)o->entry;
+    out->capacity_hint = o->capacity_hint;
+    out->max_backlog_rows = o->max_backlog_rows;
+}
+
+static omen_status_t view_of(om_coll *coll, view *out, omen_error *err)
+{
+    omen_stats stats = {.struct_size = sizeof stats};
+    omen_status_t status = omen_get_stats(coll->handle, &stats, err);
+    if (status != OMEN_OK) {
+        return status;
+    }
+    omen__v1__collection__init(&out->message);
+    omen__v1__collection_stats__init(&out->stats);
+    view_config(&out->config, &coll->options);
+    memcpy(out->name, coll->name, sizeof out->name);
+    out->stats.count = stats.count;
+    out->stats.deleted = stats.deleted;
+    out->stats.indexed_rows = stats.indexed_rows;
+    out->stats.backlog_rows = stats.backlog_rows;
+    out->stats.memory_bytes = stats.bytes_codes + stats.bytes_links + stats.bytes_ids +
+                              stats.bytes_vectors + stats.bytes_scratch;
+    out->stats.mapped_bytes = stats.bytes_mapped;
+    out->stats.version = stats.version;
+    out->stats.read_only = stats.read_only != 0;
+    out->stats.rotated = stats.rotated != 0;
+    out->message.name = out->name;
+    out->message.config = &out->config;
+    out->message.stats = &out->stats;
+    return OMEN_OK;
+}
+
+static void reply_collection(om_rpc *rpc, const char *name)
+{
+    om_failure f;
+    omen_error err;
+    view v;
+    om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    om_coll *coll = om_method_coll(rpc, name, &f);
+    if (coll == NULL) {
+        om_rpc_finish(rpc, &f);
+        return;
+    }
+    if (view_of(coll, &v, &err) == OMEN_OK) {
+        om_rpc_reply_pb(rpc, &v.message.base);
+    } else {
+        if (err.status == OMEN_NOT_FOUND) {
+            om_colls_forget(s->colls, name);
+        }
+        om_method_fail_engine(rpc, &err);
+    }
+    om_coll_release(coll);
+}
+
+/* ---- Create --------------------------------------------------------------------------------------- */
+
+static bool check_enum(const char *field, int value, int last, om_failure *f)
+{
+    return (value >= 0 && value <= last) ||
+           om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", field,
+                          "%s is %d, which is not a value of its type", field, value);
+}
+
+static bool check_config(const config_t *c, om_failure *f)
+{
+    if (c == NULL) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "config", "config is not set");
+    }
+    if (c->dim == 0 || c->dim > OMEN_MAX_DIM) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "config.dim",
+                              "config.dim is %u, it must be 1 to %u", c->dim, OMEN_MAX_DIM);
+    }
+    if ((int)c->metric == OMEN_HAMMING) {
+        return om_failure_unimplemented(f, "config.metric");
+    }
+    if ((int)c->type == OMEN_BF16 || (int)c->type == OMEN_B1) {
+        return om_failure_unimplemented(f, "config.type");
+    }
+    if (c->m > OMEN_MAX_M || c->m == 1) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "config.m",
+                              "config.m is %u, it must be 0 or 2 to %u", c->m, OMEN_MAX_M);
+    }
+    if (c->ef_construction > OMEN_MAX_EF) {
+        return om_failure_limit(f, "config.ef_construction", c->ef_construction, OMEN_MAX_EF);
+    }
+    return check_enum("config.metric", (int)c->metric, OMEN_HAMMING, f) &&
+           check_enum("config.type", (int)c->type, OMEN_B1, f) &&
+           check_enum("config.id_type", (int)c->id_type, OMEN_ID_STRING, f) &&
+           check_enum("config.durability", (int)c->durability, OMEN_DURABILITY_BATCH, f) &&
+           check_enum("config.quantization", (int)c->quantization, OMEN_QUANT_NONE, f) &&
+           check_enum("config.rotation", (int)c->rotation, OMEN_ROTATE_ON, f) &&
+           check_enum("config.entry", (int)c->entry, OMEN_ENTRY_HIERARCHY, f);
+}
+
+static void create_work(admin_call *call)
+{
+    const Omen__V1__CreateCollectionRequest *q = call->request;
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
+    const config_t *c = q->config;
+    om_failure f;
+    omen_error err;
+    omen_collection *handle = NULL;
+    if (!check_config(c, &f)) {
+        om_rpc_finish(call->rpc, &f);
+        return;
+    }
+    omen_options opt = {.struct_size = sizeof opt,
+                        .dim = c->dim,
+                        .metric = (uint32_t)c->metric,
+                        .dtype = (uint32_t)c->type,
+                        .id_type = (uint32_t)c->id_type,
+                        .m = c->m,
+                        .ef_construction = c->ef_construction,
+                        .quantization = (uint32_t)c->quantization,
+                        .rotation = (uint32_t)c->rotation,
+                        .entry = (uint32_t)c->entry,
+                        .durability = (uint32_t)c->durability,
+                        .capacity_hint = c->capacity_hint,
+                        .max_backlog_rows = c->max_backlog_rows};
+    if (omen_create(s->opt.db, q->name, &opt, &handle, &err) != OMEN_OK) {
+        om_method_fail_engine(call->rpc, &err);
+        return;
+    }
+    omen_collection_free(handle);
+    om_colls_forget(s->colls, q->name);
+    reply_collection(call->rpc, q->name);
+}
+
+/* ---- Delete and list ------------------------------------------------------------------------------ */
+
+static void delete_work(admin_call *call)
+{
+    const Omen__V1__DeleteCollectionRequest *q = call->request;
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
+    omen_error err;
+    if (omen_drop(s->opt.db, q->name, &err) != OMEN_OK) {
+        om_method_fail_engine(call->rpc, &err);
+        return;
+    }
+    om_colls_forget(s->colls, q->name);
+    Omen__V1__DeleteCollectionResponse r;
+    omen__v1__delete_collection_response__init(&r);
+    om_rpc_reply_pb(call->rpc, &r.base);
+}
+
+/* Names of one page; one more than asked for, to know whether another follows. */
+static omen_status_t page_names(const om_rt_shared *s, const char *token, size_t page, char *names,
+                                size_t *count, omen_error *err)
+{
+    return omen_list(s->opt.db, token[0] != '\0' ? token : NULL, names, page + 1, count, err);
+}
+
+static void list_reply(admin_call *call, const char *names, size_t page, size_t count)
+{
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
+    size_t shown = count < page ? count : page;
+    view *views = calloc(shown + 1, sizeof *views);
+    Omen__V1__Collection **pointers = calloc(shown + 1, sizeof(Omen__V1__Collection *));
+    Omen__V1__ListCollectionsResponse r;
+    omen__v1__list_collections_response__init(&r);
+    if (views != NULL && pointers != NULL) {
+        for (size_t i = 0; i < shown; i++) {
+            om_coll *coll = NULL;
+            view *v = &views[r.n_collections];
+            /* One that was dropped meanwhile is left out. */
+            if (om_colls_get(s->colls, names + i * (OMEN_MAX_NAME + 1), &coll, NULL) == OMEN_OK &&
+                view_of(coll, v, NULL) == OMEN_OK) {
+                pointers[r.n_collections++] = &v->message;
+            }
+            om_coll_release(coll);
+        }
+        r.collections = pointers;
+        if (count > page) {
+            r.next_page_token = (char *)(uintptr_t)(names + (page - 1) * (OMEN_MAX_NAME + 1));
+        }
+        om_rpc_reply_pb(call->rpc, &r.base);
+    } else {
+        om_failure f;
+        om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the list");
+        om_rpc_finish(call->rpc, &f);
+    }
+    free(pointers);
+    free(views);
+}
+
+static void list_work(admin_call *call)
+{
+    const Omen__V1__ListCollectionsRequest *q = call->request;
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
+    om_failure f;
+    omen_error err;
+    size_t page = q->page_size == 0 ? PAGE_DEFAULT : q->page_size;
+    size_t count = 0;
+    if (page > PAGE_MAX || strlen(q->page_token) > OMEN_MAX_NAME) {
+        om_failure_limit(&f, page > PAGE_MAX ? "page_size" : "page_token",
+                         page > PAGE_MAX ? page : strlen(q->page_token),
+                         page > PAGE_MAX ? PAGE_MAX : OMEN_MAX_NAME);
+        om_rpc_finish(call->rpc, &f);
+        return;
+    }
+    char *names = malloc((page + 1) * (OMEN_MAX_NAME + 1));
+    if (names == NULL) {
+        om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the list");
+        om_rpc_finish(call->rpc, &f);
+    } else if (page_names(s, q->page_token, page, names, &count, &err) == OMEN_OK) {
+        list_reply(call, names, page, count);
+    } else {
+        om_method_fail_engine(call->rpc, &err);
+    }
+    free(names);
+}
+
+/* ---- Calls ---------------------------------------------------------------------------------------- */
+
+static void admin_run(om_job *job, bool expired)
+{
+    admin_call *call = (admin_call *)(void *)job;
+    om_rpc *rpc = call->rpc;
+    if (expired) {
+        om_method_fail_expired(rpc);
+    } else if (!om_rpc_is_cancelled(rpc)) {
+        call->work(call);
+    }
+    om_rpc_release(rpc);
+}
+
+static void submit(om_rpc *rpc, void *request, void (*work)(admin_call *))
+{
+    admin_call *call = om_rpc_state(rpc);
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    if (request == NULL) {
+        return;
+    }
+    *call = (admin_call){.rpc = rpc, .request = request, .work = work};
+    call->job.run = admin_run;
+    call->job.deadline_ns = om_rpc_deadline_ns(rpc);
+    om_rpc_hold(rpc);
+    if (!om_pool_submit(s->admin, &call->job)) {
+        om_method_fail_full(rpc, "administrative calls");
+        om_rpc_release(rpc);
+    }
+}
+
+static void create_message(om_rpc *rpc, om_rpc_message *m)
+{
+    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__create_collection_request__descriptor), create_work);
+}
+
+static void delete_message(om_rpc *rpc, om_rpc_message *m)
+{
+    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__delete_collection_request__descriptor), delete_work);
+}
+
+static void list_message(om_rpc *rpc, om_rpc_message *m)
+{
+    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__list_collections_request__descriptor), list_work);
+}
+
+static void get_message(om_rpc *rpc, om_rpc_message *m)
+{
+    const Omen__V1__GetCollectionRequest *q =
+        om_rpc_unpack(rpc, m, &omen__v1__get_collection_request__descriptor);
+    if (q != NULL) {
+        reply_collection(rpc, q->name);
+    }
+}
+
+const om_rpc_impl om_impl_omen_v1_Collections_CreateCollection = {.state_size = sizeof(admin_call),
+                                                                  .message = create_message};
+const om_rpc_impl om_impl_omen_v1_Collections_DeleteCollection = {.state_size = sizeof(admin_call),
+                                                                  .message = delete_message};
+const om_rpc_impl om_impl_omen_v1_Collections_ListCollections = {.state_size = sizeof(admin_call),
+                                                                 .message = list_message};
+const om_rpc_impl om_impl_omen_v1_Collections_GetCollection = {.message = get_message};

@@ -1,0 +1,158 @@
+/* colls.c - the table of open collections. SPDX-License-Identifier: Apache-2.0 */
+#include "colls.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUCKETS = 4096 };
+
+struct om_colls {
+    omen_db *db;
+    pthread_rwlock_t lock;
+    om_coll *bucket[BUCKETS]; /* guarded by lock */
+};
+
+static uint32_t bucket_of(const char *name)
+{
+    uint32_t h = 2166136261u;
+    for (; *name != '\0'; name++) {
+        h = (h ^ (uint8_t)*name) * 16777619u;
+    }
+    return (h ^ h >> 15) % BUCKETS;
+}
+
+uint32_t om_coll_width(uint32_t dtype)
+{
+    static const uint8_t widths[] = {0, 4, 2, 1, 1};
+    return dtype < sizeof widths ? widths[dtype] : 0;
+}
+
+om_colls *om_colls_create(omen_db *db)
+{
+    om_colls *c = calloc(1, sizeof *c);
+    if (c != NULL) {
+        c->db = db;
+        pthread_rwlock_init(&c->lock, NULL);
+    }
+    return c;
+}
+
+om_coll *om_coll_hold(om_coll *coll)
+{
+    atomic_fetch_add_explicit(&coll->refs, 1, memory_order_relaxed);
+    return coll;
+}
+
+void om_coll_release(om_coll *coll)
+{
+    if (coll != NULL && atomic_fetch_sub_explicit(&coll->refs, 1, memory_order_acq_rel) == 1) {
+        omen_collection_free(coll->handle);
+        free(coll);
+    }
+}
+
+void om_colls_free(om_colls *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (c->bucket[i] != NULL) {
+            om_coll *next = c->bucket[i]->next;
+            om_coll_release(c->bucket[i]);
+            c->bucket[i] = next;
+        }
+    }
+    pthread_rwlock_destroy(&c->lock);
+    free(c);
+}
+
+static om_coll *find(om_colls *c, const char *name)
+{
+    for (om_coll *at = c->bucket[bucket_of(name)]; at != NULL; at = at->next) {
+        if (strcmp(at->name, name) == 0) {
+            return om_coll_hold(at);
+        }
+    }
+    return NULL;
+}
+
+static omen_status_t open_new(om_colls *c, const char *name, om_coll **out, omen_error *err)
+{
+    om_coll *coll = calloc(1, sizeof *coll);
+    if (coll == NULL) {
+        if (err != NULL) {
+            *err = (omen_error){.status = OMEN_RESOURCE_EXHAUSTED, .detail = OMEN_D_NO_MEMORY,
+                                .item = OMEN_NONE, .message = "no memory for a collection handle"};
+        }
+        return OMEN_RESOURCE_EXHAUSTED;
+    }
+    omen_open_options how = {.struct_size = sizeof how};
+    omen_status_t status = omen_open(c->db, name, &how, &coll->handle, err);
+    if (status == OMEN_OK) {
+        coll->options.struct_size = sizeof coll->options;
+        status = omen_describe(coll->handle, &coll->options, err);
+    }
+    if (status != OMEN_OK) {
+        omen_collection_free(coll->handle);
+        free(coll);
+        return status;
+    }
+    atomic_store(&coll->refs, 1);
+    coll->row_bytes = coll->options.dim * om_coll_width(coll->options.dtype);
+    snprintf(coll->name, sizeof coll->name, "%s", name);
+    *out = coll;
+    return OMEN_OK;
+}
+
+omen_status_t om_colls_get(om_colls *c, const char *name, om_coll **out, omen_error *err)
+{
+    pthread_rwlock_rdlock(&c->lock);
+    *out = find(c, name);
+    pthread_rwlock_unlock(&c->lock);
+    if (*out != NULL) {
+        return OMEN_OK;
+    }
+    om_coll *fresh = NULL;
+    omen_status_t status = open_new(c, name, &fresh, err);
+    if (status != OMEN_OK) {
+        return status;
+    }
+    pthread_rwlock_wrlock(&c->lock);
+    *out = find(c, name);
+    if (*out == NULL) {
+        om_coll **head = &c->bucket[bucket_of(name)];
+        fresh->next = *head;
+        *head = fresh;
+        *out = om_coll_hold(fresh);
+        fresh = NULL;
+    }
+    pthread_rwlock_unlock(&c->lock);
+    om_coll_release(fresh);
+    return OMEN_OK;
+}
+
+void om_colls_forget(om_colls *c, const char *name)
+{
+    om_coll *gone = NULL;
+    pthread_rwlock_wrlock(&c->lock);
+    for (om_coll **at = &c->bucket[bucket_of(name)]; *at != NULL; at = &(*at)->next) {
+        if (strcmp((*at)->name, name) == 0) {
+            gone = *at;
+            *at = gone->next;
+            break;
+        }
+    }
+    pthread_rwlock_unlock(&c->lock);
+    om_coll_release(gone);
+}
+
+void om_coll_note_search(om_coll *coll, uint64_t ns)
+{
+    uint32_t sample = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+    uint32_t old = atomic_load_explicit(&coll->search_ns, memory_order_relaxed);
+    uint32_t mean = old == 0 ? sample : old - old / 8 + sample / 8;
+    atomic_store_explicit(&coll->search_ns, mean > 0 ? mean : 1, memory_order_relaxed);
+}

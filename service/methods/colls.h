@@ -1,0 +1,34 @@
+/* colls.h - open collections by name: every call needs a handle, and opening one for each would cost.
+ * Depends on: omen.h.  Threads: any.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_COLLS_H
+#define OM_COLLS_H
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "omen.h"
+
+typedef struct om_colls om_colls;
+typedef struct om_coll {
+    omen_collection *handle;
+    omen_options options;        /* as created, defaults filled in                        */
+    uint32_t row_bytes;          /* of a stored vector                                    */
+    _Atomic uint32_t search_ns;  /* smoothed time of recent graph searches; 0: not known  */
+    char name[OMEN_MAX_NAME + 1];
+    _Atomic uint32_t refs;
+    struct om_coll *next;
+} om_coll;
+
+om_colls *om_colls_create(omen_db *db);
+void om_colls_free(om_colls *colls);
+/* A reference to the collection; give it back with om_coll_release. */
+omen_status_t om_colls_get(om_colls *colls, const char *name, om_coll **out, omen_error *err)
+    __attribute__((warn_unused_result));
+om_coll *om_coll_hold(om_coll *coll);
+void om_coll_release(om_coll *coll); /* NULL is accepted */
+/* The collection is gone: the next get opens anew. */
+void om_colls_forget(om_colls *colls, const char *name);
+/* Bytes of one component of an OMEN_F32 .. OMEN_U8 vector; 0 for other types. */
+uint32_t om_coll_width(uint32_t dtype);
+/* Counts the time of a graph search in. */
+void om_coll_note_search(om_coll *coll, uint64_t ns);
+#endif

@@ -1,0 +1,359 @@
+/* get.c - Items.BatchGet and Items.Count. SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "impls.h"
+#include "method_util.h"
+#include "omen/v1/items.pb-c.h"
+#include "wwrite.h"
+
+typedef Omen__V1__BatchGetRequest get_request;
+
+typedef struct get_call {
+    om_job job;
+    om_rpc *rpc;
+    om_coll *coll;
+    get_request *request;
+    /* What is asked for, and what was found of it. */
+    uint32_t count, found_count;
+    uint64_t *keys;
+    uint8_t *found;
+    uint8_t *vectors; /* malloc'd: rows of the found ones, one after the other */
+    size_t vectors_size;
+} get_call;
+
+/* ---- Which items ---------------------------------------------------------------------------------- */
+
+static size_t id_count(const Omen__V1__Ids *ids)
+{
+    return ids->n_u64 + ids->uuid.len / 16 + ids->n_str;
+}
+
+static bool check_ids(const get_call *c, om_failure *f)
+{
+    static const char *const names[] = {"", "u64", "uuid", "str"};
+    const Omen__V1__Ids *ids = c->request->ids;
+    int kinds = 0;
+    if (ids != NULL) {
+        kinds = (ids->n_u64 > 0) + (ids->uuid.len > 0) + (ids->n_str > 0);
+    }
+    if (kinds != 1) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "TYPE", "ids",
+                              "ids has %d of u64, uuid and str set: exactly one must be", kinds);
+    }
+    uint32_t type = ids->n_u64 > 0 ? OMEN_ID_U64 : ids->n_str > 0 ? OMEN_ID_STRING : OMEN_ID_UUID;
+    if (type != c->coll->options.id_type) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "TYPE", "ids",
+                              "ids.%s is set, the collection %s has ids of type %s", names[type],
+                              c->coll->name, names[c->coll->options.id_type & 3]);
+    }
+    if (ids->uuid.len % 16 != 0) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "MALFORMED", "ids.uuid",
+                              "ids.uuid has %zu bytes, which is no multiple of 16", ids->uuid.len);
+    }
+    return id_count(ids) <= OM_RT_MAX_GET_ITEMS ||
+           om_failure_limit(f, "ids", id_count(ids), OM_RT_MAX_GET_ITEMS);
+}
+
+/* Keys of string ids: joined into one column for the look-up. */
+static omen_status_t lookup_strings(get_call *c, omen_error *err)
+{
+    const Omen__V1__Ids *ids = c->request->ids;
+    size_t total = 0;
+    for (size_t i = 0; i < ids->n_str; i++) {
+        total += strlen(ids->str[i]);
+    }
+    int64_t *offsets = malloc((ids->n_str + 1) * sizeof *offsets);
+    char *data = malloc(total + 1);
+    omen_status_t status = OMEN_RESOURCE_EXHAUSTED;
+    if (offsets != NULL && data != NULL) {
+        size_t at = 0;
+        for (size_t i = 0; i < ids->n_str; i++) {
+            size_t size = strlen(ids->str[i]);
+            offsets[i] = (int64_t)at;
+            memcpy(data + at, ids->str[i], size);
+            at += size;
+        }
+        offsets[ids->n_str] = (int64_t)at;
+        omen_column column = {data, offsets, 64, 0};
+        status = omen_lookup(c->coll->handle, &column, ids->n_str, c->keys, err);
+    } else {
+        *err = (omen_error){.status = status, .detail = OMEN_D_NO_MEMORY, .item = OMEN_NONE,
+                            .message = "no memory for the ids"};
+    }
+    free(offsets);
+    free(data);
+    return status;
+}
+
+static omen_status_t lookup(get_call *c, omen_error *err)
+{
+    const Omen__V1__Ids *ids = c->request->ids;
+    omen_column column = {ids->u64, NULL, 0, 8};
+    if (ids->n_str > 0) {
+        return lookup_strings(c, err);
+    }
+    if (ids->uuid.len > 0) {
+        column = (omen_column){ids->uuid.data, NULL, 0, 16};
+    }
+    return omen_lookup(c->coll->handle, &column, c->count, c->keys, err);
+}
+
+/* ---- Answer --------------------------------------------------------------------------------------- */
+
+static size_t ids_size(const get_call *c)
+{
+    const Omen__V1__Ids *ids = c->request->ids;
+    size_t size = 0;
+    if (c->found_count == 0) {
+        return 0;
+    }
+    if (ids->n_str == 0) {
+        return om_wsize_len((ids->n_u64 > 0 ? 8 : 16) * (size_t)c->found_count);
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        size += c->found[i] != 0 ? om_wsize_len(strlen(ids->str[i])) : 0;
+    }
+    return size;
+}
+
+static void write_ids(om_wbuf *w, const get_call *c)
+{
+    const Omen__V1__Ids *ids = c->request->ids;
+    size_t width = ids->n_u64 > 0 ? 8 : 16;
+    if (c->found_count > 0 && ids->n_str == 0) {
+        om_w_len(w, ids->n_u64 > 0 ? 1 : 2, width * c->found_count);
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->found[i] == 0) {
+            continue;
+        }
+        if (ids->n_u64 > 0) {
+            om_w_raw(w, &ids->u64[i], 8);
+        } else if (ids->n_str > 0) {
+            om_w_len(w, 3, strlen(ids->str[i]));
+            om_w_raw(w, ids->str[i], strlen(ids->str[i]));
+        } else {
+            om_w_raw(w, ids->uuid.data + 16 * (size_t)i, 16);
+        }
+    }
+}
+
+static void reply(get_call *c)
+{
+    const omen_options *o = &c->coll->options;
+    size_t column = om_wsize_uint(o->dtype) + om_wsize_uint(o->dim) +
+                    (c->vectors_size > 0 ? om_wsize_len(c->vectors_size) : 0);
+    size_t items = om_wsize_len(ids_size(c)) + (c->vectors != NULL ? om_wsize_len(column) : 0);
+    size_t missing = 0;
+    for (uint32_t i = 0; i < c->count; i++) {
+        missing += c->found[i] == 0 ? om_wsize_varint(i) : 0;
+    }
+    om_rpc_out out;
+    om_rpc_out_init(&out, om_wsize_len(items) + (missing > 0 ? om_wsize_len(missing) : 0));
+    om_wbuf w = om_wbuf_of(out.data, out.size);
+    om_w_len(&w, 1, items);
+    om_w_len(&w, 1, ids_size(c));
+    write_ids(&w, c);
+    if (c->vectors != NULL) {
+        om_w_len(&w, 2, column);
+        om_w_uint(&w, 2, o->dtype);
+        om_w_uint(&w, 3, o->dim);
+        om_w_bytes(&w, 4, c->vectors, c->vectors_size);
+    }
+    if (missing > 0) {
+        om_w_len(&w, 2, missing);
+        for (uint32_t i = 0; i < c->count; i++) {
+            if (c->found[i] == 0) {
+                om_w_varint(&w, i);
+            }
+        }
+    }
+    om_rpc_reply(c->rpc, &out);
+}
+
+/* ---- The call ------------------------------------------------------------------------------------- */
+
+static bool reserve(get_call *c, om_failure *f)
+{
+    om_arena *arena = om_rpc_arena(c->rpc);
+    size_t vectors = c->request->with_vectors ? (size_t)c->count * c->coll->row_bytes : 0;
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(c->rpc));
+    if (vectors > s->opt.max_message_bytes) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "with_vectors",
+                              "the vectors of %u items have %zu bytes, the limit of a message is %u",
+                              c->count, vectors, s->opt.max_message_bytes);
+    }
+    arena->limit = arena->used + 9 * (size_t)c->count;
+    c->keys = om_arena_alloc(arena, 8 * (size_t)c->count, 8);
+    c->found = om_arena_alloc(arena, c->count, 1);
+    c->vectors = c->request->with_vectors ? malloc(vectors + 1) : NULL;
+    if (c->keys == NULL || c->found == NULL || (c->request->with_vectors && c->vectors == NULL)) {
+        om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the answer");
+        f->retry_ms = 1000;
+        return false;
+    }
+    return true;
+}
+
+static omen_status_t read_items(get_call *c, omen_error *err)
+{
+    size_t row = c->coll->row_bytes;
+    omen_status_t status = om_method_wait_visible(c->rpc, c->coll, c->request->min_version, err);
+    if (status == OMEN_OK) {
+        status = lookup(c, err);
+    }
+    if (status == OMEN_OK && c->vectors != NULL) {
+        status = omen_get_vectors(c->coll->handle, c->keys, c->count, c->vectors, 0, 0, c->found, err);
+    }
+    if (status != OMEN_OK) {
+        return status;
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->vectors == NULL) {
+            c->found[i] = c->keys[i] != OMEN_NONE;
+        } else if (c->found[i] != 0 && c->found_count != i) {
+            memmove(c->vectors + c->found_count * row, c->vectors + i * row, row);
+        }
+        c->found_count += c->found[i] != 0;
+    }
+    c->vectors_size = c->vectors != NULL ? c->found_count * row : 0;
+    return OMEN_OK;
+}
+
+static void get_run(om_job *job, bool expired)
+{
+    get_call *c = (get_call *)(void *)job;
+    om_rpc *rpc = c->rpc;
+    om_failure f;
+    omen_error err;
+    if (expired) {
+        om_method_fail_expired(rpc);
+    } else if (!om_rpc_is_cancelled(rpc)) {
+        if (!reserve(c, &f)) {
+            om_rpc_finish(rpc, &f);
+        } else if (read_items(c, &err) == OMEN_OK) {
+            reply(c);
+        } else {
+            if (err.status == OMEN_NOT_FOUND) {
+                om_colls_forget(om_rt_shared_of(om_rpc_runtime(rpc))->colls, c->coll->name);
+            }
+            om_method_fail_engine(rpc, &err);
+        }
+    }
+    om_rpc_release(rpc);
+}
+
+static void get_message(om_rpc *rpc, om_rpc_message *message)
+{
+    get_call *c = om_rpc_state(rpc);
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    om_failure f;
+    c->rpc = rpc;
+    c->request = om_rpc_unpack(rpc, message, &omen__v1__batch_get_request__descriptor);
+    if (c->request == NULL) {
+        return;
+    }
+    c->coll = om_method_coll(rpc, c->request->collection, &f);
+    if (c->coll == NULL || !check_ids(c, &f)) {
+        om_rpc_finish(rpc, &f);
+        return;
+    }
+    c->count = (uint32_t)id_count(c->request->ids);
+    om_rpc_op(rpc);
+    c->job.run = get_run;
+    c->job.deadline_ns = om_rpc_deadline_ns(rpc);
+    om_rpc_hold(rpc);
+    if (!om_pool_submit(s->search, &c->job)) {
+        om_method_fail_full(rpc, "reads");
+        om_rpc_release(rpc);
+    }
+}
+
+static void get_destroy(om_rpc *rpc)
+{
+    get_call *c = om_rpc_state(rpc);
+    free(c->vectors);
+    om_coll_release(c->coll);
+}
+
+/* ---- Count ---------------------------------------------------------------------------------------- */
+
+typedef struct count_call {
+    om_job job;
+    om_rpc *rpc;
+    om_coll *coll;
+    uint64_t min_version;
+} count_call;
+
+static void count_now(count_call *c)
+{
+    omen_error err;
+    omen_stats stats = {.struct_size = sizeof stats};
+    Omen__V1__CountResponse r;
+    omen__v1__count_response__init(&r);
+    if (om_method_wait_visible(c->rpc, c->coll, c->min_version, &err) == OMEN_OK &&
+        omen_get_stats(c->coll->handle, &stats, &err) == OMEN_OK) {
+        r.count = stats.count;
+        r.version = stats.version;
+        om_rpc_reply_pb(c->rpc, &r.base);
+        return;
+    }
+    if (err.status == OMEN_NOT_FOUND) {
+        om_colls_forget(om_rt_shared_of(om_rpc_runtime(c->rpc))->colls, c->coll->name);
+    }
+    om_method_fail_engine(c->rpc, &err);
+}
+
+static void count_run(om_job *job, bool expired)
+{
+    count_call *c = (count_call *)(void *)job;
+    om_rpc *rpc = c->rpc;
+    if (expired) {
+        om_method_fail_expired(rpc);
+    } else if (!om_rpc_is_cancelled(rpc)) {
+        count_now(c);
+    }
+    om_rpc_release(rpc);
+}
+
+static void count_message(om_rpc *rpc, om_rpc_message *message)
+{
+    count_call *c = om_rpc_state(rpc);
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    om_failure f;
+    const Omen__V1__CountRequest *q = om_rpc_unpack(rpc, message, &omen__v1__count_request__descriptor);
+    if (q == NULL) {
+        return;
+    }
+    c->rpc = rpc;
+    c->min_version = q->min_version;
+    if (!om_method_no_filter(q->filter, q->n_params, &f) ||
+        (c->coll = om_method_coll(rpc, q->collection, &f)) == NULL) {
+        om_rpc_finish(rpc, &f);
+        return;
+    }
+    if (c->min_version == 0) {
+        count_now(c);
+        return;
+    }
+    om_rpc_op(rpc);
+    c->job.run = count_run;
+    c->job.deadline_ns = om_rpc_deadline_ns(rpc);
+    om_rpc_hold(rpc);
+    if (!om_pool_submit(s->admin, &c->job)) {
+        om_method_fail_full(rpc, "counts");
+        om_rpc_release(rpc);
+    }
+}
+
+static void count_destroy(om_rpc *rpc)
+{
+    count_call *c = om_rpc_state(rpc);
+    om_coll_release(c->coll);
+}
+
+const om_rpc_impl om_impl_omen_v1_Items_BatchGet = {
+    .state_size = sizeof(get_call), .message = get_message, .destroy = get_destroy};
+const om_rpc_impl om_impl_omen_v1_Items_Count = {
+    .state_size = sizeof(count_call), .message = count_message, .destroy = count_destroy};

@@ -1,0 +1,68 @@
+/* method_util.c - what several methods need. SPDX-License-Identifier: Apache-2.0 */
+#include "method_util.h"
+
+om_coll *om_method_coll(om_rpc *rpc, const char *name, om_failure *f)
+{
+    omen_error err;
+    om_coll *coll = NULL;
+    om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    if (name[0] == '\0') {
+        om_failure_set(f, OMEN_INVALID_ARGUMENT, "NAME", "collection", "collection is empty");
+        return NULL;
+    }
+    if (om_colls_get(s->colls, name, &coll, &err) != OMEN_OK) {
+        om_failure_from_engine(f, &err);
+        return NULL;
+    }
+    om_rpc_note_collection(rpc, name);
+    return coll;
+}
+
+void om_method_fail_engine(om_rpc *rpc, const omen_error *err)
+{
+    om_failure f;
+    om_failure_from_engine(&f, err);
+    om_rpc_finish(rpc, &f);
+}
+
+void om_method_fail_full(om_rpc *rpc, const char *what)
+{
+    om_failure f;
+    om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "RATE", NULL, "too many %s wait on this server", what);
+    f.retry_ms = 100;
+    om_metrics_rpc_shed(s->opt.metrics, OM_SHED_QUEUE);
+    om_rpc_finish(rpc, &f);
+}
+
+void om_method_fail_expired(om_rpc *rpc)
+{
+    om_failure f;
+    om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    om_failure_set(&f, OMEN_DEADLINE_EXCEEDED, "DEADLINE", NULL,
+                   "the deadline passed while the call waited for a worker");
+    om_metrics_rpc_shed(s->opt.metrics, OM_SHED_DEADLINE);
+    om_rpc_finish(rpc, &f);
+}
+
+bool om_method_no_filter(const char *filter, size_t params, om_failure *f)
+{
+    if (filter != NULL && filter[0] != '\0') {
+        return om_failure_unimplemented(f, "filter");
+    }
+    return params == 0 || om_failure_unimplemented(f, "params");
+}
+
+omen_status_t om_method_wait_visible(om_rpc *rpc, om_coll *coll, uint64_t version, omen_error *err)
+{
+    if (version == 0) {
+        return OMEN_OK;
+    }
+    omen_write_progress progress = {.struct_size = sizeof progress};
+    omen_status_t status = omen_get_progress(coll->handle, &progress, err);
+    if (status != OMEN_OK || progress.visible_version >= version) {
+        return status;
+    }
+    return omen_wait(coll->handle, version, OMEN_WAIT_VISIBLE, om_rpc_timeout_us(rpc), om_rpc_op(rpc),
+                     err);
+}

@@ -1,0 +1,73 @@
+/* stream_int.h - one StreamWrite call. Two sides share it: the actor (stream_write.c), which reads and
+ * writes messages on its queue thread, and one ingest worker at a time (stream_work.c), which parses
+ * and applies them in order. What they share is behind `mutex`, which is never held across a call into
+ * the engine or the transport.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_STREAM_INT_H
+#define OM_STREAM_INT_H
+#include <pthread.h>
+
+#include "apply.h"
+#include "wwrite.h"
+
+enum {
+    STREAM_RING = OM_RT_STREAM_BATCHES + 2, /* and a half-close                     */
+    STREAM_TURN = 8,                        /* messages until other streams come in */
+    STREAM_RETRY_MS = 4,                    /* while the index is behind            */
+    STREAM_FLUSH_US = 50000,                /* one wait of a flush                  */
+    STREAM_BUFFER_KEPT = 1 << 20            /* bytes that an idle stream keeps      */
+};
+
+typedef struct stream_entry {
+    om_rpc_message *message; /* NULL: the client half-closed; freed once parsed */
+    size_t size;
+} stream_entry;
+/* An answer that must not be lost: Opened and BatchErrors, in order. */
+typedef struct stream_note {
+    struct stream_note *next;
+    om_rpc_out out;
+} stream_note;
+
+typedef struct om_stream_call {
+    om_rpc *rpc;
+    om_rt_shared *shared;
+    omen_op *op;
+    om_job work_job, flush_job;
+
+    /* The worker's. */
+    om_coll *coll; /* set by Open */
+    char stream_id[OMEN_MAX_STREAM_ID + 1];
+    uint32_t durability;
+    uint64_t epoch;
+    om_wbuffer buffer;
+    om_wire_batch batch;
+    om_apply apply;
+    bool parsed;            /* `batch` is the head of the ring, parsed */
+    uint64_t stalled_ns;    /* since when the index is too far behind; 0: it is not */
+    uint64_t flush_version; /* what the flush waits for */
+
+    pthread_mutex_t mutex; /* guards all down to the actor's */
+    stream_entry ring[STREAM_RING];
+    uint32_t first, count;
+    uint64_t bytes;   /* of the messages in the ring                      */
+    bool running;     /* a worker or a waiting job has the ring           */
+    bool stopped;     /* the ring is not processed any more               */
+    bool closed;      /* Close or half-close was reached                  */
+    bool failed;      /* the call ends with `failure`                     */
+    bool throttled, window_due, ack_due, opened;
+    om_failure failure;
+    uint64_t received_seq, done_seq, version, accepted;
+    stream_note *notes, **notes_tail;
+    uint32_t note_count;
+
+    /* The actor's. */
+    bool reading, writing, half_closed, draining, draining_due, ended;
+    uint64_t full_ns; /* since when nothing is read because the window is full; 0: it is not */
+} om_stream_call;
+
+/* Gives a message (NULL: half-close) to the worker. Actor only. */
+void om_stream_push(om_stream_call *s, om_rpc_message *message);
+/* Frees what the ring holds; the mutex is held. */
+void om_stream_drop_ring(om_stream_call *s);
+void om_stream_work(om_job *job, bool expired);
+void om_stream_flush(om_job *job, bool expired);
+#endif

@@ -1,0 +1,118 @@
+/* rpc_int.h - inside of the gRPC adapter: queues, tags, calls. Only service/rpc includes it.
+ * Locks: om_rt.list_mutex, om_queue.free_mutex; neither is held while another is taken or while a
+ * method runs.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_RPC_INT_H
+#define OM_RPC_INT_H
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "rpc.h"
+#include "rt_shared.h"
+
+enum {
+    RPC_ROOM = 2048,       /* first arena bytes of a call, inside it              */
+    RPC_STATE = 384,       /* method state that needs no memory of its own        */
+    RPC_REQUEST_ID = 36,   /* longest x-request-id that is accepted               */
+    RPC_FREE_KEPT = 1024,  /* idle call objects kept by a queue                   */
+    RPC_SLOTS = 4,         /* requests waiting for a call, per method and queue   */
+    RPC_SLOTS_HOT = 16
+};
+
+/* What comes back from a completion queue. hb carries happens-before in our own code: the transport is
+ * not instrumented, so a race detector would not see the hand-over through it. */
+typedef struct om_tag {
+    void (*fn)(om_rpc *rpc, bool ok);
+    om_rpc *rpc;
+    _Atomic uint32_t hb;
+} om_tag;
+
+typedef struct om_queue {
+    om_rt *rt;
+    grpc_completion_queue *cq;
+    pthread_t thread;
+    _Atomic uint64_t beat_ns;
+    _Atomic uint32_t live; /* calls that run on this queue */
+    pthread_mutex_t free_mutex;
+    om_rpc *free_list; /* guarded by free_mutex */
+    uint32_t free_count;
+} om_queue;
+
+typedef struct om_tls_port {
+    om_rt *rt;
+    uint64_t seen; /* generation of the material that this listener has */
+} om_tls_port;
+
+struct om_rt {
+    om_rt_shared shared; /* first: om_rt_shared_of */
+    grpc_server *server;
+    om_queue queue[OM_RT_MAX_CQ];
+    uint32_t queue_count;
+    void **registered;           /* per method: the core's handle */
+    om_metrics_method **metrics; /* per method                    */
+    uint16_t *ports;
+    om_tls_port *tls_ports;
+    pthread_mutex_t list_mutex;
+    om_rpc *streams; /* calls of streaming methods, guarded by list_mutex */
+    _Atomic uint64_t in_flight;
+    _Atomic uint64_t allocated; /* call objects in use, waiting slots included */
+    _Atomic bool failed;        /* fatal was told */
+    _Atomic bool down;          /* the server's shutdown is complete */
+    om_tag down_tag;
+};
+
+struct om_rpc {
+    om_queue *queue;
+    om_rt *rt;
+    uint32_t index; /* of the method; om_rpc_method_count: unknown ones */
+    const om_rpc_impl *impl;
+    grpc_call *call;
+    gpr_timespec deadline;
+    grpc_metadata_array metadata;
+    grpc_call_details details; /* unknown methods only */
+    om_tag t_new, t_close, t_read, t_write, t_status, t_post;
+    _Atomic uint32_t pending; /* outstanding tags and holds */
+    _Atomic bool cancelled, finished, post_due;
+    int close_cancelled;
+    bool admitted, listed, drain_told, single_seen;
+    bool initial_sent; /* by whoever sends */
+    grpc_byte_buffer *received, *sent_message, *sent_final;
+    grpc_metadata initial[1];
+    grpc_metadata trailing[1];
+    grpc_slice status_text, status_details;
+    uint64_t deadline_ns, started_ns, queue_ns, engine_ns;
+    _Atomic uint64_t bytes_in, bytes_out;
+    uint32_t code;
+    char request_id[RPC_REQUEST_ID + 1];
+    char collection[OMEN_MAX_NAME + 1];
+    char why[128]; /* of a failure, for the slow log */
+    om_rpc *prev, *next;
+    void *state;
+    om_arena arena;
+    /* What follows is not cleared between calls. */
+    omen_op *op;
+    bool op_dirty;
+    _Alignas(16) uint8_t state_room[RPC_STATE];
+    _Alignas(64) uint8_t room[RPC_ROOM];
+};
+
+/* rpc_call.c */
+void om_rpc_listen(om_queue *queue, uint32_t method);
+void om_rpc_event(om_tag *tag, bool ok);
+void om_rpc_start_tag(om_rpc *rpc, om_tag *tag, const grpc_op *ops, size_t count);
+void om_rpc_wake_streams(om_rt *rt);
+void om_queue_free_calls(om_queue *queue);
+
+/* rpc_send.c */
+void om_rpc_on_written(om_rpc *rpc, bool ok);
+void om_rpc_on_status(om_rpc *rpc, bool ok);
+void om_rpc_account(om_rpc *rpc);
+
+/* rpc_creds.c: NULL: *err says why. */
+grpc_server_credentials *om_rpc_credentials(om_rt *rt, size_t port);
+
+/* rpc_log.c */
+void om_rpc_log_install(om_rt *rt);
+void om_rpc_log_remove(om_rt *rt);
+#endif
