@@ -113,14 +113,14 @@ static void spikes_are_rotated(void **state)
 {
     (void)state;
     /* One component of a row is large, another one in each row: no centre helps, a rotation does. */
-    quant_set set = quant_set_make(512, 256, 1);
+    quant_set set = quant_set_make(512, 784, 1);
     for (uint32_t r = 0; r < set.count; r++) {
-        for (uint32_t i = 0; i < 256; i++) {
-            set.rows[r * 256 + i] = (float)((r * 31 + i * 17) % 13) * 0.02f;
+        for (uint32_t i = 0; i < 784; i++) {
+            set.rows[r * 784 + i] = (float)((r * 31 + i * 17) % 13) * 0.02f;
         }
-        set.rows[r * 256 + (r * 97) % 256] = 30.0f;
+        set.rows[r * 784 + (r * 97) % 784] = 30.0f;
     }
-    om_codec_params params = quant_params(256, OMEN_L2, OMEN_QUANT_SQ8, OMEN_ROTATE_OFF);
+    om_codec_params params = quant_params(784, OMEN_L2, OMEN_QUANT_SQ8, OMEN_ROTATE_OFF);
     om_codec *off = quant_train(&params, &set);
     params.rotation = OMEN_ROTATE_AUTO;
     om_codec *chosen = quant_train(&params, &set);
