@@ -9,7 +9,7 @@ import ctypes.util
 import os
 from typing import Any
 from ctypes import POINTER as P
-from ctypes import Structure, c_char, c_char_p, c_double, c_float, c_int32, c_size_t
+from ctypes import Structure, c_char, c_char_p, c_double, c_int32, c_size_t
 from ctypes import c_uint32, c_uint64, c_void_p, sizeof
 
 ABI_MAJOR = 0

@@ -1,0 +1,59 @@
+#!/bin/sh
+# run.sh STEP BUILD [NAME] - end-to-end tests of BUILD/bin/omend with clients that are not ours.
+# SPDX-License-Identifier: Apache-2.0
+#
+# STEP: setup (fetches the clients by name into BUILD/e2e, once), python [module], node [file].
+set -eu
+step=$1
+build=$(cd "$2" && pwd)
+name=${3:-}
+here=$(cd "$(dirname "$0")" && pwd)
+work=$build/e2e
+venv=$work/venv
+modules=$work/node
+
+# The wanted packages are written down beside what was installed, so that a change installs again.
+setup() {
+    mkdir -p "$work/tmp" "$modules"
+    if ! cmp -s "$here/python/requirements.txt" "$venv/requirements.txt"; then
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/python/requirements.txt"
+        cp "$here/python/requirements.txt" "$venv/requirements.txt"
+    fi
+    if ! cmp -s "$here/node/package.json" "$modules/installed.json"; then
+        cp "$here/node/package.json" "$modules/package.json"
+        (cd "$modules" && npm install --ignore-scripts --no-audit --no-fund --loglevel=error)
+        cp "$here/node/package.json" "$modules/installed.json"
+    fi
+}
+
+if [ "$step" = setup ]; then
+    setup
+    exit
+fi
+OMEND=$build/bin/omend
+OMEN_E2E_API=$here/../../api
+OMEN_E2E_WORK=$work/tmp
+OMEN_E2E_MODULES=$modules
+OMENDB_LIBRARY=$build/lib/libomendb.so.0
+PYTHONPATH=$here/../../ffi-examples/python
+PYTHONDONTWRITEBYTECODE=1
+export OMEND OMEN_E2E_API OMEN_E2E_WORK OMEN_E2E_MODULES OMENDB_LIBRARY PYTHONPATH
+export PYTHONDONTWRITEBYTECODE
+# The clients talk to this machine only.
+unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY grpc_proxy no_proxy NO_PROXY || true
+case $step in
+python)
+    cd "$here/python"
+    exec "$venv/bin/python" -m unittest -v ${name:-discover}
+    ;;
+node)
+    cd "$here/node"
+    exec node --test ${name:-.}
+    ;;
+*)
+    echo "usage: $0 setup|python|node BUILD [NAME]" >&2
+    exit 2
+    ;;
+esac
