@@ -1,0 +1,471 @@
+/* engine_int.h - the objects of the engine and what its files offer each other.
+ * Depends on: everything left of engine.  Locks: README.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_ENGINE_INT_H
+#define OM_ENGINE_INT_H
+#include <stdatomic.h>
+
+#include "codec.h"
+#include "engine.h"
+#include "graph.h"
+#include "idmap.h"
+#include "idtable.h"
+#include "lock.h"
+#include "log.h"
+#include "op.h"
+#include "os.h"
+#include "rng.h"
+#include "segfile.h"
+#include "simd.h"
+
+/* Lock ranks, taken in rising order (README has the table). */
+enum { OM_RANK_SAVE = 10, OM_RANK_INDEX = 20, OM_RANK_WRITE = 30, OM_RANK_IDS = 40, OM_RANK_DB = 50,
+       OM_RANK_REQUESTS = 55, OM_RANK_MARKS = 60, OM_RANK_INDEXER = 70, OM_RANK_CTX = 75 };
+
+enum { OM_CTX_CHUNK = 16, OM_SHARDS = 8, OM_MAX_STREAMS = 65536, OM_REQUEST_MEMORY = 65536,
+       OM_MARKS = 1024, OM_SLACK = 16 };
+
+/* ---- Read epochs and search scratch (epoch.c) ---------------------------------------------------------- */
+typedef struct om_hit {
+    float distance;
+    uint32_t slot;
+    uint64_t key;
+} om_hit;
+
+/* One search at a time owns a context: its scratch, and the epoch slot that keeps what it reads alive. */
+typedef struct om_ctx {
+    _Alignas(64) _Atomic uint32_t busy;
+    uint32_t index;
+    _Atomic uint64_t epoch; /* 0: reads nothing. Pairs with om_epoch_passed. */
+    om_graph_ctx *graph;
+    float *query;           /* [query_floats] the query, then scratch of the codec */
+    size_t query_floats;
+    uint8_t *probe;         /* [probe_bytes] */
+    size_t probe_bytes;
+    uint64_t *beam;         /* [beam_cap + 24]: a scan's best; then as many again, for the merge */
+    uint32_t beam_cap;
+    om_hit *hits;           /* [hits_cap] */
+    uint32_t hits_cap;
+    _Atomic uint64_t bytes;
+} om_ctx;
+typedef struct om_ctx_chunk {
+    om_ctx ctx[OM_CTX_CHUNK];
+    struct om_ctx_chunk *_Atomic next;
+} om_ctx_chunk;
+typedef struct om_epochs {
+    _Alignas(64) _Atomic uint64_t now;
+    _Alignas(64) om_ctx_chunk *_Atomic first;
+    om_mutex grow; /* rank CTX: adds chunks */
+} om_epochs;
+
+typedef struct om_indexer om_indexer;
+struct omen_runtime {
+    om_handle handle;
+    _Atomic uint32_t refs;
+    uint32_t threads;
+    om_alloc alloc;
+    om_budget budget;
+    om_log log;
+    om_pool *pool;
+    om_executor *executor;
+    const om_kernels *kernels;
+    om_epochs epochs;
+    om_indexer *indexer;
+};
+omen_status_t om_epochs_init(omen_runtime *rt, omen_error *err);
+void om_epochs_free(omen_runtime *rt);
+/* A context of its own for the caller, until the release. */
+omen_status_t om_ctx_acquire(omen_runtime *rt, om_ctx **out, omen_error *err) OM_NODISCARD;
+void om_ctx_release(om_ctx *ctx);
+/* What is reachable after the pin stays readable until the unpin. */
+void om_ctx_pin(omen_runtime *rt, om_ctx *ctx);
+void om_ctx_unpin(om_ctx *ctx);
+typedef struct om_ctx_need {
+    size_t floats, probe_bytes;
+    uint32_t beam, hits;
+} om_ctx_need;
+omen_status_t om_ctx_reserve(omen_runtime *rt, om_ctx *ctx, const om_ctx_need *need, omen_error *err)
+    OM_NODISCARD;
+/* A tag for something that was just made unreachable; passed when no reader can still hold it. */
+uint64_t om_epoch_tag(omen_runtime *rt);
+bool om_epoch_passed(omen_runtime *rt, uint64_t tag);
+uint64_t om_ctx_bytes(omen_runtime *rt);
+
+void om_runtime_ref(omen_runtime *rt);
+void om_runtime_unref(omen_runtime *rt);
+
+/* ---- Databases ------------------------------------------------------------------------------------------- */
+typedef struct om_requests om_requests;
+typedef struct om_collection om_collection;
+struct omen_db {
+    om_handle handle;
+    _Atomic uint32_t refs;
+    omen_runtime *rt;
+    _Atomic uint64_t version; /* the newest one handed out, over all collections */
+    om_mutex mu;              /* rank DB */
+    om_collection **list;     /* by name; guarded by mu */
+    size_t count, capacity;   /* guarded by mu */
+    uint32_t next_serial;     /* guarded by mu */
+    om_requests *requests;
+};
+void om_db_unref(omen_db *db);
+struct omen_collection { /* a handle */
+    om_handle handle;
+    om_collection *c;
+};
+
+/* ---- Request ids (requests.c) ---------------------------------------------------------------------------- */
+typedef struct om_written {
+    uint64_t version, applied, replaced, refused;
+} om_written;
+omen_status_t om_requests_create(const om_alloc *alloc, om_requests **out, omen_error *err) OM_NODISCARD;
+void om_requests_free(om_requests *requests);
+typedef struct om_request_key {
+    const char *id;
+    size_t length;
+    uint32_t serial; /* of the collection: the same token in two of them is two requests */
+} om_request_key;
+bool om_requests_find(om_requests *requests, const om_request_key *key, om_written *out);
+omen_status_t om_requests_reserve(om_requests *requests, omen_error *err) OM_NODISCARD;
+void om_requests_put(om_requests *requests, const om_request_key *key, const om_written *written);
+
+/* ---- Streams (streams.c); guarded by the collection's write mutex ---------------------------------------- */
+typedef struct om_stream {
+    struct om_stream *next;
+    uint64_t hash, epoch, last_seq, last_version, used_ns;
+    uint32_t length;
+    char id[OMEN_MAX_STREAM_ID];
+} om_stream;
+typedef struct om_streams {
+    om_stream **buckets;
+    uint32_t mask, count;
+} om_streams;
+void om_streams_free(const om_alloc *alloc, om_streams *streams);
+omen_status_t om_streams_get(const om_alloc *alloc, om_streams *streams, om_stream_id id, om_stream **out,
+                             omen_error *err) OM_NODISCARD;
+
+/* ---- Storage of the growing segment (rows.c) -------------------------------------------------------------- */
+typedef struct om_array { /* one heap block (small) or one reservation that is committed as rows come */
+    om_vm vm;
+    uint8_t *base;
+    size_t heap_bytes;
+} om_array;
+enum { OM_A_VECTORS, OM_A_KEYS, OM_A_DEAD, OM_A_LINKS, OM_A_LINK_DIST, OM_A_NORMS, OM_A_COUNT };
+typedef struct om_store {
+    uint32_t capacity;  /* rows */
+    uint32_t committed; /* rows; guarded by the write mutex */
+    om_array array[OM_A_COUNT];
+} om_store;
+typedef struct om_codes {
+    uint32_t capacity, committed;
+    om_array array;
+    _Alignas(64) _Atomic uint32_t encoded; /* rows whose code is written; released after the bytes */
+} om_codes;
+typedef struct om_layout {
+    size_t bytes[OM_A_COUNT]; /* of a row; DEAD is counted in bits */
+    size_t row_bytes, code_stride, link_stride;
+    uint32_t max_rows;
+} om_layout;
+void om_layout_init(om_layout *layout, const om_codec_params *codec, uint32_t m);
+/* The capacity to take next, for at least `needed` rows after `current`. */
+uint32_t om_layout_capacity(const om_layout *layout, uint32_t current, uint64_t needed, uint64_t hint);
+uint64_t om_layout_total(const om_layout *layout); /* bytes a row, all arrays */
+omen_status_t om_store_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity, om_store **out,
+                              omen_error *err) OM_NODISCARD;
+omen_status_t om_store_commit(om_store *store, const om_layout *layout, uint64_t rows, omen_error *err)
+    OM_NODISCARD;
+void om_store_free(omen_runtime *rt, om_store *store);
+omen_status_t om_codes_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity, om_codes **out,
+                              omen_error *err) OM_NODISCARD;
+omen_status_t om_codes_commit(om_codes *codes, const om_layout *layout, uint64_t rows, omen_error *err)
+    OM_NODISCARD;
+void om_codes_free(omen_runtime *rt, om_codes *codes);
+uint64_t om_array_bytes(const om_array *array);
+
+/* ---- What a search sees (view.c) ---------------------------------------------------------------------------- */
+typedef struct om_mapped om_mapped;
+enum { OM_DROP_STORE = 1, OM_DROP_CODES = 2, OM_DROP_CODEC = 4, OM_DROP_GRAPH = 8 };
+typedef struct om_view {
+    const uint8_t *vectors;
+    const uint64_t *keys;
+    const float *norms;     /* inverse lengths; cosine only */
+    _Atomic uint64_t *dead; /* bit set: deleted or replaced */
+    const uint8_t *codes;
+    om_codec *codec;        /* NULL until trained */
+    om_graph_view *graph;   /* NULL until something is indexed */
+    uint32_t indexed;       /* rows of the graph */
+    om_mapped *mapped;      /* NULL for a growing segment */
+    om_store *store;
+    om_codes *codes_owner;
+    /* For the retire list: */
+    uint32_t drop; /* OM_DROP_*: what goes with this view */
+    uint64_t tag;
+    struct om_view *next;
+} om_view;
+typedef struct om_view_parts {
+    om_store *store;
+    om_codes *codes;
+    om_codec *codec;
+    om_graph_view *graph;
+} om_view_parts;
+/* Room for one publish, so that publishing cannot fail. Index mutex held. */
+omen_status_t om_view_prepare(om_collection *c, om_view **out, omen_error *err) OM_NODISCARD;
+/* Fills the prepared view, makes it the one that searches see, and retires the former with what it alone
+ * used. Index mutex held. */
+void om_view_publish(om_collection *c, om_view *view, const om_view_parts *parts);
+/* Frees what no search can hold any more; true when nothing is left to free. Index mutex held. */
+bool om_view_reclaim(om_collection *c);
+void om_view_free_all(om_collection *c);
+
+/* ---- Collections: one segment each for now -------------------------------------------------------------------- */
+typedef struct om_mark {
+    uint64_t version;
+    uint32_t end; /* rows there are at that version */
+} om_mark;
+typedef struct om_window { /* clipping in 65,536 rows, coded by the codec in use */
+    _Atomic uint32_t rows;
+    _Atomic uint64_t components;
+} om_window;
+typedef struct om_shard {
+    _Alignas(64) _Atomic uint64_t searches;
+    _Atomic uint64_t distances, hops;
+} om_shard;
+
+struct om_collection {
+    /* Read by every search. */
+    _Alignas(64) _Atomic(om_view *) view; /* release; pairs with om_view_load */
+    _Atomic uint32_t visible;             /* rows that searches see; released after their bytes */
+    _Atomic uint32_t indexed;
+    _Atomic uint32_t live;
+    _Atomic uint32_t replacing; /* odd while rows are being replaced: a search then looks again */
+    _Atomic uint64_t version;   /* the newest applied one; released after visible */
+    _Atomic bool dropped;
+    bool read_only;
+
+    /* Fixed at creation. */
+    omen_runtime *rt;
+    omen_db *db;
+    omen_options options; /* defaults filled in */
+    om_codec_params codec_params;
+    om_graph_params graph_params;
+    om_layout layout;
+    uint32_t serial, backlog_limit;
+    _Atomic uint32_t refs;
+    char name[OMEN_MAX_NAME + 1];
+
+    om_mutex save_mu; /* rank SAVE: one save at a time */
+
+    om_mutex index_mu; /* rank INDEX: guards the graph and what is published */
+    om_graph *graph;
+    om_codec *codec;
+    om_view *retired;
+    uint32_t index_limit;  /* rows a running save allows in the graph */
+    uint32_t trained_rows; /* the first training used these */
+    om_window *windows;    /* [window_count] */
+    uint32_t window_count;
+    _Atomic uint64_t retrained;
+    _Atomic uint32_t index_waiters; /* callers that index themselves: the background leaves it to them */
+
+    om_mutex write_mu; /* rank WRITE: one batch is applied at a time */
+    om_store *store;   /* changed with index_mu and write_mu held, read with either */
+    om_codes *codes;   /* likewise */
+    om_streams streams;
+    uint64_t next_key;    /* U64: above every key seen */
+    uint32_t *former;     /* scratch of a batch: the slots that its items had */
+    uint64_t former_room;
+    _Atomic uint64_t last_append_ns;
+    _Atomic bool queued; /* in the indexer's queue */
+    _Atomic bool untidy; /* views wait to be freed */
+
+    om_rwlock ids_mu; /* rank IDS: the tables below */
+    om_idmap map;
+    om_idtable *table; /* UUID and STRING */
+
+    om_mutex marks_mu; /* rank MARKS */
+    om_mark *marks;    /* ring of OM_MARKS; NULL until the first write */
+    uint32_t mark_first, mark_count;
+    uint64_t indexed_version;
+
+    om_mapped *mapped;
+    om_shard shards[OM_SHARDS];
+};
+
+static inline om_view *om_view_load(om_collection *c)
+{
+    return atomic_load_explicit(&c->view, memory_order_seq_cst);
+}
+static inline bool om_view_is_dead(const om_view *view, uint32_t slot)
+{
+    uint64_t word = atomic_load_explicit(&view->dead[slot >> 6], memory_order_acquire);
+    return ((word >> (slot & 63)) & 1) != 0;
+}
+
+/* collection.c */
+omen_status_t om_collection_make(omen_db *db, const char *name, const omen_options *options,
+                                 om_collection **out, omen_error *err) OM_NODISCARD;
+omen_status_t om_collection_handle(om_collection *c, omen_collection **out, omen_error *err) OM_NODISCARD;
+void om_collection_unref(om_collection *c);
+omen_status_t om_options_check(const omen_options *in, omen_options *out, omen_error *err) OM_NODISCARD;
+omen_status_t om_collection_alive(const om_collection *c, omen_error *err) OM_NODISCARD;
+omen_status_t om_collection_writable(const om_collection *c, omen_error *err) OM_NODISCARD;
+/* NO_MEMORY becomes BUDGET when it was the runtime's limit that refused. */
+omen_status_t om_explain_memory(omen_runtime *rt, uint64_t rejections, omen_status_t status,
+                                omen_error *err);
+uint64_t om_rejections(const omen_runtime *rt);
+
+/* ---- Ids (ids.c) ------------------------------------------------------------------------------------------------- */
+typedef struct om_id {
+    const uint8_t *bytes;
+    size_t length;
+} om_id;
+om_id om_column_get(const omen_column *column, uint64_t i);
+/* Shape of a column of n ids of the collection's type. */
+omen_status_t om_column_check(const om_collection *c, const omen_column *column, uint64_t n,
+                              omen_error *err) OM_NODISCARD;
+omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item, omen_error *err) OM_NODISCARD;
+uint64_t om_id_u64(om_id id);
+/* The slot of a key; OM_IDMAP_ABSENT if there is none. Holds ids_mu for a growing segment. */
+omen_status_t om_slot_of_key(om_collection *c, uint64_t key, uint32_t *slot, omen_error *err) OM_NODISCARD;
+
+/* ---- Writing (check.c, append.c, growth.c, marks.c) -------------------------------------------------------------- */
+typedef struct om_write {
+    om_collection *c;
+    const omen_batch *batch;
+    omen_op *op;
+    uint32_t dtype;       /* of the batch's vectors  */
+    uint64_t stride;      /* of the batch's vectors  */
+    bool by_keys;         /* ids come as u64 keys    */
+    uint64_t id_bytes;    /* of all ids              */
+    int32_t *status;      /* PER_ITEM: [count]       */
+    uint64_t accepted;    /* items that are not refused */
+    om_written done;
+    bool replayed;
+} om_write;
+omen_status_t om_write_check(om_write *w, omen_error *err) OM_NODISCARD;         /* a batch to add    */
+omen_status_t om_write_check_delete(om_write *w, omen_error *err) OM_NODISCARD;
+void om_write_release(om_write *w);
+/* Refuses item i: with PER_ITEM marks it and returns OK. */
+omen_status_t om_write_refuse(om_write *w, uint64_t i, omen_status_t status, omen_error *err);
+static inline bool om_write_skips(const om_write *w, uint64_t i)
+{
+    return w->status != NULL && w->status[i] != OMEN_OK;
+}
+/* Streams and request ids, write mutex held: fills w->done and w->replayed when seen before. */
+omen_status_t om_write_seen(om_write *w, om_stream **stream, omen_error *err) OM_NODISCARD;
+void om_write_remember(om_write *w, om_stream *stream);
+/* A batch that was refused for what it is: its place in the stream is used up (ruling 16). */
+void om_write_consume(om_write *w, omen_status_t status);
+void om_write_result(const om_write *w, omen_write_result *result);
+/* Makes room for `extra` rows after the visible ones, all of it, before anything is written. Write mutex
+ * held; *grow tells that a larger reservation is needed first (om_growth_run, without the mutex). */
+omen_status_t om_growth_commit(om_collection *c, uint64_t extra, bool *grow, omen_error *err) OM_NODISCARD;
+omen_status_t om_growth_run(om_collection *c, uint64_t extra, omen_error *err) OM_NODISCARD;
+omen_status_t om_marks_reserve(om_collection *c, omen_error *err) OM_NODISCARD;
+void om_marks_push(om_collection *c, uint64_t version, uint32_t end);
+/* Rows that must be in the graph for `version` to be indexed. */
+uint32_t om_marks_target(om_collection *c, uint64_t version);
+uint64_t om_marks_indexed(om_collection *c);
+void om_row_norms(om_collection *c, uint32_t first, uint32_t n);
+float om_inverse_norm(const om_collection *c, const void *row, float *scratch);
+
+/* ---- The graph in the background (encode.c, indexer.c) ----------------------------------------------------------- */
+/* One step towards `target` rows in the graph: at most one micro-batch. force: also an incomplete one.
+ * *moved: whether something was done. Index mutex held. */
+omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool *moved, omen_error *err)
+    OM_NODISCARD;
+/* The calling thread puts rows into the graph until `target` are. */
+omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *stop, omen_op *op,
+                             omen_error *err) OM_NODISCARD;
+/* Codes for what is visible, a bounded number of rows, once there is a codec. Index mutex held. */
+omen_status_t om_encode_step(om_collection *c, uint32_t target, omen_error *err) OM_NODISCARD;
+omen_status_t om_codec_start(om_collection *c, uint32_t target, omen_error *err) OM_NODISCARD;
+omen_status_t om_codec_review(om_collection *c, omen_error *err) OM_NODISCARD;
+/* The next row count at which the codec is reviewed: micro-batches end there. Index mutex held. */
+uint32_t om_codec_border(const om_collection *c, uint32_t indexed);
+#define OM_FIRST_SAMPLE 1024u /* rows that the first training waits for, unless a caller insists */
+uint64_t om_clipped_rows(om_collection *c);
+/* A pause of a millisecond for a caller who finds the way barred. */
+void om_indexer_pause(omen_runtime *rt);
+omen_status_t om_indexer_create(omen_runtime *rt, om_indexer **out, omen_error *err) OM_NODISCARD;
+void om_indexer_free(om_indexer *indexer);
+void om_indexer_notify(om_collection *c);
+void om_indexer_forget(om_collection *c);
+
+/* ---- Searching (search.c, scan.c, rerank.c) ------------------------------------------------------------------------ */
+typedef struct om_search {
+    om_collection *c;
+    om_ctx *ctx;
+    om_view *view;
+    om_stop stop;
+    const float *query; /* cosine: of length 1 */
+    uint32_t flags, k, ef, rerank;
+    uint32_t rows, live; /* as seen when it began */
+    uint32_t size;       /* of the heap ctx->hits */
+    uint32_t cap;
+    bool partial, timed;
+    omen_explain explain;
+    om_graph_counters counters;
+    omen_error *err;
+} om_search;
+uint32_t om_default_ef(uint32_t k, uint32_t rows);
+uint32_t om_default_rerank(uint32_t k, uint32_t ef);
+omen_status_t om_search_one(om_search *s) OM_NODISCARD;
+/* The best of rows [first, last), in full precision, into the heap. */
+omen_status_t om_scan_raw(om_search *s, uint32_t first, uint32_t last) OM_NODISCARD;
+/* The best `cap` live rows of [first, last) by their codes, ascending, into beam. */
+omen_status_t om_scan_codes(om_search *s, const om_probe *probe, uint32_t first, uint32_t last,
+                            uint32_t cap, uint32_t *found) OM_NODISCARD;
+/* Scores the nearest of `keys` (ascending) in full precision into the heap. */
+omen_status_t om_rerank(om_search *s, const uint64_t *keys, uint32_t n, uint32_t most) OM_NODISCARD;
+float om_exact_distance(const om_search *s, uint32_t slot);
+void om_heap_push(om_search *s, om_hit hit);
+void om_heap_sort(om_search *s); /* ascending; the heap is no heap any more */
+void om_heap_unique(om_search *s); /* after the sort: one hit a key, the newest slot */
+/* Stops the search with what it has when the deadline passed and that is allowed. */
+omen_status_t om_search_stopped(om_search *s, omen_status_t status) OM_NODISCARD;
+
+/* ---- Segment files (meta.c, save.c, mapped.c, attach.c) ------------------------------------------------------------ */
+typedef struct om_pair { /* a row of the map from hashes of ids to slots; also what key maps are sorted as */
+    uint64_t value;
+    uint32_t slot;
+    uint32_t zero;
+} om_pair;
+void om_pairs_sort(om_pair *pairs, size_t count);
+uint64_t om_id_hash(om_id id); /* part of the format */
+typedef struct om_meta {       /* the section META: little-endian, without holes */
+    uint32_t size;             /* of this structure, which may grow */
+    uint32_t dim, metric, dtype, id_type, m, ef_construction, quantization, rotation, entry, durability;
+    uint32_t reserved;
+    uint64_t capacity_hint, max_backlog_rows, next_key, live;
+} om_meta;
+_Static_assert(sizeof(om_meta) == 80, "META is 80 bytes");
+void om_collection_set_options(om_collection *c, const omen_options *options);
+struct om_mapped {
+    omen_runtime *rt;
+    om_segfile *file;
+    om_section section[OM_SECTION_MAX];
+    uint32_t rows, id_type;
+    om_codec *codec;
+    om_thread *warmer;
+    _Atomic bool stop, verified;
+    bool warm_vectors;
+};
+omen_status_t om_mapped_open(om_collection *c, const omen_open_options *opt, omen_error *err) OM_NODISCARD;
+void om_mapped_close(om_collection *c);
+/* Blocks of a section in order, stopping when told to. */
+omen_status_t om_mapped_verify(om_mapped *mapped, uint32_t kind, const om_stop *stop, omen_error *err)
+    OM_NODISCARD;
+/* Before the first walk over codes and links: all their blocks agree with their checksums. */
+omen_status_t om_mapped_ready(om_collection *c, const om_stop *stop, omen_error *err) OM_NODISCARD;
+enum { OM_TOUCH_VECTORS, OM_TOUCH_KEYS, OM_TOUCH_NORMS, OM_TOUCH_DEAD, OM_TOUCH_CODES, OM_TOUCH_COUNT };
+/* Rows [first, first + n) of a section may be read. */
+omen_status_t om_mapped_touch(om_mapped *mapped, uint32_t what, uint32_t first, uint32_t n, omen_error *err)
+    OM_NODISCARD;
+omen_status_t om_mapped_slot_of_key(om_mapped *mapped, uint64_t key, uint32_t *slot, omen_error *err)
+    OM_NODISCARD;
+omen_status_t om_mapped_key_of_id(om_mapped *mapped, om_id id, uint64_t *key, omen_error *err) OM_NODISCARD;
+omen_status_t om_mapped_id_of_slot(om_mapped *mapped, uint32_t slot, om_id *out, omen_error *err)
+    OM_NODISCARD;
+/* Everything that opening does not look at: OMEN_OPEN_VERIFY. */
+omen_status_t om_mapped_check(om_collection *c, const om_stop *stop, omen_error *err) OM_NODISCARD;
+uint64_t om_mapped_bytes(const om_mapped *mapped);
+#endif

@@ -1,0 +1,388 @@
+/* ids.c - ids as columns, and their way to keys, slots and back: lookup, get, fetch.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "engine_int.h"
+
+enum { UUID_BYTES = 16, KEY_BYTES = 8, CONVERT_CHUNK = 1024 };
+
+static uint64_t offset_at(const omen_column *column, uint64_t i)
+{
+    if (column->offset_bits == 32) {
+        int32_t offset;
+        memcpy(&offset, (const uint8_t *)column->offsets + i * sizeof offset, sizeof offset);
+        return (uint64_t)(int64_t)offset;
+    }
+    int64_t offset;
+    memcpy(&offset, (const uint8_t *)column->offsets + i * sizeof offset, sizeof offset);
+    return (uint64_t)offset;
+}
+
+om_id om_column_get(const omen_column *column, uint64_t i)
+{
+    const uint8_t *data = column->data;
+    if (column->offset_bits == 0) {
+        return (om_id){.bytes = data + i * column->width, .length = column->width};
+    }
+    uint64_t from = offset_at(column, i);
+    return (om_id){.bytes = data + from, .length = (size_t)(offset_at(column, i + 1) - from)};
+}
+
+/* Ascending offsets within the limits of a batch: every value then has a length that can be trusted. */
+static omen_status_t check_offsets(const omen_column *column, uint64_t n, omen_error *err)
+{
+    uint64_t before = offset_at(column, 0);
+    for (uint64_t i = 0; i <= n; i++) {
+        uint64_t offset = offset_at(column, i);
+        if (offset < before || offset > INT64_MAX) {
+            return om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, i == 0 ? 0 : i - 1,
+                                "ids.offsets: entry %llu is %lld, below the one before it",
+                                (unsigned long long)i, (long long)offset);
+        }
+        before = offset;
+    }
+    return OMEN_OK;
+}
+
+static uint32_t fixed_width(const om_collection *c)
+{
+    switch (c->options.id_type) {
+    case OMEN_ID_U64:
+        return KEY_BYTES;
+    case OMEN_ID_UUID:
+        return UUID_BYTES;
+    default:
+        return 0;
+    }
+}
+
+omen_status_t om_column_check(const om_collection *c, const omen_column *column, uint64_t n,
+                              omen_error *err)
+{
+    uint32_t width = fixed_width(c);
+    if (column->offset_bits == 0) {
+        if (column->offsets != NULL || column->width == 0 || column->width > OMEN_MAX_STRING_ID ||
+            (width != 0 && column->width != width)) {
+            return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
+                           "ids: width %u without offsets; the collection's ids have %u bytes (0: 1 to %u)",
+                           column->width, width, OMEN_MAX_STRING_ID);
+        }
+        return OMEN_OK;
+    }
+    if ((column->offset_bits != 32 && column->offset_bits != 64) || column->offsets == NULL) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
+                       "ids: offset_bits %u must be 0, 32 or 64, with offsets for the last two",
+                       column->offset_bits);
+    }
+    return check_offsets(column, n, err);
+}
+
+omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item, omen_error *err)
+{
+    uint32_t width = fixed_width(c);
+    if (width != 0 ? id.length != width : id.length == 0 || id.length > OMEN_MAX_STRING_ID) {
+        return om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, item,
+                            "item %llu: the id has %zu bytes, must have %u to %u", (unsigned long long)item,
+                            id.length, width != 0 ? width : 1u, width != 0 ? width : OMEN_MAX_STRING_ID);
+    }
+    if (width == KEY_BYTES && om_id_u64(id) == OMEN_NONE) {
+        return om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, item,
+                            "item %llu: the id 2^64 - 1 is reserved", (unsigned long long)item);
+    }
+    return OMEN_OK;
+}
+
+uint64_t om_id_u64(om_id id)
+{
+    uint64_t value;
+    memcpy(&value, id.bytes, sizeof value);
+    return value;
+}
+
+/* ---- Ways through the tables. ids_mu held for a growing segment ----------------------------------------- */
+static omen_status_t find_slot(om_collection *c, uint64_t key, uint32_t *slot, omen_error *err)
+{
+    if (c->mapped != NULL) {
+        return om_mapped_slot_of_key(c->mapped, key, slot, err);
+    }
+    const void *keys = c->store != NULL ? c->store->array[OM_A_KEYS].base : NULL;
+    *slot = keys != NULL ? om_idmap_get(&c->map, keys, key) : OM_IDMAP_ABSENT;
+    return OMEN_OK;
+}
+
+static omen_status_t find_key(om_collection *c, om_id id, uint64_t *key, omen_error *err)
+{
+    if (c->options.id_type == OMEN_ID_U64) {
+        uint32_t slot = OM_IDMAP_ABSENT;
+        omen_status_t status =
+            id.length == KEY_BYTES ? find_slot(c, om_id_u64(id), &slot, err) : OMEN_OK;
+        *key = slot != OM_IDMAP_ABSENT ? om_id_u64(id) : OMEN_NONE;
+        return status;
+    }
+    if (c->mapped != NULL) {
+        return om_mapped_key_of_id(c->mapped, id, key, err);
+    }
+    *key = c->table != NULL ? om_idtable_find(c->table, id.bytes, id.length) : OMEN_NONE;
+    return OMEN_OK;
+}
+
+/* The id of a key: bytes NULL when the key is absent. `scratch` holds a u64 id. */
+static omen_status_t find_id(om_collection *c, uint64_t key, uint64_t *scratch, om_id *out,
+                             omen_error *err)
+{
+    uint32_t slot = OM_IDMAP_ABSENT;
+    *out = (om_id){.bytes = NULL};
+    omen_status_t status = find_slot(c, key, &slot, err);
+    if (status != OMEN_OK || slot == OM_IDMAP_ABSENT) {
+        return status;
+    }
+    if (c->options.id_type == OMEN_ID_U64) {
+        *scratch = key;
+        *out = (om_id){.bytes = (const uint8_t *)scratch, .length = sizeof *scratch};
+        return OMEN_OK;
+    }
+    if (c->mapped != NULL) {
+        return om_mapped_id_of_slot(c->mapped, slot, out, err);
+    }
+    out->bytes = om_idtable_id(c->table, key, &out->length);
+    return OMEN_OK;
+}
+
+static omen_status_t lookup_locked(om_collection *c, const omen_column *ids, uint64_t count, uint64_t *keys,
+                                   omen_error *err)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        omen_status_t status = find_key(c, om_column_get(ids, i), &keys[i], err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    return OMEN_OK;
+}
+
+omen_status_t om_collection_lookup(omen_collection *handle, const omen_column *ids, uint64_t count,
+                                   uint64_t *keys, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_collection *c = handle->c;
+    OM_TRY(om_collection_alive(c, err));
+    if (ids->data == NULL && count != 0) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "ids.data: NULL with %llu ids",
+                       (unsigned long long)count);
+    }
+    if (count != 0) {
+        OM_TRY(om_column_check(c, ids, count, err));
+    }
+    om_rwlock_read(&c->ids_mu);
+    status = lookup_locked(c, ids, count, keys, err);
+    om_rwlock_unlock(&c->ids_mu);
+out:
+    return status;
+}
+
+/* ---- Vectors by key ---------------------------------------------------------------------------------------- */
+static omen_status_t copy_row(om_collection *c, const om_view *view, uint32_t slot, const om_get *get,
+                              uint64_t i, omen_error *err)
+{
+    uint32_t dim = c->options.dim;
+    if (view->mapped != NULL) {
+        omen_status_t status = om_mapped_touch(view->mapped, OM_TOUCH_VECTORS, slot, 1, err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    const uint8_t *row = view->vectors + (size_t)slot * c->layout.row_bytes;
+    uint8_t *out = (uint8_t *)get->out + i * get->stride;
+    if (get->dtype == c->options.dtype) {
+        memcpy(out, row, c->layout.row_bytes);
+        return OMEN_OK;
+    }
+    float wide[CONVERT_CHUNK]; /* The caller's rows may lie at any address. */
+    uint32_t width = om_dtype_width(c->options.dtype);
+    for (uint32_t at = 0; at < dim; at += CONVERT_CHUNK) {
+        uint32_t n = om_min_u32(CONVERT_CHUNK, dim - at);
+        om_to_f32(c->rt->kernels, c->options.dtype, row + (size_t)at * width, wide, n);
+        memcpy(out + (size_t)at * sizeof *wide, wide, n * sizeof *wide);
+    }
+    return OMEN_OK;
+}
+
+/* Without `found` every key must be there: known before the first byte of the output is written. */
+static omen_status_t check_all_there(om_collection *c, const om_get *get, omen_error *err)
+{
+    for (uint64_t i = 0; i < get->count; i++) {
+        uint32_t slot = OM_IDMAP_ABSENT;
+        omen_status_t status = find_slot(c, get->keys[i], &slot, err);
+        if (status == OMEN_OK && slot == OM_IDMAP_ABSENT) {
+            status = om_fail_item(err, OMEN_NOT_FOUND, OMEN_D_NONE, i, "item %llu: no key %llu",
+                                  (unsigned long long)i, (unsigned long long)get->keys[i]);
+        }
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    return OMEN_OK;
+}
+
+static omen_status_t get_locked(om_collection *c, const om_get *get, omen_error *err)
+{
+    const om_view *view = om_view_load(c);
+    omen_status_t status = get->found == NULL ? check_all_there(c, get, err) : OMEN_OK;
+    for (uint64_t i = 0; i < get->count && status == OMEN_OK; i++) {
+        uint32_t slot = OM_IDMAP_ABSENT;
+        status = find_slot(c, get->keys[i], &slot, err);
+        if (status == OMEN_OK && slot != OM_IDMAP_ABSENT && view != NULL) {
+            status = copy_row(c, view, slot, get, i, err);
+        }
+        if (get->found != NULL) {
+            get->found[i] = slot != OM_IDMAP_ABSENT;
+        }
+    }
+    return status;
+}
+
+static omen_status_t check_get(const om_collection *c, om_get *get, omen_error *err)
+{
+    get->dtype = get->dtype != 0 ? get->dtype : c->options.dtype;
+    if (get->dtype != c->options.dtype && get->dtype != OMEN_F32) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
+                       "dtype: %u (%s) must be f32 or the collection's %s", get->dtype,
+                       om_dtype_name(get->dtype), om_dtype_name(c->options.dtype));
+    }
+    uint64_t row = (uint64_t)c->options.dim * om_dtype_width(get->dtype);
+    get->stride = get->stride != 0 ? get->stride : row;
+    if (get->stride < row || get->count > PTRDIFF_MAX / get->stride) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
+                       "stride: %llu bytes for %llu rows of %llu bytes", (unsigned long long)get->stride,
+                       (unsigned long long)get->count, (unsigned long long)row);
+    }
+    return OMEN_OK;
+}
+
+omen_status_t om_collection_get(omen_collection *handle, const om_get *get, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_collection *c = handle->c;
+    om_get g = *get;
+    om_ctx *ctx = NULL;
+    OM_TRY(om_collection_alive(c, err));
+    OM_TRY(check_get(c, &g, err));
+    OM_TRY(om_ctx_acquire(c->rt, &ctx, err));
+    om_ctx_pin(c->rt, ctx);
+    om_rwlock_read(&c->ids_mu);
+    status = get_locked(c, &g, err);
+    om_rwlock_unlock(&c->ids_mu);
+    om_ctx_unpin(ctx);
+    om_ctx_release(ctx);
+out:
+    return status;
+}
+
+/* ---- Ids by key ------------------------------------------------------------------------------------------------ */
+struct omen_rows {
+    om_handle handle;
+    omen_runtime *rt;
+    uint64_t count;
+    uint32_t width; /* 0: offsets */
+    uint64_t *offsets;
+    uint8_t *data;
+    size_t bytes;
+};
+
+void om_rows_free(omen_rows *rows)
+{
+    omen_runtime *rt = rows->rt;
+    rows->handle.magic = OM_MAGIC_FREED;
+    om_alloc_put(&rt->alloc, rows->offsets, (size_t)(rows->count + 1) * sizeof(uint64_t), OM_CACHE_LINE);
+    om_alloc_put(&rt->alloc, rows->data, rows->bytes, OM_CACHE_LINE);
+    om_alloc_put(&rt->alloc, rows, sizeof *rows, _Alignof(omen_rows));
+    om_runtime_unref(rt);
+}
+
+void om_rows_column(const omen_rows *rows, uint32_t field, omen_column *out)
+{
+    memset(out, 0, sizeof *out);
+    if (field != OMEN_FIELD_ID) {
+        return;
+    }
+    out->data = rows->data;
+    out->offsets = rows->width == 0 ? rows->offsets : NULL;
+    out->offset_bits = rows->width == 0 ? 64 : 0;
+    out->width = rows->width;
+}
+
+static omen_status_t make_rows(om_collection *c, uint64_t count, omen_rows **out, omen_error *err)
+{
+    const om_alloc *alloc = &c->rt->alloc;
+    omen_rows *rows = om_alloc_zero(alloc, 1, sizeof *rows, _Alignof(omen_rows));
+    if (rows == NULL) {
+        return om_fail_memory(err, "fetched rows", sizeof *rows);
+    }
+    rows->handle = (om_handle){.magic = OM_MAGIC_ROWS, .generation = om_fork_generation()};
+    rows->rt = c->rt;
+    om_runtime_ref(c->rt);
+    rows->width = fixed_width(c);
+    rows->count = count;
+    rows->offsets = om_alloc_zero(alloc, (size_t)count + 1, sizeof(uint64_t), OM_CACHE_LINE);
+    if (rows->offsets == NULL) {
+        om_rows_free(rows);
+        return om_fail_memory(err, "fetched rows", (count + 1) * sizeof(uint64_t));
+    }
+    *out = rows;
+    return OMEN_OK;
+}
+
+/* First the lengths, then the bytes, both under one lock. */
+static omen_status_t fetch_locked(om_collection *c, const uint64_t *keys, omen_rows *rows, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    uint64_t scratch;
+    om_id id;
+    for (uint64_t i = 0; i < rows->count; i++) {
+        OM_TRY(find_id(c, keys[i], &scratch, &id, err));
+        size_t length = rows->width != 0 ? rows->width : id.bytes != NULL ? id.length : 0;
+        rows->offsets[i + 1] = rows->offsets[i] + length;
+    }
+    rows->bytes = (size_t)rows->offsets[rows->count];
+    rows->data = om_alloc_get(&c->rt->alloc, rows->bytes, OM_CACHE_LINE);
+    if (rows->data == NULL) {
+        return om_fail_memory(err, "fetched rows", rows->bytes);
+    }
+    for (uint64_t i = 0; i < rows->count; i++) {
+        size_t length = (size_t)(rows->offsets[i + 1] - rows->offsets[i]);
+        OM_TRY(find_id(c, keys[i], &scratch, &id, err));
+        if (id.bytes == NULL) {
+            memset(rows->data + rows->offsets[i], 0xFF, length);
+        } else {
+            memcpy(rows->data + rows->offsets[i], id.bytes, length < id.length ? length : id.length);
+        }
+    }
+out:
+    return status;
+}
+
+omen_status_t om_collection_fetch(omen_collection *handle, const uint64_t *keys, uint64_t count,
+                                  uint32_t fields, omen_rows **out, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_collection *c = handle->c;
+    omen_rows *rows = NULL;
+    uint64_t rejections = om_rejections(c->rt);
+    OM_TRY(om_collection_alive(c, err));
+    if (fields != OMEN_FIELD_ID || count > OMEN_MAX_BATCH_ITEMS) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                       "fields 0x%x must be OMEN_FIELD_ID, count %llu at most %u", fields,
+                       (unsigned long long)count, OMEN_MAX_BATCH_ITEMS);
+    }
+    OM_TRY(make_rows(c, count, &rows, err));
+    om_rwlock_read(&c->ids_mu);
+    status = fetch_locked(c, keys, rows, err);
+    om_rwlock_unlock(&c->ids_mu);
+    if (status != OMEN_OK) {
+        om_rows_free(rows);
+        goto out;
+    }
+    *out = rows;
+out:
+    return om_explain_memory(c->rt, rejections, status, err);
+}

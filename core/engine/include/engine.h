@@ -1,0 +1,93 @@
+/* engine.h - databases and collections: what stands behind every call of omen.h. The option structs come
+ * complete (capi copies them with zeros behind a shorter one of the caller); everything else, the values
+ * in them included, is checked here.
+ * Depends on: base, os, simd, ds, quant, store, graph.  Locks: README, ranks 10-80.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_ENGINE_H
+#define OM_ENGINE_H
+#include "alloc.h"
+#include "base.h"
+
+/* The first member of everything that the caller holds: capi checks it before each call. */
+typedef struct om_handle {
+    uint64_t magic;      /* OM_MAGIC_*; changed when the caller frees the handle */
+    uint32_t generation; /* om_fork_generation() of the process that made it     */
+    uint32_t reserved;
+} om_handle;
+#define OM_MAGIC_RUNTIME UINT64_C(0x6f6d656e2d72756e)
+#define OM_MAGIC_DB UINT64_C(0x6f6d656e2d646221)
+#define OM_MAGIC_COLLECTION UINT64_C(0x6f6d656e2d636f6c)
+#define OM_MAGIC_ROWS UINT64_C(0x6f6d656e2d726f77)
+#define OM_MAGIC_OP UINT64_C(0x6f6d656e2d6f7021)
+#define OM_MAGIC_FREED UINT64_C(0x6f6d656e2d676f6e)
+/* Every handle type begins with om_handle; omen_op carries the magic in a field of its own. */
+
+/* ---- Runtimes and databases (runtime.c, database.c) ------------------------------------------------ */
+omen_status_t om_runtime_create(const omen_runtime_options *opt, omen_runtime **out, omen_error *err);
+void om_runtime_free(omen_runtime *rt); /* the caller's reference */
+void om_runtime_stats(const omen_runtime *rt, omen_runtime_stats *out);
+
+omen_status_t om_db_open(const char *path, const omen_db_options *opt, omen_db **out, omen_error *err);
+void om_db_free(omen_db *db);
+omen_status_t om_db_create(omen_db *db, const char *name, const omen_options *opt, omen_collection **out,
+                           omen_error *err);
+omen_status_t om_db_attach(omen_db *db, const char *name, const omen_open_options *opt,
+                           omen_collection **out, omen_error *err);
+omen_status_t om_db_drop(omen_db *db, const char *name, omen_error *err);
+void om_db_list(omen_db *db, const char *after, char *names, size_t capacity, size_t *count);
+
+/* ---- Collections ------------------------------------------------------------------------------------ */
+void om_collection_free(omen_collection *handle);
+omen_status_t om_collection_describe(omen_collection *handle, omen_options *out, omen_error *err);
+omen_status_t om_collection_save(omen_collection *handle, const char *path, omen_op *op, omen_error *err);
+omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch, omen_write_result *result,
+                                omen_op *op, omen_error *err);
+omen_status_t om_collection_delete(omen_collection *handle, const omen_batch *batch,
+                                   omen_write_result *result, omen_op *op, omen_error *err);
+typedef struct om_stream_id {
+    const char *bytes;
+    size_t length;
+} om_stream_id;
+omen_status_t om_collection_stream_open(omen_collection *handle, om_stream_id id, uint64_t *last_seq,
+                                        uint64_t *epoch, omen_error *err);
+typedef struct om_wait {
+    uint64_t version;
+    uint32_t state;
+    uint64_t timeout_us;
+    omen_op *op;
+} om_wait;
+omen_status_t om_collection_wait(omen_collection *handle, const om_wait *wait, omen_error *err);
+omen_status_t om_collection_progress(omen_collection *handle, omen_write_progress *out, omen_error *err);
+omen_status_t om_collection_search(omen_collection *handle, const omen_query *query, omen_hits *hits,
+                                   omen_error *err);
+omen_status_t om_collection_lookup(omen_collection *handle, const omen_column *ids, uint64_t count,
+                                   uint64_t *keys, omen_error *err);
+typedef struct om_get {
+    const uint64_t *keys;
+    uint64_t count;
+    void *out;
+    uint64_t stride;
+    uint32_t dtype;
+    uint8_t *found;
+} om_get;
+omen_status_t om_collection_get(omen_collection *handle, const om_get *get, omen_error *err);
+omen_status_t om_collection_fetch(omen_collection *handle, const uint64_t *keys, uint64_t count,
+                                  uint32_t fields, omen_rows **out, omen_error *err);
+void om_rows_column(const omen_rows *rows, uint32_t field, omen_column *out);
+void om_rows_free(omen_rows *rows);
+/* Keys of live items from *cursor on, in slot order. */
+typedef struct om_scan {
+    uint64_t *cursor;
+    uint64_t *keys;
+    uint64_t capacity;
+    uint64_t *count;
+} om_scan;
+omen_status_t om_collection_scan(omen_collection *handle, const om_scan *scan, omen_error *err);
+omen_status_t om_collection_count(omen_collection *handle, uint64_t *count, omen_error *err);
+omen_status_t om_collection_recall(omen_collection *handle, const omen_recall_options *opt,
+                                   omen_recall *out, omen_op *op, omen_error *err);
+omen_status_t om_collection_stats(omen_collection *handle, omen_stats *out, omen_error *err);
+
+omen_status_t om_op_create(omen_op **out, omen_error *err);
+void om_op_free(omen_op *op);
+#endif

@@ -1,0 +1,357 @@
+/* indexer.c - rows into the graph: one step at a time, by a thread in the background or by a caller who
+ * waits. SPDX-License-Identifier: Apache-2.0
+ *
+ * A step is one micro-batch. Its borders are a function of slot numbers (ruling 11): an incomplete batch
+ * is done only when a caller asks for it. The background leaves a burst of writes alone: it begins when
+ * none came for a moment, or when the tail is half full, and then goes on until an eighth is left. */
+#include "engine_int.h"
+
+enum { RETRY_NS = 100 * 1000 * 1000, RECLAIM_NS = 10 * 1000 * 1000, PAUSE_NS = 1000 * 1000 };
+#define QUIET_NS UINT64_C(20000000)
+
+/* ---- Steps ----------------------------------------------------------------------------------------------- */
+static omen_status_t start_graph(om_collection *c, omen_error *err)
+{
+    if (c->graph != NULL) {
+        return OMEN_OK;
+    }
+    return om_graph_create(&c->rt->alloc, &c->graph_params, &c->graph, err);
+}
+
+static uint32_t next_border(const om_collection *c, uint32_t indexed)
+{
+    return om_min_u32(om_graph_batch_end(indexed), om_codec_border(c, indexed));
+}
+
+/* Whether a whole micro-batch is there. The first one waits for the sample that trains the codec, which
+ * would otherwise depend on when the background looked. A hint without the index mutex. */
+static bool has_batch(uint32_t indexed, uint32_t visible)
+{
+    if (indexed == 0 && visible < OM_FIRST_SAMPLE) {
+        return false;
+    }
+    return indexed < visible && om_graph_batch_end(indexed) <= visible;
+}
+
+static om_graph_arrays graph_arrays(const om_collection *c)
+{
+    return (om_graph_arrays){.codec = c->codec,
+                             .codes = c->codes->array.base,
+                             .links = (uint32_t *)(void *)c->store->array[OM_A_LINKS].base,
+                             .link_dist = (int32_t *)(void *)c->store->array[OM_A_LINK_DIST].base};
+}
+
+/* Rows [indexed, end) into the graph, and a view that has them. */
+static omen_status_t index_rows(om_collection *c, uint32_t indexed, uint32_t end, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_view *view = NULL;
+    om_graph_view *graph = NULL;
+    om_graph_arrays arrays = graph_arrays(c);
+    OM_TRY(om_view_prepare(c, &view, err));
+    if (om_graph_count(c->graph) < end) {
+        OM_TRY(om_graph_insert(c->graph, &arrays, end - indexed, c->rt->executor, err));
+    }
+    OM_TRY(om_graph_view_create(c->graph, &arrays, &graph, err));
+    om_view_parts parts = {.store = c->store, .codes = c->codes, .codec = c->codec, .graph = graph};
+    om_view_publish(c, view, &parts);
+    view = NULL;
+    atomic_store(&c->indexed, end);
+out:
+    if (view != NULL) {
+        om_alloc_put(&c->rt->alloc, view, sizeof *view, _Alignof(om_view));
+    }
+    return status;
+}
+
+omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool *moved, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    uint32_t visible = atomic_load(&c->visible);
+    uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_relaxed);
+    visible = om_min_u32(visible, c->index_limit);
+    *moved = false;
+    if (indexed >= visible || indexed >= target || (!has_batch(indexed, visible) && !force)) {
+        return OMEN_OK;
+    }
+    OM_TRY(om_codec_start(c, om_min_u32(visible, OM_FIRST_SAMPLE), err));
+    uint32_t end = om_min_u32(next_border(c, indexed), visible);
+    OM_TRY(om_encode_step(c, visible, err));
+    uint32_t encoded = atomic_load_explicit(&c->codes->encoded, memory_order_relaxed);
+    om_assert(encoded >= end);
+    (void)encoded;
+    OM_TRY(start_graph(c, err));
+    /* A view that could not be made after an insert leaves the graph ahead: the next step catches up. */
+    end = om_max_u32(end, om_graph_count(c->graph));
+    OM_TRY(index_rows(c, indexed, end, err));
+    *moved = true;
+    status = om_codec_review(c, err);
+    if (status == OMEN_RESOURCE_EXHAUSTED) {
+        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine",
+                     "collection '%s': no memory to train the codec again, the old one stays", c->name);
+        status = OMEN_OK;
+    }
+out:
+    return status;
+}
+
+static omen_status_t step_locked(om_collection *c, uint32_t target, bool force, bool *moved, omen_error *err)
+{
+    om_mutex_lock(&c->index_mu);
+    omen_status_t status = om_index_step(c, target, force, moved, err);
+    om_mutex_unlock(&c->index_mu);
+    return status;
+}
+
+static omen_status_t index_until(om_collection *c, uint32_t target, const om_stop *stop, omen_op *op,
+                                 omen_error *err)
+{
+    uint32_t begun = atomic_load(&c->indexed);
+    for (;;) {
+        uint32_t indexed = atomic_load(&c->indexed);
+        om_op_report(op, 0, indexed - begun, target > begun ? target - begun : 0);
+        if (indexed >= target) {
+            return OMEN_OK;
+        }
+        omen_status_t status = om_stop_check(stop);
+        if (status != OMEN_OK) {
+            return om_fail(err, status, OMEN_D_NONE, "stopped with %u of %u rows in the graph", indexed,
+                           target);
+        }
+        bool moved = false;
+        status = step_locked(c, target, true, &moved, err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        if (!moved && atomic_load(&c->indexed) < target) {
+            om_indexer_pause(c->rt); /* A save holds the graph at the rows that it writes. */
+        }
+    }
+}
+
+omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *stop, omen_op *op,
+                             omen_error *err)
+{
+    atomic_fetch_add(&c->index_waiters, 1);
+    omen_status_t status = index_until(c, target, stop, op, err);
+    if (atomic_fetch_sub(&c->index_waiters, 1) == 1) {
+        om_indexer_notify(c); /* What remains is the background's again. */
+    }
+    return status;
+}
+
+/* ---- The background ---------------------------------------------------------------------------------------- */
+typedef struct item {
+    om_collection *c;
+    uint64_t not_before_ns; /* after a failure, or while a burst goes on */
+    bool draining;          /* has passed half of the bound              */
+} item;
+
+struct om_indexer {
+    omen_runtime *rt;
+    om_mutex mu; /* rank INDEXER: everything below */
+    om_cond wake;
+    om_thread *thread; /* NULL until there is work */
+    item *queue;
+    uint32_t count, capacity;
+    om_collection *current; /* being worked on */
+    bool stop;
+};
+
+omen_status_t om_indexer_create(omen_runtime *rt, om_indexer **out, omen_error *err)
+{
+    om_indexer *indexer = om_alloc_zero(&rt->alloc, 1, sizeof *indexer, _Alignof(om_indexer));
+    if (indexer == NULL) {
+        return om_fail_memory(err, "indexer", sizeof *indexer);
+    }
+    indexer->rt = rt;
+    omen_status_t status = om_mutex_init(&indexer->mu, OM_RANK_INDEXER, err);
+    if (status != OMEN_OK) {
+        om_alloc_put(&rt->alloc, indexer, sizeof *indexer, _Alignof(om_indexer));
+        return status;
+    }
+    status = om_cond_init(&indexer->wake, err);
+    if (status != OMEN_OK) {
+        om_mutex_destroy(&indexer->mu);
+        om_alloc_put(&rt->alloc, indexer, sizeof *indexer, _Alignof(om_indexer));
+        return status;
+    }
+    *out = indexer;
+    return OMEN_OK;
+}
+
+void om_indexer_free(om_indexer *indexer)
+{
+    om_mutex_lock(&indexer->mu);
+    indexer->stop = true;
+    om_cond_broadcast(&indexer->wake);
+    om_mutex_unlock(&indexer->mu);
+    om_thread_join(indexer->thread);
+    const om_alloc *alloc = &indexer->rt->alloc;
+    om_cond_destroy(&indexer->wake);
+    om_mutex_destroy(&indexer->mu);
+    om_alloc_put(alloc, indexer->queue, indexer->capacity * sizeof(item), OM_CACHE_LINE);
+    om_alloc_put(alloc, indexer, sizeof *indexer, _Alignof(om_indexer));
+}
+
+/* Whether there is a whole micro-batch, something to free, or nothing; and from when on. Mutex held. */
+static bool wants(item *it, uint64_t *ready_ns)
+{
+    om_collection *c = it->c;
+    uint32_t visible = atomic_load(&c->visible);
+    uint32_t indexed = atomic_load(&c->indexed);
+    uint32_t backlog = visible - om_min_u32(indexed, visible);
+    uint64_t last = atomic_load_explicit(&c->last_append_ns, memory_order_relaxed);
+    if (backlog > c->backlog_limit / 2) {
+        it->draining = true;
+    } else if (backlog < c->backlog_limit / 8) {
+        it->draining = false;
+    }
+    *ready_ns = it->draining ? 0 : last + QUIET_NS;
+    *ready_ns = *ready_ns < it->not_before_ns ? it->not_before_ns : *ready_ns;
+    if (has_batch(indexed, visible)) {
+        return true;
+    }
+    *ready_ns = it->not_before_ns;
+    return atomic_load(&c->untidy);
+}
+
+static void work_on(om_collection *c, item *it)
+{
+    omen_error err;
+    bool moved = false;
+    bool clean = true;
+    om_mutex_lock(&c->index_mu);
+    omen_status_t status = om_index_step(c, UINT32_MAX, false, &moved, &err);
+    clean = om_view_reclaim(c);
+    om_mutex_unlock(&c->index_mu);
+    it->not_before_ns = clean || moved ? 0 : om_now_ns() + RECLAIM_NS;
+    if (status != OMEN_OK) {
+        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': indexing waits: %s", c->name,
+                     err.message);
+        it->not_before_ns = om_now_ns() + RETRY_NS;
+    }
+}
+
+/* Takes out of the queue what has nothing to do, and finds the next to work on; false: wait until *wake_ns
+ * (0: until something happens). Mutex held. */
+static bool pick(om_indexer *indexer, item *out, uint64_t *wake_ns)
+{
+    uint64_t now = om_now_ns();
+    *wake_ns = 0;
+    for (uint32_t i = 0; i < indexer->count;) {
+        item *it = &indexer->queue[i];
+        uint64_t ready = 0;
+        bool leave = atomic_load(&it->c->index_waiters) != 0;
+        if (!leave && wants(it, &ready)) {
+            if (ready <= now) {
+                *out = *it;
+                indexer->queue[i] = indexer->queue[--indexer->count];
+                return true;
+            }
+            *wake_ns = *wake_ns == 0 || ready < *wake_ns ? ready : *wake_ns;
+            i++;
+            continue;
+        }
+        atomic_store(&it->c->queued, false);
+        uint64_t unused;
+        if (atomic_load(&it->c->index_waiters) == 0 && wants(it, &unused)) {
+            /* A batch came between the two looks; its writer may have seen the flag still set. */
+            atomic_store(&it->c->queued, true);
+            continue;
+        }
+        indexer->queue[i] = indexer->queue[--indexer->count];
+    }
+    return false;
+}
+
+/* Back to the end of the queue: collections take turns. Its place was kept free. Mutex held. */
+static void put_back(om_indexer *indexer, const item *it)
+{
+    om_assert(indexer->count < indexer->capacity);
+    indexer->queue[indexer->count++] = *it;
+}
+
+static void run(void *ctx)
+{
+    om_indexer *indexer = ctx;
+    om_mutex_lock(&indexer->mu);
+    while (!indexer->stop) {
+        item it;
+        uint64_t wake_ns = 0;
+        if (!pick(indexer, &it, &wake_ns)) {
+            (void)om_cond_wait(&indexer->wake, &indexer->mu, wake_ns);
+            continue;
+        }
+        indexer->current = it.c;
+        om_mutex_unlock(&indexer->mu);
+        work_on(it.c, &it);
+        om_mutex_lock(&indexer->mu);
+        indexer->current = NULL;
+        put_back(indexer, &it);
+        om_cond_broadcast(&indexer->wake);
+    }
+    om_mutex_unlock(&indexer->mu);
+}
+
+/* Queue and thread, so that work can be taken on. Mutex held. */
+static omen_status_t prepare(om_indexer *indexer, omen_error *err)
+{
+    const om_alloc *alloc = &indexer->rt->alloc;
+    /* One place more than is used: for the collection being worked on, which comes back. */
+    if (indexer->count + 2 > indexer->capacity) {
+        uint32_t capacity = indexer->capacity == 0 ? 16 : indexer->capacity * 2;
+        item *queue = om_alloc_grow(alloc, indexer->queue, indexer->capacity * sizeof(item),
+                                    capacity * sizeof(item), OM_CACHE_LINE);
+        if (queue == NULL) {
+            return om_fail_memory(err, "indexer queue", capacity * sizeof(item));
+        }
+        indexer->queue = queue;
+        indexer->capacity = capacity;
+    }
+    if (indexer->thread == NULL) {
+        return om_thread_create(alloc, "omen-index", run, indexer, &indexer->thread, err);
+    }
+    return OMEN_OK;
+}
+
+void om_indexer_notify(om_collection *c)
+{
+    om_indexer *indexer = c->rt->indexer;
+    if (c->read_only || atomic_exchange(&c->queued, true)) {
+        return;
+    }
+    om_mutex_lock(&indexer->mu);
+    omen_status_t status = prepare(indexer, NULL);
+    if (status == OMEN_OK) {
+        indexer->queue[indexer->count++] = (item){.c = c};
+        om_cond_broadcast(&indexer->wake);
+    } else {
+        atomic_store(&c->queued, false); /* The next batch tries again; waiting callers index themselves. */
+    }
+    om_mutex_unlock(&indexer->mu);
+}
+
+void om_indexer_pause(omen_runtime *rt)
+{
+    om_indexer *indexer = rt->indexer;
+    om_mutex_lock(&indexer->mu);
+    (void)om_cond_wait(&indexer->wake, &indexer->mu, om_now_ns() + PAUSE_NS);
+    om_mutex_unlock(&indexer->mu);
+}
+
+void om_indexer_forget(om_collection *c)
+{
+    om_indexer *indexer = c->rt->indexer;
+    om_mutex_lock(&indexer->mu);
+    while (indexer->current == c) {
+        (void)om_cond_wait(&indexer->wake, &indexer->mu, 0);
+    }
+    for (uint32_t i = 0; i < indexer->count; i++) {
+        if (indexer->queue[i].c == c) {
+            indexer->queue[i] = indexer->queue[--indexer->count];
+            break;
+        }
+    }
+    om_mutex_unlock(&indexer->mu);
+}

@@ -1,0 +1,267 @@
+/* search.c - one search: graph and tail by codes, the best again in full precision; and batches of them.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "engine_int.h"
+
+enum { LATE_ROUNDS = 4, WIDEN_MOST = 4 };
+enum { SMALL_ROWS = 1024, EF_LEAST = 96, RERANK_LEAST = 32 };
+
+uint32_t om_default_ef(uint32_t k, uint32_t rows)
+{
+    /* One more doubling of the rows wants a few more places in the beam for the same recall. */
+    uint32_t grow = 0;
+    for (uint32_t n = rows >> 16; n != 0; n >>= 1) {
+        grow += 8;
+    }
+    return om_min_u32(om_max_u32(EF_LEAST + grow, 2 * k), OMEN_MAX_EF);
+}
+
+uint32_t om_default_rerank(uint32_t k, uint32_t ef)
+{
+    return om_min_u32(om_max_u32(2 * k, RERANK_LEAST), om_max_u32(ef, k));
+}
+
+static uint64_t clock_of(const om_search *s)
+{
+    return s->timed ? om_now_ns() : 0;
+}
+
+/* What a search works on: rows first, then the view, so that the view has all of these rows. */
+static void look(om_search *s)
+{
+    om_collection *c = s->c;
+    s->rows = atomic_load(&c->visible);
+    s->live = atomic_load(&c->live);
+    s->view = om_view_load(c);
+    if (s->view != NULL) {
+        s->rows = om_max_u32(s->rows, s->view->indexed);
+    }
+}
+
+/* Merges two ascending lists into the third part of the beam block; returns the length. */
+static uint32_t merge(om_search *s, const uint64_t *a, uint32_t na, const uint64_t *b, uint32_t nb,
+                      const uint64_t **out)
+{
+    if (nb == 0) {
+        *out = a;
+        return na;
+    }
+    if (na == 0) {
+        *out = b;
+        return nb;
+    }
+    uint64_t *to = s->ctx->beam + s->ctx->beam_cap;
+    uint32_t n = 0, i = 0, j = 0;
+    while (i < na || j < nb) {
+        bool left = j == nb || (i < na && a[i] <= b[j]);
+        to[n++] = left ? a[i++] : b[j++];
+    }
+    *out = to;
+    return n;
+}
+
+/* The beam must be wider where many of its entries are dead. */
+static uint32_t widened(const om_search *s, uint32_t ef)
+{
+    uint64_t wide = ef;
+    if (s->live < s->rows) {
+        wide = s->live == 0 ? (uint64_t)ef * WIDEN_MOST : (uint64_t)ef * s->rows / s->live;
+        wide = om_min_u64(wide, (uint64_t)ef * WIDEN_MOST);
+    }
+    return (uint32_t)om_min_u64(wide, OMEN_MAX_EF);
+}
+
+static bool scans_instead(const om_search *s, uint32_t ef)
+{
+    return s->view->graph == NULL ||
+           ((s->flags & OMEN_GRAPH_ONLY) == 0 && (s->view->indexed <= SMALL_ROWS || s->view->indexed <= 4 * ef));
+}
+
+static omen_status_t prepare_probe(om_search *s, uint32_t ef, om_probe *probe)
+{
+    om_ctx *ctx = s->ctx;
+    size_t dim = om_round_up(s->c->options.dim, 16);
+    om_ctx_need need = {.floats = dim + om_round_up(om_codec_scratch(s->view->codec), 16),
+                        .probe_bytes = om_codec_stride(s->view->codec),
+                        .beam = ef + 24,
+                        .hits = s->cap};
+    if (need.floats > ctx->query_floats) {
+        /* The query lies at the front of the block that is replaced: it moves along. */
+        float *block = om_alloc_grow(&s->c->rt->alloc, ctx->query, ctx->query_floats * sizeof(float),
+                                     need.floats * sizeof(float), OM_CACHE_LINE);
+        if (block == NULL) {
+            return om_fail_memory(s->err, "search scratch", need.floats * sizeof(float));
+        }
+        ctx->query = block;
+        ctx->query_floats = need.floats;
+        s->query = block;
+    }
+    omen_status_t status = om_ctx_reserve(s->c->rt, ctx, &need, s->err);
+    if (status == OMEN_OK) {
+        om_codec_query(s->view->codec, s->query, ctx->query + dim, ctx->probe, probe);
+    }
+    return status;
+}
+
+/* Candidates from the graph, or from the codes of all its rows, then from the codes of the tail; the best of
+ * them in full precision; and the part of the tail that has no codes yet. */
+static omen_status_t approximate(om_search *s, uint32_t ef, uint32_t rerank)
+{
+    omen_status_t status = OMEN_OK;
+    om_probe probe;
+    const uint64_t *from_graph = NULL, *keys = NULL;
+    uint32_t in_graph = 0, in_scan = 0;
+    bool scan_all = scans_instead(s, ef);
+    uint32_t first = scan_all ? 0 : s->view->indexed;
+    uint32_t coded = s->view->indexed;
+    if (s->view->codes_owner != NULL) {
+        uint32_t encoded = atomic_load_explicit(&s->view->codes_owner->encoded, memory_order_acquire);
+        coded = om_min_u32(om_max_u32(encoded, coded), s->rows);
+    }
+    uint64_t t0 = clock_of(s);
+    OM_TRY(prepare_probe(s, ef, &probe));
+    if (!scan_all) {
+        OM_TRY(om_mapped_ready(s->c, &s->stop, s->err));
+        OM_TRY(om_graph_ctx_reserve(s->ctx->graph, s->view->graph, ef, s->err));
+        status = om_graph_search(s->view->graph, s->ctx->graph, &probe, ef, &s->stop, &from_graph, &in_graph,
+                                 &s->counters);
+        if (status != OMEN_OK) {
+            OM_TRY(om_search_stopped(s, status));
+        }
+    }
+    uint64_t t1 = clock_of(s);
+    if (!s->partial && first < coded) {
+        OM_TRY(om_scan_codes(s, &probe, first, coded, om_min_u32(ef, coded - first), &in_scan));
+    }
+    uint64_t t2 = clock_of(s);
+    uint32_t n = merge(s, from_graph, in_graph, s->ctx->beam, in_scan, &keys);
+    OM_TRY(om_rerank(s, keys, n, rerank));
+    uint64_t t3 = clock_of(s);
+    if (!s->partial && coded < s->rows) {
+        OM_TRY(om_scan_raw(s, coded, s->rows));
+    }
+    s->explain.plan = scan_all ? OMEN_PLAN_EXACT : OMEN_PLAN_GRAPH;
+    s->explain.graph_ns += t1 - t0;
+    s->explain.rerank_ns += t3 - t2;
+    s->explain.scan_ns += (t2 - t1) + (clock_of(s) - t3);
+out:
+    return status;
+}
+
+static omen_status_t exact(om_search *s)
+{
+    uint64_t begun = clock_of(s);
+    s->size = 0;
+    s->explain.plan = OMEN_PLAN_EXACT;
+    omen_status_t status = om_scan_raw(s, 0, s->rows);
+    s->explain.scan_ns += clock_of(s) - begun;
+    return status;
+}
+
+static uint32_t wanted(const om_search *s)
+{
+    return om_min_u32(s->k, s->live);
+}
+
+/* Never fewer than min(k, live) hits: a wider beam, and at last every row. */
+static omen_status_t find(om_search *s)
+{
+    omen_status_t status = OMEN_OK;
+    if (s->view == NULL || s->rows == 0) {
+        s->explain.plan = OMEN_PLAN_EXACT;
+        return OMEN_OK;
+    }
+    if ((s->flags & OMEN_EXACT) != 0 || s->view->codec == NULL) {
+        return exact(s);
+    }
+    uint32_t ef = widened(s, s->ef);
+    s->explain.ef = ef;
+    OM_TRY(approximate(s, ef, s->rerank));
+    if (s->size < wanted(s) && !s->partial && ef < OMEN_MAX_EF && s->explain.plan == OMEN_PLAN_GRAPH) {
+        ef = om_min_u32(ef * WIDEN_MOST, OMEN_MAX_EF);
+        s->size = 0;
+        s->explain.ef = ef;
+        OM_TRY(approximate(s, ef, s->rerank));
+    }
+    if (s->size < wanted(s) && !s->partial) {
+        OM_TRY(exact(s));
+    }
+out:
+    return status;
+}
+
+/* Rows that replaced others meanwhile: the old ones may have been skipped as dead when the new ones were not
+ * visible yet to this search. *raced: an item may now be there twice. */
+static omen_status_t find_late(om_search *s, uint32_t replacing, bool *raced)
+{
+    om_collection *c = s->c;
+    for (uint32_t round = 0; round < LATE_ROUNDS && !s->partial; round++) {
+        uint32_t now = atomic_load(&c->replacing);
+        if (now == replacing && (now & 1) == 0) {
+            return OMEN_OK;
+        }
+        *raced = true;
+        uint32_t rows = s->rows;
+        replacing = now;
+        look(s);
+        if (s->rows > rows) {
+            omen_status_t status = om_scan_raw(s, rows, s->rows);
+            if (status != OMEN_OK) {
+                return status;
+            }
+        }
+        s->rows = om_max_u32(s->rows, rows);
+    }
+    return OMEN_OK;
+}
+
+/* The heap without the hits that died during the search. */
+static void drop_dead(om_search *s)
+{
+    om_hit *hits = s->ctx->hits;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->size; i++) {
+        if (!om_view_is_dead(s->view, hits[i].slot)) {
+            om_hit keep = hits[i];
+            hits[kept++] = keep;
+        }
+    }
+    s->size = kept;
+}
+
+static omen_status_t search_pinned(om_search *s)
+{
+    omen_status_t status = OMEN_OK;
+    bool raced = false;
+    uint32_t replacing = atomic_load(&s->c->replacing);
+    look(s);
+    OM_TRY(find(s));
+    OM_TRY(find_late(s, replacing, &raced));
+    om_heap_sort(s);
+    if (raced && s->size != 0) {
+        drop_dead(s);
+        om_heap_unique(s);
+    }
+    s->size = om_min_u32(s->size, s->k);
+out:
+    return status;
+}
+
+omen_status_t om_search_one(om_search *s)
+{
+    omen_status_t status = OMEN_OK;
+    om_collection *c = s->c;
+    om_ctx_pin(c->rt, s->ctx);
+    status = search_pinned(s);
+    om_ctx_unpin(s->ctx);
+    s->explain.distances = s->counters.distances;
+    s->explain.hops = s->counters.hops;
+    om_shard *shard = &c->shards[s->ctx->index % OM_SHARDS];
+    atomic_fetch_add_explicit(&shard->searches, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&shard->distances, s->counters.distances, memory_order_relaxed);
+    atomic_fetch_add_explicit(&shard->hops, s->counters.hops, memory_order_relaxed);
+    return status;
+}
