@@ -6,3 +6,10 @@ om_test(ops_collections_test SOURCES ops_collections_test.c ops_promtext.c DEPEN
 om_test(ops_admin_test SOURCES ops_admin_test.c ops_promtext.c DEPENDS om_ops)
 om_test(ops_tls_test SOURCES ops_tls_test.c DEPENDS om_ops PkgConfig::CRYPTO)
 om_test(ops_notify_test SOURCES ops_notify_test.c DEPENDS om_ops)
+if(TARGET ops_config_test)
+    target_compile_definitions(ops_config_test PRIVATE
+        OMEND_MANUAL="${PROJECT_SOURCE_DIR}/deploy/man/omend.1")
+endif()
+if(TARGET omend)
+    om_test(ops_process_test SOURCES ops_process_test.c DEPENDS omendb ARGS $<TARGET_FILE:omend>)
+endif()

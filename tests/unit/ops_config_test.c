@@ -409,6 +409,28 @@ static void test_print_and_help(void **state)
     free(help);
 }
 
+/* The manual page knows every option. */
+static void test_manual(void **state)
+{
+    static char text[65536];
+    size_t length = 0;
+    (void)state;
+    FILE *file = fopen(OMEND_MANUAL, "re");
+    assert_non_null(file);
+    for (int c = fgetc(file); c != EOF && length < sizeof text - 1; c = fgetc(file)) {
+        text[length] = (char)c;
+        length += c != '\\'; /* "\\-\\-max\\-inflight" */
+    }
+    assert_int_equal(fclose(file), 0);
+    for (size_t i = 0; i < om_config_row_count; i++) {
+        char head[80];
+        (void)snprintf(head, sizeof head, ".TP\nfB--%s", om_config_rows[i].name);
+        if (strstr(text, head) == NULL) {
+            fail_msg("%s is not in the manual", om_config_rows[i].name);
+        }
+    }
+}
+
 static void test_bytes(void **state)
 {
     uint64_t n = 0;
@@ -511,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_actions),
         cmocka_unit_test(test_print_and_help),
+        cmocka_unit_test(test_manual),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_cgroup),
     };
