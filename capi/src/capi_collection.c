@@ -1,4 +1,5 @@
-/* capi_collection.c - a collection as a whole: description, file, numbers. SPDX-License-Identifier: Apache-2.0 */
+/* capi_collection.c - a collection as a whole: description, file, numbers.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "capi_int.h"
 
 static omen_status_t check(const void *collection, omen_error *err)
@@ -74,8 +75,8 @@ out:
     return status;
 }
 
-omen_status_t omen_measure_recall(omen_collection *c, const omen_recall_options *opt, omen_recall *out,
-                                  omen_op *op, omen_error *err)
+omen_status_t omen_measure_recall(omen_collection *c, const omen_recall_options *opt,
+                                  omen_recall *out, omen_op *op, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     omen_recall_options options;

@@ -1,4 +1,5 @@
-/* capi_names.c - versions, features and the names of constants. SPDX-License-Identifier: Apache-2.0 */
+/* capi_names.c - versions, features and the names of constants.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "om_version.h"

@@ -1,4 +1,5 @@
-/* capi_read.c - searching and fetching. SPDX-License-Identifier: Apache-2.0 */
+/* capi_read.c - searching and fetching.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "capi_int.h"
 
 static omen_status_t check(const void *collection, omen_error *err)
@@ -6,7 +7,8 @@ static omen_status_t check(const void *collection, omen_error *err)
     return om_handle_check(collection, OM_MAGIC_COLLECTION, "c", err);
 }
 
-omen_status_t omen_search(omen_collection *c, const omen_query *query, omen_hits *hits, omen_error *err)
+omen_status_t omen_search(omen_collection *c, const omen_query *query, omen_hits *hits,
+                          omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     omen_query q;
@@ -47,8 +49,8 @@ out:
     return status;
 }
 
-omen_status_t omen_lookup(omen_collection *c, const omen_column *ids, uint64_t count, uint64_t *keys,
-                          omen_error *err)
+omen_status_t omen_lookup(omen_collection *c, const omen_column *ids, uint64_t count,
+                          uint64_t *keys, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     OM_TRY(check(c, err));
@@ -70,7 +72,8 @@ omen_status_t omen_get_vectors(omen_collection *c, const uint64_t *keys, uint64_
         OM_TRY(om_pointer_check(keys, "keys", err));
         OM_TRY(om_pointer_check(out, "out", err));
     }
-    om_get get = {.keys = keys, .count = count, .out = out, .stride = stride, .dtype = dtype, .found = found};
+    om_get get = {
+        .keys = keys, .count = count, .out = out, .stride = stride, .dtype = dtype, .found = found};
     OM_TRY(om_collection_get(c, &get, err));
 out:
     return status;

@@ -1,4 +1,5 @@
-/* capi_runtime.c - runtimes and databases: checks, then the engine. SPDX-License-Identifier: Apache-2.0 */
+/* capi_runtime.c - runtimes and databases: checks, then the engine.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "capi_int.h"
 
 /* The handle types begin with their om_handle; what follows is the engine's. */
@@ -7,7 +8,8 @@ static const om_handle *head(const void *handle)
     return handle;
 }
 
-omen_status_t omen_runtime_create(const omen_runtime_options *opt, omen_runtime **out, omen_error *err)
+omen_status_t omen_runtime_create(const omen_runtime_options *opt, omen_runtime **out,
+                                  omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     omen_runtime_options options;
@@ -38,14 +40,16 @@ out:
     return status;
 }
 
-omen_status_t omen_db_open(const char *path, const omen_db_options *opt, omen_db **out, omen_error *err)
+omen_status_t omen_db_open(const char *path, const omen_db_options *opt, omen_db **out,
+                           omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     omen_db_options options;
     OM_TRY(om_pointer_check(out, "out", err));
     OM_TRY(om_struct_in(&options, sizeof options, opt, "omen_db_options", err));
     if (options.runtime != NULL) {
-        OM_TRY(om_handle_check(head(options.runtime), OM_MAGIC_RUNTIME, "omen_db_options.runtime", err));
+        OM_TRY(om_handle_check(head(options.runtime), OM_MAGIC_RUNTIME, "omen_db_options.runtime",
+                               err));
     }
     OM_TRY(om_db_open(path, &options, out, err));
 out:
@@ -59,8 +63,8 @@ void omen_db_free(omen_db *db)
     }
 }
 
-omen_status_t omen_create(omen_db *db, const char *name, const omen_options *opt, omen_collection **out,
-                          omen_error *err)
+omen_status_t omen_create(omen_db *db, const char *name, const omen_options *opt,
+                          omen_collection **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     omen_options options;
@@ -74,8 +78,8 @@ out:
     return status;
 }
 
-omen_status_t omen_open(omen_db *db, const char *name, const omen_open_options *opt, omen_collection **out,
-                        omen_error *err)
+omen_status_t omen_open(omen_db *db, const char *name, const omen_open_options *opt,
+                        omen_collection **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     omen_open_options options;

@@ -1,4 +1,5 @@
-/* capi_struct.c - structs and handles as the caller gives them. SPDX-License-Identifier: Apache-2.0 */
+/* capi_struct.c - structs and handles as the caller gives them.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "capi_int.h"
@@ -12,14 +13,15 @@ static omen_status_t read_size(const void *from, const char *name, size_t *size,
     memcpy(&n, from, sizeof n);
     if (n < STRUCT_LEAST || n > STRUCT_MOST) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_STRUCT_SIZE,
-                       "%s.struct_size: %u is not in %d to %d; set it to sizeof", name, n, STRUCT_LEAST,
-                       STRUCT_MOST);
+                       "%s.struct_size: %u is not in %d to %d; set it to sizeof", name, n,
+                       STRUCT_LEAST, STRUCT_MOST);
     }
     *size = n;
     return OMEN_OK;
 }
 
-omen_status_t om_struct_in(void *dst, size_t known, const void *src, const char *name, omen_error *err)
+omen_status_t om_struct_in(void *dst, size_t known, const void *src, const char *name,
+                           omen_error *err)
 {
     memset(dst, 0, known);
     if (src == NULL) {
@@ -33,7 +35,8 @@ omen_status_t om_struct_in(void *dst, size_t known, const void *src, const char 
     for (size_t i = known; i < size; i++) {
         if (((const unsigned char *)src)[i] != 0) {
             return om_fail(err, OMEN_UNIMPLEMENTED, OMEN_D_STRUCT_SIZE,
-                           "%s: byte %zu is set, this library knows %zu bytes of the struct", name, i, known);
+                           "%s: byte %zu is set, this library knows %zu bytes of the struct", name,
+                           i, known);
         }
     }
     memcpy(dst, src, size < known ? size : known);
@@ -56,12 +59,12 @@ void om_struct_out(void *dst, size_t room, const void *src, size_t known)
     }
 }
 
-static omen_status_t check_handle(uint64_t magic, uint64_t expected, uint32_t generation, const char *name,
-                                  omen_error *err)
+static omen_status_t check_handle(uint64_t magic, uint64_t expected, uint32_t generation,
+                                  const char *name, omen_error *err)
 {
     if (magic != expected) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_HANDLE, "%s: not a handle of this kind, or freed",
-                       name);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_HANDLE,
+                       "%s: not a handle of this kind, or freed", name);
     }
     if (generation != om_fork_generation()) {
         return om_fail(err, OMEN_FAILED_PRECONDITION, OMEN_D_FORKED,
@@ -70,7 +73,8 @@ static omen_status_t check_handle(uint64_t magic, uint64_t expected, uint32_t ge
     return OMEN_OK;
 }
 
-omen_status_t om_handle_check(const om_handle *handle, uint64_t magic, const char *name, omen_error *err)
+omen_status_t om_handle_check(const om_handle *handle, uint64_t magic, const char *name,
+                              omen_error *err)
 {
     omen_status_t status = om_pointer_check(handle, name, err);
     return status != OMEN_OK ? status
@@ -79,7 +83,8 @@ omen_status_t om_handle_check(const om_handle *handle, uint64_t magic, const cha
 
 bool om_handle_owned(const om_handle *handle, uint64_t magic)
 {
-    return handle != NULL && check_handle(handle->magic, magic, handle->generation, "", NULL) == OMEN_OK;
+    return handle != NULL &&
+           check_handle(handle->magic, magic, handle->generation, "", NULL) == OMEN_OK;
 }
 
 omen_status_t om_op_check(const omen_op *op, omen_error *err)

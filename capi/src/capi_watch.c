@@ -1,4 +1,5 @@
-/* capi_watch.c - omen_op: progress and cancellation of a running call. SPDX-License-Identifier: Apache-2.0 */
+/* capi_watch.c - omen_op: progress and cancellation of a running call.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "capi_int.h"
 
 omen_status_t omen_op_create(omen_op **out, omen_error *err)

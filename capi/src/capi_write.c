@@ -1,4 +1,5 @@
-/* capi_write.c - adding, deleting, streams and waiting. SPDX-License-Identifier: Apache-2.0 */
+/* capi_write.c - adding, deleting, streams and waiting.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "capi_int.h"
 
 static omen_status_t check(const void *collection, omen_error *err)
@@ -6,8 +7,8 @@ static omen_status_t check(const void *collection, omen_error *err)
     return om_handle_check(collection, OM_MAGIC_COLLECTION, "c", err);
 }
 
-typedef omen_status_t write_fn(omen_collection *c, const omen_batch *batch, omen_write_result *result,
-                               omen_op *op, omen_error *err);
+typedef omen_status_t write_fn(omen_collection *c, const omen_batch *batch,
+                               omen_write_result *result, omen_op *op, omen_error *err);
 
 static omen_status_t write_batch(write_fn *write, omen_collection *c, const omen_batch *batch,
                                  omen_write_result *result, omen_op *op, omen_error *err)
@@ -37,8 +38,8 @@ omen_status_t omen_add_batch(omen_collection *c, const omen_batch *batch, omen_w
     return write_batch(om_collection_add, c, batch, result, op, err);
 }
 
-omen_status_t omen_delete_batch(omen_collection *c, const omen_batch *batch, omen_write_result *result,
-                                omen_op *op, omen_error *err)
+omen_status_t omen_delete_batch(omen_collection *c, const omen_batch *batch,
+                                omen_write_result *result, omen_op *op, omen_error *err)
 {
     return write_batch(om_collection_delete, c, batch, result, op, err);
 }

@@ -18,32 +18,48 @@
 #include "simd.h"
 
 /* Lock ranks, taken in rising order (README has the table). */
-enum { OM_RANK_SAVE = 10, OM_RANK_INDEX = 20, OM_RANK_WRITE = 30, OM_RANK_IDS = 40, OM_RANK_DB = 50,
-       OM_RANK_REQUESTS = 55, OM_RANK_MARKS = 60, OM_RANK_INDEXER = 70, OM_RANK_CTX = 75 };
+enum {
+    OM_RANK_SAVE = 10,
+    OM_RANK_INDEX = 20,
+    OM_RANK_WRITE = 30,
+    OM_RANK_IDS = 40,
+    OM_RANK_DB = 50,
+    OM_RANK_REQUESTS = 55,
+    OM_RANK_MARKS = 60,
+    OM_RANK_INDEXER = 70,
+    OM_RANK_CTX = 75
+};
 
-enum { OM_CTX_CHUNK = 16, OM_SHARDS = 8, OM_MAX_STREAMS = 65536, OM_REQUEST_MEMORY = 65536,
-       OM_MARKS = 1024, OM_SLACK = 16 };
+enum {
+    OM_CTX_CHUNK = 16,
+    OM_SHARDS = 8,
+    OM_MAX_STREAMS = 65536,
+    OM_REQUEST_MEMORY = 65536,
+    OM_MARKS = 1024,
+    OM_SLACK = 16
+};
 
-/* ---- Read epochs and search scratch (epoch.c) ---------------------------------------------------------- */
+/* ---- Read epochs and search scratch (engine_epoch.c) ----------------------------------------- */
 typedef struct om_hit {
     float distance;
     uint32_t slot;
     uint64_t key;
 } om_hit;
 
-/* One search at a time owns a context: its scratch, and the epoch slot that keeps what it reads alive. */
+/* One search at a time owns a context: its scratch, and the epoch slot that keeps what it reads
+ * alive. */
 typedef struct om_ctx {
     _Alignas(64) _Atomic uint32_t busy;
     uint32_t index;
     _Atomic uint64_t epoch; /* 0: reads nothing. Pairs with om_epoch_passed. */
     om_graph_ctx *graph;
-    float *query;           /* [query_floats] the query, then scratch of the codec */
+    float *query; /* [query_floats] the query, then scratch of the codec */
     size_t query_floats;
-    uint8_t *probe;         /* [probe_bytes] */
+    uint8_t *probe; /* [probe_bytes] */
     size_t probe_bytes;
-    uint64_t *beam;         /* [beam_cap + 24]: a scan's best; then as many again, for the merge */
+    uint64_t *beam; /* [beam_cap + 24]: a scan's best; then as many again, for the merge */
     uint32_t beam_cap;
-    om_hit *hits;           /* [hits_cap] */
+    om_hit *hits; /* [hits_cap] */
     uint32_t hits_cap;
     _Atomic uint64_t bytes;
 } om_ctx;
@@ -83,8 +99,8 @@ typedef struct om_ctx_need {
     size_t floats, probe_bytes;
     uint32_t beam, hits;
 } om_ctx_need;
-omen_status_t om_ctx_reserve(omen_runtime *rt, om_ctx *ctx, const om_ctx_need *need, omen_error *err)
-    OM_NODISCARD;
+omen_status_t om_ctx_reserve(omen_runtime *rt, om_ctx *ctx, const om_ctx_need *need,
+                             omen_error *err) OM_NODISCARD;
 /* A tag for something that was just made unreachable; passed when no reader can still hold it. */
 uint64_t om_epoch_tag(omen_runtime *rt);
 bool om_epoch_passed(omen_runtime *rt, uint64_t tag);
@@ -93,7 +109,7 @@ uint64_t om_ctx_bytes(omen_runtime *rt);
 void om_runtime_ref(omen_runtime *rt);
 void om_runtime_unref(omen_runtime *rt);
 
-/* ---- Databases ------------------------------------------------------------------------------------------- */
+/* ---- Databases ------------------------------------------------------------------------------- */
 typedef struct om_requests om_requests;
 typedef struct om_collection om_collection;
 struct omen_db {
@@ -113,11 +129,12 @@ struct omen_collection { /* a handle */
     om_collection *c;
 };
 
-/* ---- Request ids (requests.c) ---------------------------------------------------------------------------- */
+/* ---- Request ids (engine_requests.c) --------------------------------------------------------- */
 typedef struct om_written {
     uint64_t version, applied, replaced, refused;
 } om_written;
-omen_status_t om_requests_create(const om_alloc *alloc, om_requests **out, omen_error *err) OM_NODISCARD;
+omen_status_t om_requests_create(const om_alloc *alloc, om_requests **out,
+                                 omen_error *err) OM_NODISCARD;
 void om_requests_free(om_requests *requests);
 typedef struct om_request_key {
     const char *id;
@@ -128,7 +145,7 @@ bool om_requests_find(om_requests *requests, const om_request_key *key, om_writt
 omen_status_t om_requests_reserve(om_requests *requests, omen_error *err) OM_NODISCARD;
 void om_requests_put(om_requests *requests, const om_request_key *key, const om_written *written);
 
-/* ---- Streams (streams.c); guarded by the collection's write mutex ---------------------------------------- */
+/* ---- Streams (engine_streams.c); guarded by the collection's write mutex --------------------- */
 typedef struct om_stream {
     struct om_stream *next;
     uint64_t hash, epoch, last_seq, last_version, used_ns;
@@ -140,11 +157,12 @@ typedef struct om_streams {
     uint32_t mask, count;
 } om_streams;
 void om_streams_free(const om_alloc *alloc, om_streams *streams);
-omen_status_t om_streams_get(const om_alloc *alloc, om_streams *streams, om_stream_id id, om_stream **out,
-                             omen_error *err) OM_NODISCARD;
+omen_status_t om_streams_get(const om_alloc *alloc, om_streams *streams, om_stream_id id,
+                             om_stream **out, omen_error *err) OM_NODISCARD;
 
-/* ---- Storage of the growing segment (rows.c) -------------------------------------------------------------- */
-typedef struct om_array { /* one heap block (small) or one reservation that is committed as rows come */
+/* ---- Storage of the growing segment (engine_rows.c) ------------------------------------------ */
+typedef struct
+    om_array { /* one heap block (small) or one reservation that is committed as rows come */
     om_vm vm;
     uint8_t *base;
     size_t heap_bytes;
@@ -158,7 +176,8 @@ typedef struct om_store {
 typedef struct om_codes {
     uint32_t capacity, committed;
     om_array array;
-    _Alignas(64) _Atomic uint32_t encoded; /* rows whose code is written; released after the bytes */
+    _Alignas(
+        64) _Atomic uint32_t encoded; /* rows whose code is written; released after the bytes */
 } om_codes;
 typedef struct om_layout {
     size_t bytes[OM_A_COUNT]; /* of a row; DEAD is counted in bits */
@@ -167,21 +186,22 @@ typedef struct om_layout {
 } om_layout;
 void om_layout_init(om_layout *layout, const om_codec_params *codec, uint32_t m);
 /* The capacity to take next, for at least `needed` rows after `current`. */
-uint32_t om_layout_capacity(const om_layout *layout, uint32_t current, uint64_t needed, uint64_t hint);
+uint32_t om_layout_capacity(const om_layout *layout, uint32_t current, uint64_t needed,
+                            uint64_t hint);
 uint64_t om_layout_total(const om_layout *layout); /* bytes a row, all arrays */
-omen_status_t om_store_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity, om_store **out,
+omen_status_t om_store_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity,
+                              om_store **out, omen_error *err) OM_NODISCARD;
+omen_status_t om_store_commit(om_store *store, const om_layout *layout, uint64_t rows,
                               omen_error *err) OM_NODISCARD;
-omen_status_t om_store_commit(om_store *store, const om_layout *layout, uint64_t rows, omen_error *err)
-    OM_NODISCARD;
 void om_store_free(omen_runtime *rt, om_store *store);
-omen_status_t om_codes_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity, om_codes **out,
+omen_status_t om_codes_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity,
+                              om_codes **out, omen_error *err) OM_NODISCARD;
+omen_status_t om_codes_commit(om_codes *codes, const om_layout *layout, uint64_t rows,
                               omen_error *err) OM_NODISCARD;
-omen_status_t om_codes_commit(om_codes *codes, const om_layout *layout, uint64_t rows, omen_error *err)
-    OM_NODISCARD;
 void om_codes_free(omen_runtime *rt, om_codes *codes);
 uint64_t om_array_bytes(const om_array *array);
 
-/* ---- What a search sees (view.c) ---------------------------------------------------------------------------- */
+/* ---- What a search sees (engine_view.c) ------------------------------------------------------ */
 typedef struct om_mapped om_mapped;
 enum { OM_DROP_STORE = 1, OM_DROP_CODES = 2, OM_DROP_CODEC = 4, OM_DROP_GRAPH = 8 };
 typedef struct om_view {
@@ -190,10 +210,10 @@ typedef struct om_view {
     const float *norms;     /* inverse lengths; cosine only */
     _Atomic uint64_t *dead; /* bit set: deleted or replaced */
     const uint8_t *codes;
-    om_codec *codec;        /* NULL until trained */
-    om_graph_view *graph;   /* NULL until something is indexed */
-    uint32_t indexed;       /* rows of the graph */
-    om_mapped *mapped;      /* NULL for a growing segment */
+    om_codec *codec;      /* NULL until trained */
+    om_graph_view *graph; /* NULL until something is indexed */
+    uint32_t indexed;     /* rows of the graph */
+    om_mapped *mapped;    /* NULL for a growing segment */
     om_store *store;
     om_codes *codes_owner;
     /* For the retire list: */
@@ -209,14 +229,14 @@ typedef struct om_view_parts {
 } om_view_parts;
 /* Room for one publish, so that publishing cannot fail. Index mutex held. */
 omen_status_t om_view_prepare(om_collection *c, om_view **out, omen_error *err) OM_NODISCARD;
-/* Fills the prepared view, makes it the one that searches see, and retires the former with what it alone
- * used. Index mutex held. */
+/* Fills the prepared view, makes it the one that searches see, and retires the former with what
+ * it alone used. Index mutex held. */
 void om_view_publish(om_collection *c, om_view *view, const om_view_parts *parts);
 /* Frees what no search can hold any more; true when nothing is left to free. Index mutex held. */
 bool om_view_reclaim(om_collection *c);
 void om_view_free_all(om_collection *c);
 
-/* ---- Collections: one segment each for now -------------------------------------------------------------------- */
+/* ---- Collections: one segment each for now --------------------------------------------------- */
 typedef struct om_mark {
     uint64_t version;
     uint32_t end; /* rows there are at that version */
@@ -263,14 +283,15 @@ struct om_collection {
     om_window *windows;    /* [window_count] */
     uint32_t window_count;
     _Atomic uint64_t retrained;
-    _Atomic uint32_t index_waiters; /* callers that index themselves: the background leaves it to them */
+    _Atomic uint32_t
+        index_waiters; /* callers that index themselves: the background leaves it to them */
 
     om_mutex write_mu; /* rank WRITE: one batch is applied at a time */
     om_store *store;   /* changed with index_mu and write_mu held, read with either */
     om_codes *codes;   /* likewise */
     om_streams streams;
-    uint64_t next_key;    /* U64: above every key seen */
-    uint32_t *former;     /* scratch of a batch: the slots that its items had */
+    uint64_t next_key; /* U64: above every key seen */
+    uint32_t *former;  /* scratch of a batch: the slots that its items had */
     uint64_t former_room;
     _Atomic uint64_t last_append_ns;
     _Atomic bool queued; /* in the indexer's queue */
@@ -299,12 +320,14 @@ static inline bool om_view_is_dead(const om_view *view, uint32_t slot)
     return ((word >> (slot & 63)) & 1) != 0;
 }
 
-/* collection.c */
+/* engine_collection.c */
 omen_status_t om_collection_make(omen_db *db, const char *name, const omen_options *options,
                                  om_collection **out, omen_error *err) OM_NODISCARD;
-omen_status_t om_collection_handle(om_collection *c, omen_collection **out, omen_error *err) OM_NODISCARD;
+omen_status_t om_collection_handle(om_collection *c, omen_collection **out,
+                                   omen_error *err) OM_NODISCARD;
 void om_collection_unref(om_collection *c);
-omen_status_t om_options_check(const omen_options *in, omen_options *out, omen_error *err) OM_NODISCARD;
+omen_status_t om_options_check(const omen_options *in, omen_options *out,
+                               omen_error *err) OM_NODISCARD;
 omen_status_t om_collection_alive(const om_collection *c, omen_error *err) OM_NODISCARD;
 omen_status_t om_collection_writable(const om_collection *c, omen_error *err) OM_NODISCARD;
 /* NO_MEMORY becomes BUDGET when it was the runtime's limit that refused. */
@@ -312,7 +335,7 @@ omen_status_t om_explain_memory(omen_runtime *rt, uint64_t rejections, omen_stat
                                 omen_error *err);
 uint64_t om_rejections(const omen_runtime *rt);
 
-/* ---- Ids (ids.c) ------------------------------------------------------------------------------------------------- */
+/* ---- Ids (engine_ids.c) ---------------------------------------------------------------------- */
 typedef struct om_id {
     const uint8_t *bytes;
     size_t length;
@@ -321,26 +344,28 @@ om_id om_column_get(const omen_column *column, uint64_t i);
 /* Shape of a column of n ids of the collection's type. */
 omen_status_t om_column_check(const om_collection *c, const omen_column *column, uint64_t n,
                               omen_error *err) OM_NODISCARD;
-omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item, omen_error *err) OM_NODISCARD;
+omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item,
+                          omen_error *err) OM_NODISCARD;
 uint64_t om_id_u64(om_id id);
 /* The slot of a key; OM_IDMAP_ABSENT if there is none. Holds ids_mu for a growing segment. */
-omen_status_t om_slot_of_key(om_collection *c, uint64_t key, uint32_t *slot, omen_error *err) OM_NODISCARD;
+omen_status_t om_slot_of_key(om_collection *c, uint64_t key, uint32_t *slot,
+                             omen_error *err) OM_NODISCARD;
 
-/* ---- Writing (check.c, append.c, growth.c, marks.c) -------------------------------------------------------------- */
+/* ---- Writing (engine_check.c, engine_append.c, engine_growth.c, engine_marks.c) -------------- */
 typedef struct om_write {
     om_collection *c;
     const omen_batch *batch;
     omen_op *op;
-    uint32_t dtype;       /* of the batch's vectors  */
-    uint64_t stride;      /* of the batch's vectors  */
-    bool by_keys;         /* ids come as u64 keys    */
-    uint64_t id_bytes;    /* of all ids              */
-    int32_t *status;      /* PER_ITEM: [count]       */
-    uint64_t accepted;    /* items that are not refused */
+    uint32_t dtype;    /* of the batch's vectors  */
+    uint64_t stride;   /* of the batch's vectors  */
+    bool by_keys;      /* ids come as u64 keys    */
+    uint64_t id_bytes; /* of all ids              */
+    int32_t *status;   /* PER_ITEM: [count]       */
+    uint64_t accepted; /* items that are not refused */
     om_written done;
     bool replayed;
 } om_write;
-omen_status_t om_write_check(om_write *w, omen_error *err) OM_NODISCARD;         /* a batch to add    */
+omen_status_t om_write_check(om_write *w, omen_error *err) OM_NODISCARD; /* a batch to add    */
 omen_status_t om_write_check_delete(om_write *w, omen_error *err) OM_NODISCARD;
 void om_write_release(om_write *w);
 /* Refuses item i: with PER_ITEM marks it and returns OK. */
@@ -355,9 +380,11 @@ void om_write_remember(om_write *w, om_stream *stream);
 /* A batch that was refused for what it is: its place in the stream is used up (ruling 16). */
 void om_write_consume(om_write *w, omen_status_t status);
 void om_write_result(const om_write *w, omen_write_result *result);
-/* Makes room for `extra` rows after the visible ones, all of it, before anything is written. Write mutex
- * held; *grow tells that a larger reservation is needed first (om_growth_run, without the mutex). */
-omen_status_t om_growth_commit(om_collection *c, uint64_t extra, bool *grow, omen_error *err) OM_NODISCARD;
+/* Makes room for `extra` rows after the visible ones, all of it, before anything is written.
+ * Write mutex held; *grow tells that a larger reservation is needed first (om_growth_run, without
+ * the mutex). */
+omen_status_t om_growth_commit(om_collection *c, uint64_t extra, bool *grow,
+                               omen_error *err) OM_NODISCARD;
 omen_status_t om_growth_run(om_collection *c, uint64_t extra, omen_error *err) OM_NODISCARD;
 omen_status_t om_marks_reserve(om_collection *c, omen_error *err) OM_NODISCARD;
 void om_marks_push(om_collection *c, uint64_t version, uint32_t end);
@@ -367,11 +394,11 @@ uint64_t om_marks_indexed(om_collection *c);
 void om_row_norms(om_collection *c, uint32_t first, uint32_t n);
 float om_inverse_norm(const om_collection *c, const void *row, float *scratch);
 
-/* ---- The graph in the background (encode.c, indexer.c) ----------------------------------------------------------- */
-/* One step towards `target` rows in the graph: at most one micro-batch. force: also an incomplete one.
- * *moved: whether something was done. Index mutex held. */
-omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool *moved, omen_error *err)
-    OM_NODISCARD;
+/* ---- The graph in the background (engine_encode.c, engine_indexer.c) ------------------------- */
+/* One step towards `target` rows in the graph: at most one micro-batch. force: also an incomplete
+ * one. *moved: whether something was done. Index mutex held. */
+omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool *moved,
+                            omen_error *err) OM_NODISCARD;
 /* The calling thread puts rows into the graph until `target` are. */
 omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *stop, omen_op *op,
                              omen_error *err) OM_NODISCARD;
@@ -390,7 +417,7 @@ void om_indexer_free(om_indexer *indexer);
 void om_indexer_notify(om_collection *c);
 void om_indexer_forget(om_collection *c);
 
-/* ---- Searching (search.c, scan.c, rerank.c) ------------------------------------------------------------------------ */
+/* ---- Searching (engine_search.c, engine_scan.c, engine_rerank.c) ----------------------------- */
 typedef struct om_search {
     om_collection *c;
     om_ctx *ctx;
@@ -418,13 +445,14 @@ omen_status_t om_scan_codes(om_search *s, const om_probe *probe, uint32_t first,
 omen_status_t om_rerank(om_search *s, const uint64_t *keys, uint32_t n, uint32_t most) OM_NODISCARD;
 float om_exact_distance(const om_search *s, uint32_t slot);
 void om_heap_push(om_search *s, om_hit hit);
-void om_heap_sort(om_search *s); /* ascending; the heap is no heap any more */
+void om_heap_sort(om_search *s);   /* ascending; the heap is no heap any more */
 void om_heap_unique(om_search *s); /* after the sort: one hit a key, the newest slot */
 /* Stops the search with what it has when the deadline passed and that is allowed. */
 omen_status_t om_search_stopped(om_search *s, omen_status_t status) OM_NODISCARD;
 
-/* ---- Segment files (meta.c, save.c, mapped.c, attach.c) ------------------------------------------------------------ */
-typedef struct om_pair { /* a row of the map from hashes of ids to slots; also what key maps are sorted as */
+/* ---- Segment files (engine_save.c, engine_mapped.c, engine_attach.c) ---------- */
+typedef struct
+    om_pair { /* a row of the map from hashes of ids to slots; also what key maps are sorted as */
     uint64_t value;
     uint32_t slot;
     uint32_t zero;
@@ -433,7 +461,8 @@ void om_pairs_sort(om_pair *pairs, size_t count);
 uint64_t om_id_hash(om_id id); /* part of the format */
 typedef struct om_meta {       /* the section META: little-endian, without holes */
     uint32_t size;             /* of this structure, which may grow */
-    uint32_t dim, metric, dtype, id_type, m, ef_construction, quantization, rotation, entry, durability;
+    uint32_t dim, metric, dtype, id_type, m, ef_construction, quantization, rotation, entry,
+        durability;
     uint32_t reserved;
     uint64_t capacity_hint, max_backlog_rows, next_key, live;
 } om_meta;
@@ -449,22 +478,31 @@ struct om_mapped {
     _Atomic bool stop, verified;
     bool warm_vectors;
 };
-omen_status_t om_mapped_open(om_collection *c, const omen_open_options *opt, omen_error *err) OM_NODISCARD;
+omen_status_t om_mapped_open(om_collection *c, const omen_open_options *opt,
+                             omen_error *err) OM_NODISCARD;
 void om_mapped_close(om_collection *c);
 /* Blocks of a section in order, stopping when told to. */
-omen_status_t om_mapped_verify(om_mapped *mapped, uint32_t kind, const om_stop *stop, omen_error *err)
-    OM_NODISCARD;
+omen_status_t om_mapped_verify(om_mapped *mapped, uint32_t kind, const om_stop *stop,
+                               omen_error *err) OM_NODISCARD;
 /* Before the first walk over codes and links: all their blocks agree with their checksums. */
 omen_status_t om_mapped_ready(om_collection *c, const om_stop *stop, omen_error *err) OM_NODISCARD;
-enum { OM_TOUCH_VECTORS, OM_TOUCH_KEYS, OM_TOUCH_NORMS, OM_TOUCH_DEAD, OM_TOUCH_CODES, OM_TOUCH_COUNT };
+enum {
+    OM_TOUCH_VECTORS,
+    OM_TOUCH_KEYS,
+    OM_TOUCH_NORMS,
+    OM_TOUCH_DEAD,
+    OM_TOUCH_CODES,
+    OM_TOUCH_COUNT
+};
 /* Rows [first, first + n) of a section may be read. */
-omen_status_t om_mapped_touch(om_mapped *mapped, uint32_t what, uint32_t first, uint32_t n, omen_error *err)
-    OM_NODISCARD;
-omen_status_t om_mapped_slot_of_key(om_mapped *mapped, uint64_t key, uint32_t *slot, omen_error *err)
-    OM_NODISCARD;
-omen_status_t om_mapped_key_of_id(om_mapped *mapped, om_id id, uint64_t *key, omen_error *err) OM_NODISCARD;
-omen_status_t om_mapped_id_of_slot(om_mapped *mapped, uint32_t slot, om_id *out, omen_error *err)
-    OM_NODISCARD;
+omen_status_t om_mapped_touch(om_mapped *mapped, uint32_t what, uint32_t first, uint32_t n,
+                              omen_error *err) OM_NODISCARD;
+omen_status_t om_mapped_slot_of_key(om_mapped *mapped, uint64_t key, uint32_t *slot,
+                                    omen_error *err) OM_NODISCARD;
+omen_status_t om_mapped_key_of_id(om_mapped *mapped, om_id id, uint64_t *key,
+                                  omen_error *err) OM_NODISCARD;
+omen_status_t om_mapped_id_of_slot(om_mapped *mapped, uint32_t slot, om_id *out,
+                                   omen_error *err) OM_NODISCARD;
 /* Everything that opening does not look at: OMEN_OPEN_VERIFY. */
 omen_status_t om_mapped_check(om_collection *c, const om_stop *stop, omen_error *err) OM_NODISCARD;
 uint64_t om_mapped_bytes(const om_mapped *mapped);

@@ -22,34 +22,37 @@ typedef struct om_handle {
 #define OM_MAGIC_FREED UINT64_C(0x6f6d656e2d676f6e)
 /* Every handle type begins with om_handle; omen_op carries the magic in a field of its own. */
 
-/* ---- Runtimes and databases (runtime.c, database.c) ------------------------------------------------ */
-omen_status_t om_runtime_create(const omen_runtime_options *opt, omen_runtime **out, omen_error *err);
+/* ---- Runtimes and databases (engine_runtime.c, engine_database.c) ---------------------------- */
+omen_status_t om_runtime_create(const omen_runtime_options *opt, omen_runtime **out,
+                                omen_error *err);
 void om_runtime_free(omen_runtime *rt); /* the caller's reference */
 void om_runtime_stats(const omen_runtime *rt, omen_runtime_stats *out);
 
-omen_status_t om_db_open(const char *path, const omen_db_options *opt, omen_db **out, omen_error *err);
+omen_status_t om_db_open(const char *path, const omen_db_options *opt, omen_db **out,
+                         omen_error *err);
 void om_db_free(omen_db *db);
-omen_status_t om_db_create(omen_db *db, const char *name, const omen_options *opt, omen_collection **out,
-                           omen_error *err);
+omen_status_t om_db_create(omen_db *db, const char *name, const omen_options *opt,
+                           omen_collection **out, omen_error *err);
 omen_status_t om_db_attach(omen_db *db, const char *name, const omen_open_options *opt,
                            omen_collection **out, omen_error *err);
 omen_status_t om_db_drop(omen_db *db, const char *name, omen_error *err);
 void om_db_list(omen_db *db, const char *after, char *names, size_t capacity, size_t *count);
 
-/* ---- Collections ------------------------------------------------------------------------------------ */
+/* ---- Collections ----------------------------------------------------------------------------- */
 void om_collection_free(omen_collection *handle);
 omen_status_t om_collection_describe(omen_collection *handle, omen_options *out, omen_error *err);
-omen_status_t om_collection_save(omen_collection *handle, const char *path, omen_op *op, omen_error *err);
-omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch, omen_write_result *result,
-                                omen_op *op, omen_error *err);
+omen_status_t om_collection_save(omen_collection *handle, const char *path, omen_op *op,
+                                 omen_error *err);
+omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch,
+                                omen_write_result *result, omen_op *op, omen_error *err);
 omen_status_t om_collection_delete(omen_collection *handle, const omen_batch *batch,
                                    omen_write_result *result, omen_op *op, omen_error *err);
 typedef struct om_stream_id {
     const char *bytes;
     size_t length;
 } om_stream_id;
-omen_status_t om_collection_stream_open(omen_collection *handle, om_stream_id id, uint64_t *last_seq,
-                                        uint64_t *epoch, omen_error *err);
+omen_status_t om_collection_stream_open(omen_collection *handle, om_stream_id id,
+                                        uint64_t *last_seq, uint64_t *epoch, omen_error *err);
 typedef struct om_wait {
     uint64_t version;
     uint32_t state;
@@ -57,9 +60,10 @@ typedef struct om_wait {
     omen_op *op;
 } om_wait;
 omen_status_t om_collection_wait(omen_collection *handle, const om_wait *wait, omen_error *err);
-omen_status_t om_collection_progress(omen_collection *handle, omen_write_progress *out, omen_error *err);
-omen_status_t om_collection_search(omen_collection *handle, const omen_query *query, omen_hits *hits,
-                                   omen_error *err);
+omen_status_t om_collection_progress(omen_collection *handle, omen_write_progress *out,
+                                     omen_error *err);
+omen_status_t om_collection_search(omen_collection *handle, const omen_query *query,
+                                   omen_hits *hits, omen_error *err);
 omen_status_t om_collection_lookup(omen_collection *handle, const omen_column *ids, uint64_t count,
                                    uint64_t *keys, omen_error *err);
 typedef struct om_get {

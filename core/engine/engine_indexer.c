@@ -1,15 +1,17 @@
-/* indexer.c - rows into the graph: one step at a time, by a thread in the background or by a caller who
- * waits. SPDX-License-Identifier: Apache-2.0
+/* engine_indexer.c - rows into the graph: one step at a time, by a thread in the background or by
+ * a caller who waits.
+ * SPDX-License-Identifier: Apache-2.0
  *
- * A step is one micro-batch. Its borders are a function of slot numbers (ruling 11): an incomplete batch
- * is done only when a caller asks for it. The background leaves a burst of writes alone: it begins when
- * none came for a moment, or when the tail is half full, and then goes on until an eighth is left. */
+ * A step is one micro-batch. Its borders are a function of slot numbers (ruling 11): an
+ * incomplete batch is done only when a caller asks for it. The background leaves a burst of
+ * writes alone: it begins when none came for a moment, or when the tail is half full, and then
+ * goes on until an eighth is left. */
 #include "engine_int.h"
 
 enum { RETRY_NS = 100 * 1000 * 1000, RECLAIM_NS = 10 * 1000 * 1000, PAUSE_NS = 1000 * 1000 };
 #define QUIET_NS UINT64_C(20000000)
 
-/* ---- Steps ----------------------------------------------------------------------------------------------- */
+/* ---- Steps ----------------------------------------------------------------------------------- */
 static omen_status_t start_graph(om_collection *c, omen_error *err)
 {
     if (c->graph != NULL) {
@@ -23,8 +25,8 @@ static uint32_t next_border(const om_collection *c, uint32_t indexed)
     return om_min_u32(om_graph_batch_end(indexed), om_codec_border(c, indexed));
 }
 
-/* Whether a whole micro-batch is there. The first one waits for the sample that trains the codec, which
- * would otherwise depend on when the background looked. A hint without the index mutex. */
+/* Whether a whole micro-batch is there. The first one waits for the sample that trains the codec,
+ * which would otherwise depend on when the background looked. A hint without the index mutex. */
 static bool has_batch(uint32_t indexed, uint32_t visible)
 {
     if (indexed == 0 && visible < OM_FIRST_SAMPLE) {
@@ -64,7 +66,8 @@ out:
     return status;
 }
 
-omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool *moved, omen_error *err)
+omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool *moved,
+                            omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     uint32_t visible = atomic_load(&c->visible);
@@ -81,21 +84,24 @@ omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool 
     om_assert(encoded >= end);
     (void)encoded;
     OM_TRY(start_graph(c, err));
-    /* A view that could not be made after an insert leaves the graph ahead: the next step catches up. */
+    /* A view that could not be made after an insert leaves the graph ahead: the next step catches
+     * up. */
     end = om_max_u32(end, om_graph_count(c->graph));
     OM_TRY(index_rows(c, indexed, end, err));
     *moved = true;
     status = om_codec_review(c, err);
     if (status == OMEN_RESOURCE_EXHAUSTED) {
         om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine",
-                     "collection '%s': no memory to train the codec again, the old one stays", c->name);
+                     "collection '%s': no memory to train the codec again, the old one stays",
+                     c->name);
         status = OMEN_OK;
     }
 out:
     return status;
 }
 
-static omen_status_t step_locked(om_collection *c, uint32_t target, bool force, bool *moved, omen_error *err)
+static omen_status_t step_locked(om_collection *c, uint32_t target, bool force, bool *moved,
+                                 omen_error *err)
 {
     om_mutex_lock(&c->index_mu);
     omen_status_t status = om_index_step(c, target, force, moved, err);
@@ -103,8 +109,8 @@ static omen_status_t step_locked(om_collection *c, uint32_t target, bool force, 
     return status;
 }
 
-static omen_status_t index_until(om_collection *c, uint32_t target, const om_stop *stop, omen_op *op,
-                                 omen_error *err)
+static omen_status_t index_until(om_collection *c, uint32_t target, const om_stop *stop,
+                                 omen_op *op, omen_error *err)
 {
     uint32_t begun = atomic_load(&c->indexed);
     for (;;) {
@@ -115,8 +121,8 @@ static omen_status_t index_until(om_collection *c, uint32_t target, const om_sto
         }
         omen_status_t status = om_stop_check(stop);
         if (status != OMEN_OK) {
-            return om_fail(err, status, OMEN_D_NONE, "stopped with %u of %u rows in the graph", indexed,
-                           target);
+            return om_fail(err, status, OMEN_D_NONE, "stopped with %u of %u rows in the graph",
+                           indexed, target);
         }
         bool moved = false;
         status = step_locked(c, target, true, &moved, err);
@@ -140,7 +146,7 @@ omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *s
     return status;
 }
 
-/* ---- The background ---------------------------------------------------------------------------------------- */
+/* ---- The background -------------------------------------------------------------------------- */
 typedef struct item {
     om_collection *c;
     uint64_t not_before_ns; /* after a failure, or while a burst goes on */
@@ -194,7 +200,8 @@ void om_indexer_free(om_indexer *indexer)
     om_alloc_put(alloc, indexer, sizeof *indexer, _Alignof(om_indexer));
 }
 
-/* Whether there is a whole micro-batch, something to free, or nothing; and from when on. Mutex held. */
+/* Whether there is a whole micro-batch, something to free, or nothing; and from when on. Mutex
+ * held. */
 static bool wants(item *it, uint64_t *ready_ns)
 {
     om_collection *c = it->c;
@@ -227,14 +234,14 @@ static void work_on(om_collection *c, item *it)
     om_mutex_unlock(&c->index_mu);
     it->not_before_ns = clean || moved ? 0 : om_now_ns() + RECLAIM_NS;
     if (status != OMEN_OK) {
-        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': indexing waits: %s", c->name,
-                     err.message);
+        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': indexing waits: %s",
+                     c->name, err.message);
         it->not_before_ns = om_now_ns() + RETRY_NS;
     }
 }
 
-/* Takes out of the queue what has nothing to do, and finds the next to work on; false: wait until *wake_ns
- * (0: until something happens). Mutex held. */
+/* Takes out of the queue what has nothing to do, and finds the next to work on; false: wait until
+ * *wake_ns (0: until something happens). Mutex held. */
 static bool pick(om_indexer *indexer, item *out, uint64_t *wake_ns)
 {
     uint64_t now = om_now_ns();
@@ -327,7 +334,8 @@ void om_indexer_notify(om_collection *c)
         indexer->queue[indexer->count++] = (item){.c = c};
         om_cond_broadcast(&indexer->wake);
     } else {
-        atomic_store(&c->queued, false); /* The next batch tries again; waiting callers index themselves. */
+        atomic_store(&c->queued,
+                     false); /* The next batch tries again; waiting callers index themselves. */
     }
     om_mutex_unlock(&indexer->mu);
 }

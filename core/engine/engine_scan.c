@@ -1,4 +1,5 @@
-/* scan.c - rows one after the other: in full precision, or by their codes. SPDX-License-Identifier: Apache-2.0 */
+/* engine_scan.c - rows one after the other: in full precision, or by their codes.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "engine_int.h"
@@ -11,8 +12,9 @@ omen_status_t om_search_stopped(om_search *s, omen_status_t status)
         s->partial = true;
         return OMEN_OK;
     }
-    return om_fail(s->err, status, OMEN_D_NONE, "search stopped after %llu graph distances and %llu rows",
-                   (unsigned long long)s->counters.distances, (unsigned long long)s->explain.scanned);
+    return om_fail(
+        s->err, status, OMEN_D_NONE, "search stopped after %llu graph distances and %llu rows",
+        (unsigned long long)s->counters.distances, (unsigned long long)s->explain.scanned);
 }
 
 static omen_status_t touch_rows(om_search *s, uint32_t first, uint32_t n)
@@ -71,7 +73,8 @@ static void take_chunk(om_search *s, code_scan *scan, const om_probe *probe, uin
     const om_kernels *kernels = s->c->rt->kernels;
     kernels->gather[probe->kind](probe, s->view->codes, s->c->layout.code_stride, scan->ids, n,
                                  scan->distance);
-    int32_t limit = scan->size == scan->cap ? om_key_distance(scan->beam[scan->cap - 1]) : INT32_MAX;
+    int32_t limit =
+        scan->size == scan->cap ? om_key_distance(scan->beam[scan->cap - 1]) : INT32_MAX;
     uint32_t packed = kernels->pack_below(scan->distance, scan->ids, n, limit, scan->packed);
     for (uint32_t i = 0; i < packed; i++) {
         uint64_t key = scan->packed[i];
@@ -86,8 +89,8 @@ static void take_chunk(om_search *s, code_scan *scan, const om_probe *probe, uin
     }
 }
 
-omen_status_t om_scan_codes(om_search *s, const om_probe *probe, uint32_t first, uint32_t last, uint32_t cap,
-                            uint32_t *found)
+omen_status_t om_scan_codes(om_search *s, const om_probe *probe, uint32_t first, uint32_t last,
+                            uint32_t cap, uint32_t *found)
 {
     omen_status_t status = OMEN_OK;
     code_scan scan = {.beam = s->ctx->beam, .cap = cap};

@@ -1,9 +1,11 @@
-/* rows.c - the arrays of a growing segment: small ones on the heap, larger ones in reserved address space
- * that is committed as rows come, so that nothing moves while it grows. SPDX-License-Identifier: Apache-2.0
+/* engine_rows.c - the arrays of a growing segment: small ones on the heap, larger ones in
+ * reserved address space that is committed as rows come, so that nothing moves while it grows.
+ * SPDX-License-Identifier: Apache-2.0
  *
- * A collection passes through a few capacities. The first is one heap block per array: ten thousand small
- * collections must not cost a reservation and a dozen mappings each. The next reserves address space, which
- * is free until it is committed; only when that is full are rows copied to a larger one. */
+ * A collection passes through a few capacities. The first is one heap block per array: ten
+ * thousand small collections must not cost a reservation and a dozen mappings each. The next
+ * reserves address space, which is free until it is committed; only when that is full are rows
+ * copied to a larger one. */
 #include <string.h>
 
 #include "engine_int.h"
@@ -38,7 +40,8 @@ uint64_t om_layout_total(const om_layout *layout)
     return sum;
 }
 
-uint32_t om_layout_capacity(const om_layout *layout, uint32_t current, uint64_t needed, uint64_t hint)
+uint32_t om_layout_capacity(const om_layout *layout, uint32_t current, uint64_t needed,
+                            uint64_t hint)
 {
     uint64_t total = om_layout_total(layout);
     uint64_t heap_rows = HEAP_BYTES / total / HEAP_LEAST_ROWS * HEAP_LEAST_ROWS;
@@ -107,8 +110,8 @@ uint64_t om_array_bytes(const om_array *array)
     return array->heap_bytes != 0 ? array->heap_bytes : array->vm.committed;
 }
 
-omen_status_t om_store_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity, om_store **out,
-                              omen_error *err)
+omen_status_t om_store_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity,
+                              om_store **out, omen_error *err)
 {
     om_store *store = om_alloc_zero(&rt->alloc, 1, sizeof *store, _Alignof(om_store));
     if (store == NULL) {
@@ -128,7 +131,8 @@ omen_status_t om_store_create(omen_runtime *rt, const om_layout *layout, uint32_
     return OMEN_OK;
 }
 
-omen_status_t om_store_commit(om_store *store, const om_layout *layout, uint64_t rows, omen_error *err)
+omen_status_t om_store_commit(om_store *store, const om_layout *layout, uint64_t rows,
+                              omen_error *err)
 {
     om_assert(rows <= store->capacity);
     if (rows <= store->committed) {
@@ -155,8 +159,8 @@ void om_store_free(omen_runtime *rt, om_store *store)
     om_alloc_put(&rt->alloc, store, sizeof *store, _Alignof(om_store));
 }
 
-omen_status_t om_codes_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity, om_codes **out,
-                              omen_error *err)
+omen_status_t om_codes_create(omen_runtime *rt, const om_layout *layout, uint32_t capacity,
+                              om_codes **out, omen_error *err)
 {
     om_codes *codes = om_alloc_zero(&rt->alloc, 1, sizeof *codes, _Alignof(om_codes));
     if (codes == NULL) {
@@ -173,7 +177,8 @@ omen_status_t om_codes_create(omen_runtime *rt, const om_layout *layout, uint32_
     return OMEN_OK;
 }
 
-omen_status_t om_codes_commit(om_codes *codes, const om_layout *layout, uint64_t rows, omen_error *err)
+omen_status_t om_codes_commit(om_codes *codes, const om_layout *layout, uint64_t rows,
+                              omen_error *err)
 {
     om_assert(rows <= codes->capacity);
     if (rows <= codes->committed) {

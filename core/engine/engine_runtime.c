@@ -1,4 +1,5 @@
-/* runtime.c - what databases share: allocator, budget, log, threads, search contexts, the indexer.
+/* engine_runtime.c - what databases share: allocator, budget, log, threads, search contexts, the
+ * indexer.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -11,7 +12,8 @@ void om_runtime_ref(omen_runtime *rt)
     atomic_fetch_add_explicit(&rt->refs, 1, memory_order_relaxed);
 }
 
-/* The block of the runtime itself comes from its allocator, outside of the budget that it contains. */
+/* The block of the runtime itself comes from its allocator, outside of the budget that it
+ * contains. */
 static om_alloc plain_alloc(const omen_runtime *rt)
 {
     return (om_alloc){.fns = rt->alloc.fns};
@@ -37,12 +39,12 @@ static omen_status_t check_options(const omen_runtime_options *opt, omen_error *
                        opt->flags);
     }
     if (opt->threads > MAX_THREADS) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "threads: %u is above the limit of %d",
-                       opt->threads, MAX_THREADS);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                       "threads: %u is above the limit of %d", opt->threads, MAX_THREADS);
     }
     if (opt->log_level < OMEN_LOG_OFF || opt->log_level > OMEN_LOG_DEBUG) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "log_level: %d is not one of 0 to %d",
-                       opt->log_level, OMEN_LOG_DEBUG);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
+                       "log_level: %d is not one of 0 to %d", opt->log_level, OMEN_LOG_DEBUG);
     }
     if ((opt->allocator.alloc == NULL) != (opt->allocator.free == NULL)) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
@@ -68,7 +70,8 @@ out:
     return status;
 }
 
-omen_status_t om_runtime_create(const omen_runtime_options *opt, omen_runtime **out, omen_error *err)
+omen_status_t om_runtime_create(const omen_runtime_options *opt, omen_runtime **out,
+                                omen_error *err)
 {
     omen_status_t status = check_options(opt, err);
     if (status != OMEN_OK) {
@@ -91,8 +94,9 @@ omen_status_t om_runtime_create(const omen_runtime_options *opt, omen_runtime **
         om_alloc_put(&alloc, rt, sizeof *rt, _Alignof(omen_runtime));
         return status;
     }
-    om_log_write(&rt->log, OMEN_LOG_INFO, "engine", "runtime: %u threads, %s kernels, limit %llu bytes",
-                 rt->threads, rt->kernels->name, (unsigned long long)opt->memory_limit);
+    om_log_write(&rt->log, OMEN_LOG_INFO, "engine",
+                 "runtime: %u threads, %s kernels, limit %llu bytes", rt->threads,
+                 rt->kernels->name, (unsigned long long)opt->memory_limit);
     *out = rt;
     return OMEN_OK;
 }

@@ -1,8 +1,10 @@
-/* save.c - a collection as one segment file, while it is being written to. SPDX-License-Identifier: Apache-2.0
+/* engine_save.c - a collection as one segment file, while it is being written to.
+ * SPDX-License-Identifier: Apache-2.0
  *
- * Deaths and ids are copied at one moment, with the writer stopped: they are what the file holds. Then the
- * graph is brought to the rows of that moment and not beyond (index_limit), its links are written with the
- * indexer stopped, and the rest, which never changes, from a view that is kept. */
+ * Deaths and ids are copied at one moment, with the writer stopped: they are what the file holds.
+ * Then the graph is brought to the rows of that moment and not beyond (index_limit), its links
+ * are written with the indexer stopped, and the rest, which never changes, from a view that is
+ * kept. */
 #include <string.h>
 
 #include "engine_int.h"
@@ -38,7 +40,8 @@ static void release(save *s)
     const om_alloc *alloc = alloc_of(s);
     om_segwriter_abort(s->writer);
     om_alloc_put(alloc, s->dead, s->dead_words * sizeof *s->dead, OM_CACHE_LINE);
-    om_alloc_put(alloc, s->id_offsets, ((size_t)s->rows + 1) * sizeof *s->id_offsets, OM_CACHE_LINE);
+    om_alloc_put(alloc, s->id_offsets, ((size_t)s->rows + 1) * sizeof *s->id_offsets,
+                 OM_CACHE_LINE);
     om_alloc_put(alloc, s->id_bytes, s->id_size, OM_CACHE_LINE);
     om_alloc_put(alloc, s->pairs, s->live * sizeof *s->pairs, OM_CACHE_LINE);
     om_alloc_put(alloc, s->blob, s->blob_size, OM_CACHE_LINE);
@@ -53,7 +56,7 @@ static bool is_dead(const save *s, uint32_t slot)
     return ((s->dead[slot >> 6] >> (slot & 63)) & 1) != 0;
 }
 
-/* ---- The moment ---------------------------------------------------------------------------------------------- */
+/* ---- The moment ------------------------------------------------------------------------------ */
 static omen_status_t copy_dead(save *s, omen_error *err)
 {
     const om_collection *c = s->c;
@@ -76,7 +79,8 @@ static omen_status_t copy_ids(save *s, omen_error *err)
 {
     om_collection *c = s->c;
     const uint64_t *keys = (const void *)c->store->array[OM_A_KEYS].base;
-    s->id_offsets = om_alloc_zero(alloc_of(s), (size_t)s->rows + 1, sizeof *s->id_offsets, OM_CACHE_LINE);
+    s->id_offsets =
+        om_alloc_zero(alloc_of(s), (size_t)s->rows + 1, sizeof *s->id_offsets, OM_CACHE_LINE);
     if (s->id_offsets == NULL) {
         return om_fail_memory(err, "ids", ((size_t)s->rows + 1) * sizeof *s->id_offsets);
     }
@@ -95,7 +99,8 @@ static omen_status_t copy_ids(save *s, omen_error *err)
     for (uint32_t slot = 0; slot < s->rows; slot++) {
         size_t length = (size_t)(s->id_offsets[slot + 1] - s->id_offsets[slot]);
         if (length != 0) {
-            memcpy(s->id_bytes + s->id_offsets[slot], om_idtable_id(c->table, keys[slot], &length), length);
+            memcpy(s->id_bytes + s->id_offsets[slot], om_idtable_id(c->table, keys[slot], &length),
+                   length);
         }
     }
     return OMEN_OK;
@@ -142,9 +147,9 @@ static void thaw(om_collection *c)
     om_indexer_notify(c);
 }
 
-/* ---- Sections --------------------------------------------------------------------------------------------------- */
-static omen_status_t section(save *s, uint32_t kind, uint64_t stride, uint64_t rows, const void *data,
-                             uint64_t bytes, omen_error *err)
+/* ---- Sections -------------------------------------------------------------------------------- */
+static omen_status_t section(save *s, uint32_t kind, uint64_t stride, uint64_t rows,
+                             const void *data, uint64_t bytes, omen_error *err)
 {
     enum { PIECE = 16 << 20 };
     omen_status_t status = OMEN_OK;
@@ -162,7 +167,8 @@ out:
     return status;
 }
 
-static omen_status_t rows_section(save *s, uint32_t kind, size_t stride, const void *data, omen_error *err)
+static omen_status_t rows_section(save *s, uint32_t kind, size_t stride, const void *data,
+                                  omen_error *err)
 {
     return section(s, kind, stride, s->rows, data, (uint64_t)stride * s->rows, err);
 }
@@ -213,7 +219,8 @@ static omen_status_t write_graph_locked(save *s, omen_error *err)
     OM_TRY(make_blob(s, om_graph_export_size(c->graph), err));
     om_graph_export(c->graph, s->blob);
     OM_TRY(section(s, OM_SECTION_ENTRY, 0, 0, s->blob, s->blob_size, err));
-    OM_TRY(rows_section(s, OM_SECTION_LINKS, c->layout.link_stride, c->store->array[OM_A_LINKS].base, err));
+    OM_TRY(rows_section(s, OM_SECTION_LINKS, c->layout.link_stride,
+                        c->store->array[OM_A_LINKS].base, err));
 out:
     return status;
 }
@@ -242,8 +249,8 @@ static omen_status_t write_key_map(save *s, omen_error *err)
         }
     }
     om_pairs_sort(s->pairs, n);
-    OM_TRY(om_segwriter_begin(s->writer, OM_SECTION_KEYMAP, OM_VECTOR_INDEX_DEFAULT, sizeof slots[0], n,
-                              n * sizeof slots[0], err));
+    OM_TRY(om_segwriter_begin(s->writer, OM_SECTION_KEYMAP, OM_VECTOR_INDEX_DEFAULT,
+                              sizeof slots[0], n, n * sizeof slots[0], err));
     for (size_t at = 0; at < n; at += SLOT_CHUNK) {
         size_t part = (size_t)om_min_u64(SLOT_CHUNK, n - at);
         for (size_t i = 0; i < part; i++) {
@@ -300,7 +307,7 @@ out:
     return status;
 }
 
-/* ---- The call ------------------------------------------------------------------------------------------------------ */
+/* ---- The call -------------------------------------------------------------------------------- */
 static omen_status_t commit(save *s, omen_error *err)
 {
     om_segwriter *writer = s->writer;
@@ -342,8 +349,8 @@ static omen_status_t save_mapped(save *s, const char *path, omen_error *err)
             continue;
         }
         OM_TRY(om_mapped_verify(mapped, kind, &s->stop, err));
-        OM_TRY(section(s, kind, from->stride, from->stride != 0 ? from->rows : 0, from->data, from->bytes,
-                       err));
+        OM_TRY(section(s, kind, from->stride, from->stride != 0 ? from->rows : 0, from->data,
+                       from->bytes, err));
     }
     s->rows = mapped->rows;
     status = commit(s, err);
@@ -352,7 +359,8 @@ out:
     return status;
 }
 
-omen_status_t om_collection_save(omen_collection *handle, const char *path, omen_op *op, omen_error *err)
+omen_status_t om_collection_save(omen_collection *handle, const char *path, omen_op *op,
+                                 omen_error *err)
 {
     om_collection *c = handle->c;
     save s = {.c = c, .op = op, .stop = {.op = op}};

@@ -1,4 +1,5 @@
-/* writes.c - what adding and deleting share: streams, request ids, results; and deleting itself.
+/* engine_writes.c - what adding and deleting share: streams, request ids, results; and deleting
+ * itself.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -6,9 +7,8 @@
 
 static om_request_key request_of(const om_write *w)
 {
-    return (om_request_key){.id = w->batch->request_id,
-                            .length = w->batch->request_id_len,
-                            .serial = w->c->serial};
+    return (om_request_key){
+        .id = w->batch->request_id, .length = w->batch->request_id_len, .serial = w->c->serial};
 }
 
 static omen_status_t check_sequence(om_write *w, om_stream *stream, omen_error *err)
@@ -73,7 +73,8 @@ static void consume_locked(om_write *w)
     om_stream *stream = NULL;
     om_stream_id id = {.bytes = b->stream_id, .length = b->stream_id_len};
     if (om_streams_get(&w->c->rt->alloc, &w->c->streams, id, &stream, NULL) == OMEN_OK &&
-        b->seq == stream->last_seq + 1 && (b->stream_epoch == 0 || b->stream_epoch == stream->epoch)) {
+        b->seq == stream->last_seq + 1 &&
+        (b->stream_epoch == 0 || b->stream_epoch == stream->epoch)) {
         stream->last_seq = b->seq;
         stream->last_version = atomic_load(&w->c->version);
     }
@@ -113,7 +114,7 @@ void om_write_result(const om_write *w, omen_write_result *result)
     result->backlog_rows = visible - om_min_u32(indexed, visible);
 }
 
-/* ---- Deleting ---------------------------------------------------------------------------------------------------- */
+/* ---- Deleting -------------------------------------------------------------------------------- */
 /* Removes one item; ids_mu held. */
 static bool delete_one(om_collection *c, uint64_t key)
 {

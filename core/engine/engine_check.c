@@ -1,4 +1,4 @@
-/* check.c - a batch is checked as a whole before anything of it is applied.
+/* engine_check.c - a batch is checked as a whole before anything of it is applied.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -34,18 +34,21 @@ static omen_status_t check_stream(const omen_batch *b, omen_error *err)
     if (b->stream_id == NULL) {
         if (b->stream_id_len != 0 || b->seq != 0 || b->stream_epoch != 0) {
             return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_SEQUENCE,
-                           "seq %llu or stream_epoch without a stream_id", (unsigned long long)b->seq);
+                           "seq %llu or stream_epoch without a stream_id",
+                           (unsigned long long)b->seq);
         }
     } else if (b->stream_id_len == 0 || b->stream_id_len > OMEN_MAX_STREAM_ID) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "stream_id: %zu bytes, must be 1 to %u",
-                       b->stream_id_len, OMEN_MAX_STREAM_ID);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                       "stream_id: %zu bytes, must be 1 to %u", b->stream_id_len,
+                       OMEN_MAX_STREAM_ID);
     } else if (b->seq == 0) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_SEQUENCE, "seq: 0, must be 1 or above");
     }
     if (b->request_id == NULL ? b->request_id_len != 0
                               : b->request_id_len == 0 || b->request_id_len > OMEN_MAX_REQUEST_ID) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "request_id: %zu bytes, must be 1 to %u",
-                       b->request_id_len, OMEN_MAX_REQUEST_ID);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                       "request_id: %zu bytes, must be 1 to %u", b->request_id_len,
+                       OMEN_MAX_REQUEST_ID);
     }
     return OMEN_OK;
 }
@@ -62,12 +65,13 @@ static omen_status_t check_head(om_write *w, uint32_t flags, omen_error *err)
                        b->flags & ~flags);
     }
     if (b->count > OMEN_MAX_BATCH_ITEMS) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "count: %llu is above the limit of %u",
-                       (unsigned long long)b->count, OMEN_MAX_BATCH_ITEMS);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                       "count: %llu is above the limit of %u", (unsigned long long)b->count,
+                       OMEN_MAX_BATCH_ITEMS);
     }
     if (b->durability > OMEN_DURABILITY_BATCH) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "durability: %u is not one of 0 to 3",
-                       b->durability);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
+                       "durability: %u is not one of 0 to 3", b->durability);
     }
     return OMEN_OK;
 }
@@ -79,15 +83,16 @@ static omen_status_t check_types(om_write *w, omen_error *err)
     w->dtype = b->dtype != 0 ? b->dtype : o->dtype;
     if (w->dtype != o->dtype && !(w->dtype == OMEN_F32 && o->dtype == OMEN_F16)) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
-                       "dtype: %u (%s) does not fit a collection of %s", w->dtype, om_dtype_name(w->dtype),
-                       om_dtype_name(o->dtype));
+                       "dtype: %u (%s) does not fit a collection of %s", w->dtype,
+                       om_dtype_name(w->dtype), om_dtype_name(o->dtype));
     }
     if (b->dim != o->dim) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_DIM_MISMATCH,
                        "dim: %u, the collection has %u", b->dim, o->dim);
     }
     if (b->mode > OMEN_UPDATE) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "mode: %u is not one of 0 to 3", b->mode);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "mode: %u is not one of 0 to 3",
+                       b->mode);
     }
     uint64_t row = (uint64_t)b->dim * om_dtype_width(w->dtype);
     w->stride = b->stride != 0 ? b->stride : row;
@@ -162,8 +167,8 @@ static omen_status_t check_size(om_write *w, omen_error *err)
     return OMEN_OK;
 }
 
-/* The slow way, in aligned pieces: for rows at odd addresses, and for floats that are stored as half floats,
- * of which none may become infinite. */
+/* The slow way, in aligned pieces: for rows at odd addresses, and for floats that are stored as
+ * half floats, of which none may become infinite. */
 static bool pieces_are_finite(const om_write *w, const uint8_t *row)
 {
     const om_kernels *kernels = w->c->rt->kernels;
@@ -213,7 +218,8 @@ static omen_status_t check_values(om_write *w, omen_error *err)
     om_stop stop = {.op = w->op};
     for (uint64_t i = 0; i < b->count; i++) {
         if (i % STOP_EVERY == 0 && om_stop_check(&stop) != OMEN_OK) {
-            return om_fail(err, OMEN_CANCELLED, OMEN_D_NONE, "cancelled before anything was written");
+            return om_fail(err, OMEN_CANCELLED, OMEN_D_NONE,
+                           "cancelled before anything was written");
         }
         if (OM_LIKELY(row_is_finite(w, (const uint8_t *)b->vectors + i * w->stride))) {
             continue;
@@ -235,7 +241,8 @@ static omen_status_t make_status(om_write *w, omen_error *err)
     if ((w->batch->flags & OMEN_PER_ITEM) == 0 || w->batch->count == 0) {
         return OMEN_OK;
     }
-    w->status = om_alloc_zero(&w->c->rt->alloc, (size_t)w->batch->count, sizeof *w->status, OM_CACHE_LINE);
+    w->status =
+        om_alloc_zero(&w->c->rt->alloc, (size_t)w->batch->count, sizeof *w->status, OM_CACHE_LINE);
     if (w->status == NULL) {
         return om_fail_memory(err, "item states", w->batch->count * sizeof *w->status);
     }

@@ -1,4 +1,5 @@
-/* requests.c - the newest request ids of a database and what their writes did: a ring with a hash over it.
+/* engine_requests.c - the newest request ids of a database and what their writes did: a ring with
+ * a hash over it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -75,7 +76,8 @@ static uint32_t find(const om_requests *requests, const om_request_key *key, uin
 {
     uint32_t mask = requests->capacity * 2 - 1;
     uint32_t at = (uint32_t)hash & mask;
-    while (requests->table[at] != NOWHERE && !same(&requests->ring[requests->table[at]], key, hash)) {
+    while (requests->table[at] != NOWHERE &&
+           !same(&requests->ring[requests->table[at]], key, hash)) {
         at = (at + 1) & mask;
     }
     return at;
@@ -125,7 +127,8 @@ static omen_status_t grow(om_requests *requests, omen_error *err)
 {
     uint32_t capacity = requests->capacity == 0 ? FIRST_CAPACITY : requests->capacity * 2;
     entry *ring = om_alloc_get(requests->alloc, capacity * sizeof *ring, OM_CACHE_LINE);
-    uint32_t *table = om_alloc_get(requests->alloc, (size_t)capacity * 2 * sizeof *table, OM_CACHE_LINE);
+    uint32_t *table =
+        om_alloc_get(requests->alloc, (size_t)capacity * 2 * sizeof *table, OM_CACHE_LINE);
     if (ring == NULL || table == NULL) {
         free_arrays(requests->alloc, ring, NULL, capacity);
         om_alloc_put(requests->alloc, table, (size_t)capacity * 2 * sizeof *table, OM_CACHE_LINE);
@@ -150,8 +153,10 @@ omen_status_t om_requests_reserve(om_requests *requests, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_mutex_lock(&requests->mu);
-    /* Writers of other collections may take the room that is seen here: leave one for each of many. */
-    if (requests->capacity < OM_REQUEST_MEMORY && requests->count + FIRST_CAPACITY / 2 > requests->capacity) {
+    /* Writers of other collections may take the room that is seen here: leave one for each of
+     * many. */
+    if (requests->capacity < OM_REQUEST_MEMORY &&
+        requests->count + FIRST_CAPACITY / 2 > requests->capacity) {
         status = grow(requests, err);
     }
     om_mutex_unlock(&requests->mu);

@@ -1,4 +1,4 @@
-/* ids.c - ids as columns, and their way to keys, slots and back: lookup, get, fetch.
+/* engine_ids.c - ids as columns, and their way to keys, slots and back: lookup, get, fetch.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -28,7 +28,8 @@ om_id om_column_get(const omen_column *column, uint64_t i)
     return (om_id){.bytes = data + from, .length = (size_t)(offset_at(column, i + 1) - from)};
 }
 
-/* Ascending offsets within the limits of a batch: every value then has a length that can be trusted. */
+/* Ascending offsets within the limits of a batch: every value then has a length that can be
+ * trusted. */
 static omen_status_t check_offsets(const omen_column *column, uint64_t n, omen_error *err)
 {
     uint64_t before = offset_at(column, 0);
@@ -63,9 +64,10 @@ omen_status_t om_column_check(const om_collection *c, const omen_column *column,
     if (column->offset_bits == 0) {
         if (column->offsets != NULL || column->width == 0 || column->width > OMEN_MAX_STRING_ID ||
             (width != 0 && column->width != width)) {
-            return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
-                           "ids: width %u without offsets; the collection's ids have %u bytes (0: 1 to %u)",
-                           column->width, width, OMEN_MAX_STRING_ID);
+            return om_fail(
+                err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
+                "ids: width %u without offsets; the collection's ids have %u bytes (0: 1 to %u)",
+                column->width, width, OMEN_MAX_STRING_ID);
         }
         return OMEN_OK;
     }
@@ -82,8 +84,9 @@ omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item, omen_
     uint32_t width = fixed_width(c);
     if (width != 0 ? id.length != width : id.length == 0 || id.length > OMEN_MAX_STRING_ID) {
         return om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, item,
-                            "item %llu: the id has %zu bytes, must have %u to %u", (unsigned long long)item,
-                            id.length, width != 0 ? width : 1u, width != 0 ? width : OMEN_MAX_STRING_ID);
+                            "item %llu: the id has %zu bytes, must have %u to %u",
+                            (unsigned long long)item, id.length, width != 0 ? width : 1u,
+                            width != 0 ? width : OMEN_MAX_STRING_ID);
     }
     if (width == KEY_BYTES && om_id_u64(id) == OMEN_NONE) {
         return om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, item,
@@ -99,7 +102,7 @@ uint64_t om_id_u64(om_id id)
     return value;
 }
 
-/* ---- Ways through the tables. ids_mu held for a growing segment ----------------------------------------- */
+/* ---- Ways through the tables. ids_mu held for a growing segment ------------------------------ */
 static omen_status_t find_slot(om_collection *c, uint64_t key, uint32_t *slot, omen_error *err)
 {
     if (c->mapped != NULL) {
@@ -148,8 +151,8 @@ static omen_status_t find_id(om_collection *c, uint64_t key, uint64_t *scratch, 
     return OMEN_OK;
 }
 
-static omen_status_t lookup_locked(om_collection *c, const omen_column *ids, uint64_t count, uint64_t *keys,
-                                   omen_error *err)
+static omen_status_t lookup_locked(om_collection *c, const omen_column *ids, uint64_t count,
+                                   uint64_t *keys, omen_error *err)
 {
     for (uint64_t i = 0; i < count; i++) {
         omen_status_t status = find_key(c, om_column_get(ids, i), &keys[i], err);
@@ -180,9 +183,9 @@ out:
     return status;
 }
 
-/* ---- Vectors by key ---------------------------------------------------------------------------------------- */
-static omen_status_t copy_row(om_collection *c, const om_view *view, uint32_t slot, const om_get *get,
-                              uint64_t i, omen_error *err)
+/* ---- Vectors by key -------------------------------------------------------------------------- */
+static omen_status_t copy_row(om_collection *c, const om_view *view, uint32_t slot,
+                              const om_get *get, uint64_t i, omen_error *err)
 {
     uint32_t dim = c->options.dim;
     if (view->mapped != NULL) {
@@ -253,8 +256,9 @@ static omen_status_t check_get(const om_collection *c, om_get *get, omen_error *
     get->stride = get->stride != 0 ? get->stride : row;
     if (get->stride < row || get->count > PTRDIFF_MAX / get->stride) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
-                       "stride: %llu bytes for %llu rows of %llu bytes", (unsigned long long)get->stride,
-                       (unsigned long long)get->count, (unsigned long long)row);
+                       "stride: %llu bytes for %llu rows of %llu bytes",
+                       (unsigned long long)get->stride, (unsigned long long)get->count,
+                       (unsigned long long)row);
     }
     return OMEN_OK;
 }
@@ -278,7 +282,7 @@ out:
     return status;
 }
 
-/* ---- Ids by key ------------------------------------------------------------------------------------------------ */
+/* ---- Ids by key ------------------------------------------------------------------------------ */
 struct omen_rows {
     om_handle handle;
     omen_runtime *rt;
@@ -293,7 +297,8 @@ void om_rows_free(omen_rows *rows)
 {
     omen_runtime *rt = rows->rt;
     rows->handle.magic = OM_MAGIC_FREED;
-    om_alloc_put(&rt->alloc, rows->offsets, (size_t)(rows->count + 1) * sizeof(uint64_t), OM_CACHE_LINE);
+    om_alloc_put(&rt->alloc, rows->offsets, (size_t)(rows->count + 1) * sizeof(uint64_t),
+                 OM_CACHE_LINE);
     om_alloc_put(&rt->alloc, rows->data, rows->bytes, OM_CACHE_LINE);
     om_alloc_put(&rt->alloc, rows, sizeof *rows, _Alignof(omen_rows));
     om_runtime_unref(rt);
@@ -333,7 +338,8 @@ static omen_status_t make_rows(om_collection *c, uint64_t count, omen_rows **out
 }
 
 /* First the lengths, then the bytes, both under one lock. */
-static omen_status_t fetch_locked(om_collection *c, const uint64_t *keys, omen_rows *rows, omen_error *err)
+static omen_status_t fetch_locked(om_collection *c, const uint64_t *keys, omen_rows *rows,
+                                  omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     uint64_t scratch;
@@ -354,7 +360,8 @@ static omen_status_t fetch_locked(om_collection *c, const uint64_t *keys, omen_r
         if (id.bytes == NULL) {
             memset(rows->data + rows->offsets[i], 0xFF, length);
         } else {
-            memcpy(rows->data + rows->offsets[i], id.bytes, length < id.length ? length : id.length);
+            memcpy(rows->data + rows->offsets[i], id.bytes,
+                   length < id.length ? length : id.length);
         }
     }
 out:

@@ -1,4 +1,4 @@
-/* query.c - the search call: its arguments, a batch of queries over threads, its output.
+/* engine_query.c - the search call: its arguments, a batch of queries over threads, its output.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <float.h>
 #include <math.h>
@@ -160,15 +160,16 @@ static omen_status_t check_counts(const omen_query *q, const omen_hits *hits, om
                        q->flags & ~known);
     }
     if (q->k < 1 || q->k > OMEN_MAX_K) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "k: %u is not in 1 to %u", q->k, OMEN_MAX_K);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "k: %u is not in 1 to %u", q->k,
+                       OMEN_MAX_K);
     }
     if (q->ef > OMEN_MAX_EF || q->rerank > OMEN_MAX_EF) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "ef %u or rerank %u is above %u", q->ef,
-                       q->rerank, OMEN_MAX_EF);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "ef %u or rerank %u is above %u",
+                       q->ef, q->rerank, OMEN_MAX_EF);
     }
     if (q->count > OMEN_MAX_QUERIES) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "count: %u is above the limit of %u",
-                       q->count, OMEN_MAX_QUERIES);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                       "count: %u is above the limit of %u", q->count, OMEN_MAX_QUERIES);
     }
     if (q->count != 0 && (q->vectors == NULL || hits->keys == NULL)) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "%s: NULL with %u queries",
@@ -191,20 +192,21 @@ static omen_status_t check_query(job *j, omen_error *err)
                        "dtype: %u is not one of f32 (1), f16 (2), i8 (3), u8 (4)", q->dtype);
     }
     if (q->dim != o->dim) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_DIM_MISMATCH, "dim: %u, the collection has %u",
-                       q->dim, o->dim);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_DIM_MISMATCH,
+                       "dim: %u, the collection has %u", q->dim, o->dim);
     }
     uint64_t row = (uint64_t)o->dim * om_dtype_width(j->dtype);
     j->stride = q->stride != 0 ? q->stride : row;
     if (j->stride < row || j->stride > PTRDIFF_MAX / OMEN_MAX_QUERIES) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
-                       "stride: %llu bytes for queries of %llu bytes", (unsigned long long)j->stride,
-                       (unsigned long long)row);
+                       "stride: %llu bytes for queries of %llu bytes",
+                       (unsigned long long)j->stride, (unsigned long long)row);
     }
     return OMEN_OK;
 }
 
-/* Every version up to the newest one handed out is visible once its writer lets go of the collection. */
+/* Every version up to the newest one handed out is visible once its writer lets go of the
+ * collection. */
 static omen_status_t wait_visible(om_collection *c, uint64_t version, omen_error *err)
 {
     if (version <= atomic_load(&c->version)) {
@@ -243,8 +245,8 @@ static void run_job(job *j)
     }
 }
 
-omen_status_t om_collection_search(omen_collection *handle, const omen_query *query, omen_hits *hits,
-                                   omen_error *err)
+omen_status_t om_collection_search(omen_collection *handle, const omen_query *query,
+                                   omen_hits *hits, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_collection *c = handle->c;

@@ -1,11 +1,13 @@
-/* attach.c - a segment file becomes a read-only collection. Nothing is done per row: the header, the sections'
- * shapes and the small sections are checked, the rest at its first use. SPDX-License-Identifier: Apache-2.0 */
+/* engine_attach.c - a segment file becomes a read-only collection. Nothing is done per row: the
+ * header, the sections' shapes and the small sections are checked, the rest at its first use.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
 
 #include "engine_int.h"
 
-/* The mapping is read-only; the types of the arrays say otherwise because growing segments share them. */
+/* The mapping is read-only; the types of the arrays say otherwise because growing segments share
+ * them. */
 static void *without_const(const void *data)
 {
     return (void *)(uintptr_t)data;
@@ -13,29 +15,32 @@ static void *without_const(const void *data)
 
 static omen_status_t missing(const char *what, omen_error *err)
 {
-    return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "segment file: the section %s is missing", what);
+    return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "segment file: the section %s is missing",
+                   what);
 }
 
 /* Finds a section of the given shape; its absence is damage. */
-static omen_status_t need(om_mapped *mapped, uint32_t kind, const char *what, uint64_t stride, uint64_t rows,
-                          omen_error *err)
+static omen_status_t need(om_mapped *mapped, uint32_t kind, const char *what, uint64_t stride,
+                          uint64_t rows, omen_error *err)
 {
     om_section *section = &mapped->section[kind];
-    omen_status_t status = om_segfile_section(mapped->file, kind, OM_VECTOR_INDEX_DEFAULT, stride, rows,
-                                              section, err);
+    omen_status_t status =
+        om_segfile_section(mapped->file, kind, OM_VECTOR_INDEX_DEFAULT, stride, rows, section, err);
     if (status == OMEN_OK && section->data == NULL) {
         status = missing(what, err);
     }
     return status;
 }
 
-static omen_status_t read_meta(om_mapped *mapped, om_meta *meta, omen_options *options, omen_error *err)
+static omen_status_t read_meta(om_mapped *mapped, om_meta *meta, omen_options *options,
+                               omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     const om_section *section = &mapped->section[OM_SECTION_META];
     OM_TRY(need(mapped, OM_SECTION_META, "META", 0, 0, err));
     if (section->bytes < sizeof *meta) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "segment file: META has %llu bytes, needs %zu",
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
+                       "segment file: META has %llu bytes, needs %zu",
                        (unsigned long long)section->bytes, sizeof *meta);
     }
     OM_TRY(om_segfile_verify(mapped->file, section, 0, section->bytes, err));
@@ -55,15 +60,17 @@ static omen_status_t read_meta(om_mapped *mapped, om_meta *meta, omen_options *o
                          .max_backlog_rows = meta->max_backlog_rows};
     omen_error why;
     if (om_options_check(&read, options, &why) != OMEN_OK || meta->live > mapped->rows) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
-                       "segment file: META does not describe a collection of %u rows (dim %u, live %llu)",
-                       mapped->rows, meta->dim, (unsigned long long)meta->live);
+        return om_fail(
+            err, OMEN_DATA_LOSS, OMEN_D_NONE,
+            "segment file: META does not describe a collection of %u rows (dim %u, live %llu)",
+            mapped->rows, meta->dim, (unsigned long long)meta->live);
     }
 out:
     return status;
 }
 
-static omen_status_t find_sections(om_collection *c, om_mapped *mapped, uint64_t live, omen_error *err)
+static omen_status_t find_sections(om_collection *c, om_mapped *mapped, uint64_t live,
+                                   omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     const om_layout *layout = &c->layout;
@@ -84,7 +91,8 @@ static omen_status_t find_sections(om_collection *c, om_mapped *mapped, uint64_t
     }
     if (c->options.id_type != OMEN_ID_U64 && live != 0) {
         OM_TRY(need(mapped, OM_SECTION_ID_BYTES, "ID_BYTES", 0, 0, err));
-        OM_TRY(need(mapped, OM_SECTION_ID_OFFSETS, "ID_OFFSETS", sizeof(uint64_t), (uint64_t)rows + 1, err));
+        OM_TRY(need(mapped, OM_SECTION_ID_OFFSETS, "ID_OFFSETS", sizeof(uint64_t),
+                    (uint64_t)rows + 1, err));
         OM_TRY(need(mapped, OM_SECTION_ID_MAP, "ID_MAP", sizeof(om_pair), live, err));
     }
 out:
@@ -96,7 +104,8 @@ static omen_status_t import_codec(om_collection *c, om_mapped *mapped, omen_erro
     const om_section *section = &mapped->section[OM_SECTION_CODEC];
     omen_status_t status = OMEN_OK;
     OM_TRY(om_segfile_verify(mapped->file, section, 0, section->bytes, err));
-    OM_TRY(om_codec_import(&c->rt->alloc, section->data, (size_t)section->bytes, &mapped->codec, err));
+    OM_TRY(
+        om_codec_import(&c->rt->alloc, section->data, (size_t)section->bytes, &mapped->codec, err));
     if (om_codec_stride(mapped->codec) != c->layout.code_stride) {
         return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
                        "segment file: CODEC makes rows of %zu bytes, CODES has %zu",
@@ -113,7 +122,8 @@ static om_graph_arrays arrays_of(const om_mapped *mapped)
                              .links = without_const(mapped->section[OM_SECTION_LINKS].data)};
 }
 
-static omen_status_t import_graph(om_collection *c, om_mapped *mapped, om_graph_view **out, omen_error *err)
+static omen_status_t import_graph(om_collection *c, om_mapped *mapped, om_graph_view **out,
+                                  omen_error *err)
 {
     const om_section *section = &mapped->section[OM_SECTION_ENTRY];
     omen_status_t status = OMEN_OK;
@@ -149,7 +159,7 @@ out:
     return status;
 }
 
-/* ---- Reading ahead ---------------------------------------------------------------------------------------------- */
+/* ---- Reading ahead --------------------------------------------------------------------------- */
 static void warm_up(void *ctx)
 {
     om_collection *c = ctx;
@@ -161,7 +171,8 @@ static void warm_up(void *ctx)
         status = om_mapped_verify(mapped, OM_SECTION_VECTORS, &stop, &err);
     }
     if (status != OMEN_OK && status != OMEN_CANCELLED) {
-        om_log_write(&c->rt->log, OMEN_LOG_ERROR, "engine", "collection '%s': %s", c->name, err.message);
+        om_log_write(&c->rt->log, OMEN_LOG_ERROR, "engine", "collection '%s': %s", c->name,
+                     err.message);
     }
 }
 
@@ -179,7 +190,7 @@ void om_mapped_close(om_collection *c)
     c->mapped = NULL;
 }
 
-/* ---- Everything, now (OMEN_OPEN_VERIFY) ------------------------------------------------------------------------- */
+/* ---- Everything, now (OMEN_OPEN_VERIFY) ------------------------------------------------------ */
 static omen_status_t check_maps(om_collection *c, uint64_t live, omen_error *err)
 {
     om_mapped *mapped = c->mapped;
@@ -191,7 +202,8 @@ static omen_status_t check_maps(om_collection *c, uint64_t live, omen_error *err
         count -= (uint64_t)__builtin_popcountll(dead[i]);
     }
     if (count != live) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "segment file: DEAD leaves %llu rows, META says %llu",
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
+                       "segment file: DEAD leaves %llu rows, META says %llu",
                        (unsigned long long)count, (unsigned long long)live);
     }
     for (uint64_t i = 0; i < live; i++) {
@@ -199,7 +211,8 @@ static omen_status_t check_maps(om_collection *c, uint64_t live, omen_error *err
         memcpy(&slot, mapped->section[OM_SECTION_KEYMAP].data + i * sizeof slot, sizeof slot);
         if (slot >= mapped->rows || (i != 0 && keys[slot] <= former) || keys[slot] == OMEN_NONE) {
             return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
-                           "segment file: KEYMAP is not in order at entry %llu", (unsigned long long)i);
+                           "segment file: KEYMAP is not in order at entry %llu",
+                           (unsigned long long)i);
         }
         former = keys[slot];
     }
@@ -236,15 +249,16 @@ omen_status_t om_mapped_check(om_collection *c, const om_stop *stop, omen_error 
     om_graph_arrays arrays = arrays_of(mapped);
     OM_TRY(om_graph_check(c->graph, &arrays, &report, err));
     if (report.unreached != 0) {
-        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': %u of %u rows are not reached",
-                     c->name, report.unreached, report.nodes);
+        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine",
+                     "collection '%s': %u of %u rows are not reached", c->name, report.unreached,
+                     report.nodes);
     }
     atomic_store(&mapped->verified, true);
 out:
     return status;
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 static void raise_version(omen_db *db, uint64_t version)
 {
     uint64_t newest = atomic_load(&db->version);

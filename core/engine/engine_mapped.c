@@ -1,12 +1,14 @@
-/* mapped.c - reading a mapped segment: every block is checked before its first use, every number in it
- * before it is followed. SPDX-License-Identifier: Apache-2.0 */
+/* engine_mapped.c - reading a mapped segment: every block is checked before its first use, every
+ * number in it before it is followed.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "engine_int.h"
 
 #define STEP (UINT64_C(1) << 20) /* a checksum block */
 
-omen_status_t om_mapped_verify(om_mapped *mapped, uint32_t kind, const om_stop *stop, omen_error *err)
+omen_status_t om_mapped_verify(om_mapped *mapped, uint32_t kind, const om_stop *stop,
+                               omen_error *err)
 {
     const om_section *section = &mapped->section[kind];
     for (uint64_t at = 0; at < section->bytes; at += STEP) {
@@ -17,7 +19,8 @@ omen_status_t om_mapped_verify(om_mapped *mapped, uint32_t kind, const om_stop *
         if (atomic_load_explicit(&mapped->stop, memory_order_relaxed)) {
             return OMEN_CANCELLED;
         }
-        status = om_segfile_verify(mapped->file, section, at, om_min_u64(STEP, section->bytes - at), err);
+        status = om_segfile_verify(mapped->file, section, at, om_min_u64(STEP, section->bytes - at),
+                                   err);
         if (status != OMEN_OK) {
             return status;
         }
@@ -29,7 +32,8 @@ omen_status_t om_mapped_ready(om_collection *c, const om_stop *stop, omen_error 
 {
     om_mapped *mapped = c->mapped;
     omen_status_t status = OMEN_OK;
-    if (OM_LIKELY(mapped == NULL || atomic_load_explicit(&mapped->verified, memory_order_acquire))) {
+    if (OM_LIKELY(mapped == NULL ||
+                  atomic_load_explicit(&mapped->verified, memory_order_acquire))) {
         return OMEN_OK;
     }
     OM_TRY(om_mapped_verify(mapped, OM_SECTION_CODES, stop, err));
@@ -39,13 +43,16 @@ out:
     return status;
 }
 
-static omen_status_t touch(om_mapped *mapped, uint32_t kind, uint64_t row, uint64_t n, omen_error *err)
+static omen_status_t touch(om_mapped *mapped, uint32_t kind, uint64_t row, uint64_t n,
+                           omen_error *err)
 {
     const om_section *section = &mapped->section[kind];
-    return om_segfile_verify(mapped->file, section, row * section->stride, n * section->stride, err);
+    return om_segfile_verify(mapped->file, section, row * section->stride, n * section->stride,
+                             err);
 }
 
-omen_status_t om_mapped_touch(om_mapped *mapped, uint32_t what, uint32_t first, uint32_t n, omen_error *err)
+omen_status_t om_mapped_touch(om_mapped *mapped, uint32_t what, uint32_t first, uint32_t n,
+                              omen_error *err)
 {
     static const uint32_t kinds[OM_TOUCH_COUNT] = {
         [OM_TOUCH_VECTORS] = OM_SECTION_VECTORS, [OM_TOUCH_KEYS] = OM_SECTION_KEYS,
@@ -61,8 +68,8 @@ omen_status_t om_mapped_touch(om_mapped *mapped, uint32_t what, uint32_t first, 
 
 static omen_status_t bad_slot(uint32_t slot, const om_mapped *mapped, omen_error *err)
 {
-    return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "segment file: slot %u of a map is beyond the %u rows",
-                   slot, mapped->rows);
+    return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
+                   "segment file: slot %u of a map is beyond the %u rows", slot, mapped->rows);
 }
 
 /* The key of position i of the key map. */
@@ -81,7 +88,8 @@ out:
     return status;
 }
 
-omen_status_t om_mapped_slot_of_key(om_mapped *mapped, uint64_t key, uint32_t *slot, omen_error *err)
+omen_status_t om_mapped_slot_of_key(om_mapped *mapped, uint64_t key, uint32_t *slot,
+                                    omen_error *err)
 {
     uint64_t low = 0;
     uint64_t high = mapped->section[OM_SECTION_KEYMAP].rows;
@@ -115,7 +123,8 @@ omen_status_t om_mapped_id_of_slot(om_mapped *mapped, uint32_t slot, om_id *out,
     OM_TRY(touch(mapped, OM_SECTION_ID_OFFSETS, slot, 2, err));
     memcpy(range, mapped->section[OM_SECTION_ID_OFFSETS].data + (uint64_t)slot * sizeof range[0],
            sizeof range);
-    if (range[0] > range[1] || range[1] > bytes->bytes || range[1] - range[0] > OMEN_MAX_STRING_ID) {
+    if (range[0] > range[1] || range[1] > bytes->bytes ||
+        range[1] - range[0] > OMEN_MAX_STRING_ID) {
         return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
                        "segment file: the id of slot %u lies at %llu to %llu of %llu bytes", slot,
                        (unsigned long long)range[0], (unsigned long long)range[1],

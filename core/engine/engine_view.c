@@ -1,5 +1,6 @@
-/* view.c - what a search sees: an immutable set of pointers, replaced as a whole and freed when no search
- * can hold it any more. SPDX-License-Identifier: Apache-2.0 */
+/* engine_view.c - what a search sees: an immutable set of pointers, replaced as a whole and freed
+ * when no search can hold it any more.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "engine_int.h"
 
 omen_status_t om_view_prepare(om_collection *c, om_view **out, omen_error *err)
@@ -51,8 +52,8 @@ void om_view_publish(om_collection *c, om_view *view, const om_view_parts *parts
     if (former == NULL) {
         return;
     }
-    /* Views are retired in the order in which they were replaced, and a part goes with the last view that
-     * has it; those that had it before have older tags, so they are past by then. */
+    /* Views are retired in the order in which they were replaced, and a part goes with the last
+     * view that has it; those that had it before have older tags, so they are past by then. */
     former->drop = (former->store != view->store && former->store != NULL ? OM_DROP_STORE : 0u) |
                    (former->codes_owner != view->codes_owner ? OM_DROP_CODES : 0u) |
                    (former->codec != view->codec && former->codec != NULL ? OM_DROP_CODEC : 0u) |

@@ -1,11 +1,12 @@
-/* epoch.c - search contexts, and the epochs by which a reader that takes no lock keeps what it reads.
+/* engine_epoch.c - search contexts, and the epochs by which a reader that takes no lock keeps
+ * what it reads.
  * SPDX-License-Identifier: Apache-2.0
  *
- * A reader writes the current epoch into its context before it loads a pointer, and clears it when it is
- * done. Whoever makes something unreachable takes the epoch at that time as a tag and moves the clock on;
- * the thing may go once no context holds an epoch up to the tag. All of it is sequentially consistent: a
- * reader that got the old pointer had written its epoch before the pointer was replaced, so the look
- * at the contexts, which comes later, finds it. */
+ * A reader writes the current epoch into its context before it loads a pointer, and clears it
+ * when it is done. Whoever makes something unreachable takes the epoch at that time as a tag and
+ * moves the clock on; the thing may go once no context holds an epoch up to the tag. All of it is
+ * sequentially consistent: a reader that got the old pointer had written its epoch before the
+ * pointer was replaced, so the look at the contexts, which comes later, finds it. */
 #include <string.h>
 
 #include "engine_int.h"
@@ -83,8 +84,8 @@ static omen_status_t add_chunk(omen_runtime *rt, om_ctx **out, omen_error *err)
 
 omen_status_t om_ctx_acquire(omen_runtime *rt, om_ctx **out, omen_error *err)
 {
-    /* Threads have stacks far apart: the address spreads them over the contexts, and brings a thread
-     * back to the one whose scratch is warm in its cache. */
+    /* Threads have stacks far apart: the address spreads them over the contexts, and brings a
+     * thread back to the one whose scratch is warm in its cache. */
     uint32_t start = (uint32_t)(om_mix64((uint64_t)(uintptr_t)&start >> 16) >> 32);
     om_ctx_chunk *chunk = atomic_load(&rt->epochs.first);
     for (; chunk != NULL; chunk = atomic_load(&chunk->next)) {
@@ -165,7 +166,8 @@ static omen_status_t reserve_arrays(const om_alloc *alloc, om_ctx *ctx, const om
     void *block;
     if (need->floats > ctx->query_floats) {
         block = ctx->query;
-        OM_TRY(widen(alloc, &block, ctx->query_floats * sizeof(float), need->floats * sizeof(float), err));
+        OM_TRY(widen(alloc, &block, ctx->query_floats * sizeof(float), need->floats * sizeof(float),
+                     err));
         ctx->query = block;
         ctx->query_floats = need->floats;
     }
@@ -186,7 +188,8 @@ static omen_status_t reserve_arrays(const om_alloc *alloc, om_ctx *ctx, const om
     }
     if (need->hits > ctx->hits_cap) {
         block = ctx->hits;
-        OM_TRY(widen(alloc, &block, ctx->hits_cap * sizeof(om_hit), need->hits * sizeof(om_hit), err));
+        OM_TRY(
+            widen(alloc, &block, ctx->hits_cap * sizeof(om_hit), need->hits * sizeof(om_hit), err));
         ctx->hits = block;
         ctx->hits_cap = need->hits;
     }
@@ -194,7 +197,8 @@ out:
     return status;
 }
 
-omen_status_t om_ctx_reserve(omen_runtime *rt, om_ctx *ctx, const om_ctx_need *need, omen_error *err)
+omen_status_t om_ctx_reserve(omen_runtime *rt, om_ctx *ctx, const om_ctx_need *need,
+                             omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     if (ctx->graph == NULL) {
@@ -203,8 +207,9 @@ omen_status_t om_ctx_reserve(omen_runtime *rt, om_ctx *ctx, const om_ctx_need *n
     OM_TRY(reserve_arrays(&rt->alloc, ctx, need, err));
 out:
     atomic_store_explicit(&ctx->bytes,
-                          (ctx->graph != NULL ? om_graph_ctx_bytes(ctx->graph) : 0) + ctx->query_floats * sizeof(float) +
-                              ctx->probe_bytes + (uint64_t)ctx->beam_cap * 3 * sizeof(uint64_t) +
+                          (ctx->graph != NULL ? om_graph_ctx_bytes(ctx->graph) : 0) +
+                              ctx->query_floats * sizeof(float) + ctx->probe_bytes +
+                              (uint64_t)ctx->beam_cap * 3 * sizeof(uint64_t) +
                               ctx->hits_cap * sizeof(om_hit),
                           memory_order_relaxed);
     return status;

@@ -1,4 +1,5 @@
-/* rerank.c - distances in full precision, and the heap of the best hits. SPDX-License-Identifier: Apache-2.0 */
+/* engine_rerank.c - distances in full precision, and the heap of the best hits.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <float.h>
 #include <math.h>
 
@@ -6,8 +7,9 @@
 
 enum { AHEAD = 4, PREFETCH_BYTES = 1024 };
 
-/* Sums of squares or products that leave the range of floats: once more in double, cut to the largest float,
- * so that every distance is finite and in order (infinity is what empty places of the output hold). */
+/* Sums of squares or products that leave the range of floats: once more in double, cut to the
+ * largest float, so that every distance is finite and in order (infinity is what empty places of
+ * the output hold). */
 static OM_NODISCARD float wide_distance(const om_search *s, uint32_t slot)
 {
     const om_collection *c = s->c;
@@ -53,7 +55,7 @@ float om_exact_distance(const om_search *s, uint32_t slot)
     return distance + 0.0f; /* -0 becomes 0 */
 }
 
-/* ---- The heap: the worst hit on top ------------------------------------------------------------------------ */
+/* ---- The heap: the worst hit on top ---------------------------------------------------------- */
 static bool worse(om_hit a, om_hit b)
 {
     return a.distance != b.distance ? a.distance > b.distance
@@ -130,7 +132,7 @@ void om_heap_unique(om_search *s)
     s->size = kept;
 }
 
-/* ---- Scoring -------------------------------------------------------------------------------------------------- */
+/* ---- Scoring --------------------------------------------------------------------------------- */
 static void prefetch_row(const om_search *s, uint32_t slot)
 {
     const om_layout *layout = &s->c->layout;

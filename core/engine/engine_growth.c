@@ -1,5 +1,6 @@
-/* growth.c - room for rows: memory committed before a batch is applied, and larger arrays when the
- * reserved ones are full. SPDX-License-Identifier: Apache-2.0 */
+/* engine_growth.c - room for rows: memory committed before a batch is applied, and larger arrays
+ * when the reserved ones are full.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "engine_int.h"
@@ -14,10 +15,11 @@ omen_status_t om_growth_commit(om_collection *c, uint64_t extra, bool *grow, ome
     uint64_t rows = visible_rows(c) + extra;
     *grow = false;
     if (rows > c->layout.max_rows) {
-        return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
-                       "rows: the collection has %u (deleted ones included) and %llu more are above the "
-                       "limit of %u",
-                       visible_rows(c), (unsigned long long)extra, c->layout.max_rows);
+        return om_fail(
+            err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
+            "rows: the collection has %u (deleted ones included) and %llu more are above the "
+            "limit of %u",
+            visible_rows(c), (unsigned long long)extra, c->layout.max_rows);
     }
     if (c->store == NULL || rows > c->store->capacity) {
         *grow = true;
@@ -57,7 +59,8 @@ static void drop_grown(om_collection *c, grown *g)
     om_alloc_put(&c->rt->alloc, g->view, sizeof *g->view, _Alignof(om_view));
 }
 
-static om_graph_arrays arrays_of(const om_codec *codec, const om_store *store, const om_codes *codes)
+static om_graph_arrays arrays_of(const om_codec *codec, const om_store *store,
+                                 const om_codes *codes)
 {
     return (om_graph_arrays){.codec = codec,
                              .codes = codes->array.base,
@@ -127,8 +130,8 @@ static omen_status_t grow_locked(om_collection *c, uint64_t extra, omen_error *e
         status = grow_to(c, capacity, rows, err);
     }
     if (status == OMEN_OK) {
-        om_log_write(&c->rt->log, OMEN_LOG_DEBUG, "engine", "collection '%s': room for %u rows", c->name,
-                     capacity);
+        om_log_write(&c->rt->log, OMEN_LOG_DEBUG, "engine", "collection '%s': room for %u rows",
+                     c->name, capacity);
     }
     return status;
 }

@@ -1,4 +1,5 @@
-/* append.c - adding a batch: everything that can fail first, then rows, ids, and one publication.
+/* engine_append.c - adding a batch: everything that can fail first, then rows, ids, and one
+ * publication.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <float.h>
 #include <math.h>
@@ -40,7 +41,7 @@ void om_row_norms(om_collection *c, uint32_t first, uint32_t n)
     }
 }
 
-/* ---- What is checked with the collection locked -------------------------------------------------------------- */
+/* ---- What is checked with the collection locked ---------------------------------------------- */
 static omen_status_t exists(const om_write *w, uint64_t i, bool there, omen_error *err)
 {
     if (w->batch->mode == OMEN_INSERT && there) {
@@ -56,8 +57,8 @@ static omen_status_t exists(const om_write *w, uint64_t i, bool there, omen_erro
 
 static bool has_key(om_collection *c, uint64_t key)
 {
-    return c->store != NULL &&
-           om_idmap_get(&c->map, (const void *)c->store->array[OM_A_KEYS].base, key) != OM_IDMAP_ABSENT;
+    return c->store != NULL && om_idmap_get(&c->map, (const void *)c->store->array[OM_A_KEYS].base,
+                                            key) != OM_IDMAP_ABSENT;
 }
 
 /* INSERT and UPDATE by key; an INSERT must not name a key twice either. */
@@ -89,7 +90,8 @@ static omen_status_t check_mode_ids(om_write *w, om_idtable *seen, omen_error *e
             continue;
         }
         om_id id = om_column_get(&w->batch->ids, i);
-        bool there = w->c->table != NULL && om_idtable_find(w->c->table, id.bytes, id.length) != OMEN_NONE;
+        bool there =
+            w->c->table != NULL && om_idtable_find(w->c->table, id.bytes, id.length) != OMEN_NONE;
         if (w->batch->mode == OMEN_INSERT && !there) {
             bool added = false;
             (void)om_idtable_add(seen, id.bytes, id.length, &added);
@@ -168,7 +170,7 @@ out:
     return status;
 }
 
-/* ---- Room ------------------------------------------------------------------------------------------------------- */
+/* ---- Room ------------------------------------------------------------------------------------ */
 static omen_status_t reserve_former(om_collection *c, uint64_t count, omen_error *err)
 {
     /* The same block serves as float scratch for the norms, so it holds a vector at least. */
@@ -234,7 +236,7 @@ out:
     return status;
 }
 
-/* ---- Applying: nothing here can fail ------------------------------------------------------------------------- */
+/* ---- Applying: nothing here can fail --------------------------------------------------------- */
 static void narrow_row(const om_kernels *kernels, const uint8_t *from, uint16_t *to, uint32_t dim)
 {
     float in[CONVERT_CHUNK];
@@ -261,7 +263,8 @@ static void copy_vectors(om_write *w, uint32_t slot)
             continue;
         }
         if (narrow) {
-            narrow_row(c->rt->kernels, from + i * w->stride, (uint16_t *)(void *)to, c->options.dim);
+            narrow_row(c->rt->kernels, from + i * w->stride, (uint16_t *)(void *)to,
+                       c->options.dim);
         } else {
             memcpy(to, from + i * w->stride, row);
         }
@@ -319,13 +322,14 @@ static void bury(om_collection *c, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         uint32_t slot = c->former[i];
         if (slot != OM_IDMAP_ABSENT) {
-            atomic_fetch_or_explicit(&dead[slot >> 6], UINT64_C(1) << (slot & 63), memory_order_release);
+            atomic_fetch_or_explicit(&dead[slot >> 6], UINT64_C(1) << (slot & 63),
+                                     memory_order_release);
         }
     }
 }
 
-/* Makes rows visible, then marks the ones they replace. A search in between sees some items twice, never
- * not at all; `replacing` tells it to look again. */
+/* Makes rows visible, then marks the ones they replace. A search in between sees some items
+ * twice, never not at all; `replacing` tells it to look again. */
 static void publish(om_write *w, uint32_t slot, uint32_t n, uint64_t replaced)
 {
     om_collection *c = w->c;
@@ -390,7 +394,7 @@ static void replayed_keys(const om_write *w)
     om_rwlock_unlock(&c->ids_mu);
 }
 
-/* ---- The call ------------------------------------------------------------------------------------------------------ */
+/* ---- The call -------------------------------------------------------------------------------- */
 /* One attempt under the write mutex. *grow: nothing was done, larger arrays are needed first. */
 static omen_status_t add_locked(om_write *w, bool *grow, omen_error *err)
 {
@@ -462,8 +466,8 @@ out:
     return status;
 }
 
-omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch, omen_write_result *result,
-                                omen_op *op, omen_error *err)
+omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch,
+                                omen_write_result *result, omen_op *op, omen_error *err)
 {
     om_write w = {.c = handle->c, .batch = batch, .op = op};
     uint64_t rejections = om_rejections(w.c->rt);

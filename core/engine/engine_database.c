@@ -1,4 +1,4 @@
-/* database.c - named collections in memory: a sorted list under one mutex.
+/* engine_database.c - named collections in memory: a sorted list under one mutex.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -29,16 +29,19 @@ out:
     return status;
 }
 
-omen_status_t om_db_open(const char *path, const omen_db_options *opt, omen_db **out, omen_error *err)
+omen_status_t om_db_open(const char *path, const omen_db_options *opt, omen_db **out,
+                         omen_error *err)
 {
     omen_runtime *rt = opt->runtime;
     if (opt->flags != 0) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "db flags: unknown bits 0x%x", opt->flags);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "db flags: unknown bits 0x%x",
+                       opt->flags);
     }
     if (path != NULL) {
-        return om_fail(err, OMEN_UNIMPLEMENTED, OMEN_D_NONE,
-                       "path: databases on disk come with the log; pass NULL and keep collections with "
-                       "omen_save and omen_open");
+        return om_fail(
+            err, OMEN_UNIMPLEMENTED, OMEN_D_NONE,
+            "path: databases on disk come with the log; pass NULL and keep collections with "
+            "omen_save and omen_open");
     }
     if (rt == NULL) {
         omen_runtime_options defaults = {.struct_size = sizeof defaults};
@@ -220,8 +223,8 @@ static omen_status_t publish(omen_db *db, om_collection *c, omen_collection **ou
     return status;
 }
 
-omen_status_t om_db_create(omen_db *db, const char *name, const omen_options *opt, omen_collection **out,
-                           omen_error *err)
+omen_status_t om_db_create(omen_db *db, const char *name, const omen_options *opt,
+                           omen_collection **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     uint64_t rejections = om_rejections(db->rt);
@@ -266,10 +269,11 @@ omen_status_t om_db_attach(omen_db *db, const char *name, const omen_open_option
     omen_status_t status = OMEN_OK;
     uint64_t rejections = om_rejections(db->rt);
     OM_TRY(check_name(name, err));
-    if ((opt->flags & ~(uint32_t)OMEN_OPEN_VERIFY) != 0 || opt->warm > OMEN_WARM_ALL || opt->reserved != 0) {
+    if ((opt->flags & ~(uint32_t)OMEN_OPEN_VERIFY) != 0 || opt->warm > OMEN_WARM_ALL ||
+        opt->reserved != 0) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
-                       "open options: unknown flags 0x%x, warm %u or reserved %u", opt->flags, opt->warm,
-                       opt->reserved);
+                       "open options: unknown flags 0x%x, warm %u or reserved %u", opt->flags,
+                       opt->warm, opt->reserved);
     }
     if (opt->file != NULL) {
         status = attach_file(db, name, opt, out, err);

@@ -1,4 +1,5 @@
-/* pairs.c - the sorted maps of a segment file: from keys, and from hashes of ids, to slots.
+/* engine_pairs.c - the sorted maps of a segment file: from keys, and from hashes of ids, to
+ * slots.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -23,8 +24,8 @@ static void insertion_sort(om_pair *pairs, size_t count)
     }
 }
 
-/* Hoare's partition around a pivot that nobody can foresee to be bad; returns where the right part begins,
- * both parts being shorter than the whole. */
+/* Hoare's partition around a pivot that nobody can foresee to be bad; returns where the right
+ * part begins, both parts being shorter than the whole. */
 static size_t partition(om_pair *pairs, size_t count, uint64_t *rng)
 {
     om_pair pivot = pairs[om_mix64((*rng)++) % (count - 1)];

@@ -1,13 +1,15 @@
-/* collection.c - the life of a collection: options, creation, handles, description, the end.
+/* engine_collection.c - the life of a collection: options, creation, handles, description, the
+ * end.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "engine_int.h"
 
 enum { DEFAULT_M = 16, DEFAULT_EF_CONSTRUCTION = 100 };
-/* The tail of rows that are not in the graph yet is scanned by every search. A million rows of 128 bytes of
- * code take a search about ten milliseconds, and let a burst of a million rows be accepted at the speed of
- * memory; a gigabyte bounds wide vectors; 65,536 rows keep the indexer busy whatever their width. */
+/* The tail of rows that are not in the graph yet is scanned by every search. A million rows of
+ * 128 bytes of code take a search about ten milliseconds, and let a burst of a million rows be
+ * accepted at the speed of memory; a gigabyte bounds wide vectors; 65,536 rows keep the indexer
+ * busy whatever their width. */
 enum { BACKLOG_ROWS = 1048576, BACKLOG_LEAST = 65536 };
 #define BACKLOG_BYTES (UINT64_C(1) << 30)
 #define CODEC_SEED UINT64_C(0x6f6d656e)
@@ -52,11 +54,12 @@ static omen_status_t check_types(const omen_options *o, omen_error *err)
 static omen_status_t check_sizes(const omen_options *o, omen_error *err)
 {
     if (o->flags != 0) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "options flags: unknown bits 0x%x", o->flags);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "options flags: unknown bits 0x%x",
+                       o->flags);
     }
     if (o->dim < 1 || o->dim > OMEN_MAX_DIM) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "dim: %u is not in 1 to %u", o->dim,
-                       OMEN_MAX_DIM);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "dim: %u is not in 1 to %u",
+                       o->dim, OMEN_MAX_DIM);
     }
     if (o->m < 2 || o->m > OMEN_MAX_M) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "m: %u is not in 2 to %u", o->m,
@@ -69,8 +72,8 @@ static omen_status_t check_sizes(const omen_options *o, omen_error *err)
     if (o->max_backlog_rows > OMEN_MAX_ROWS || o->capacity_hint > OMEN_MAX_ROWS) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
                        "capacity_hint %llu or max_backlog_rows %llu is above %u",
-                       (unsigned long long)o->capacity_hint, (unsigned long long)o->max_backlog_rows,
-                       OMEN_MAX_ROWS);
+                       (unsigned long long)o->capacity_hint,
+                       (unsigned long long)o->max_backlog_rows, OMEN_MAX_ROWS);
     }
     return OMEN_OK;
 }
@@ -115,9 +118,12 @@ void om_collection_set_options(om_collection *c, const omen_options *options)
                                         .quantization = options->quantization,
                                         .rotation = options->rotation,
                                         .seed = CODEC_SEED};
+    /* The graph has no kind of its own for AUTO: seeds, by the figures in its README. A file
+     * names the kind that it holds, so it must be the same one when it is opened. */
+    uint32_t entry = options->entry == OMEN_ENTRY_AUTO ? OMEN_ENTRY_SEEDS : options->entry;
     c->graph_params = (om_graph_params){.m = options->m,
                                         .ef_construction = options->ef_construction,
-                                        .entry = options->entry,
+                                        .entry = entry,
                                         .seed = CODEC_SEED};
     om_layout_init(&c->layout, &c->codec_params, options->m);
     c->backlog_limit = (uint32_t)options->max_backlog_rows;
@@ -171,7 +177,7 @@ omen_status_t om_collection_make(omen_db *db, const char *name, const omen_optio
     atomic_fetch_add_explicit(&db->refs, 1, memory_order_relaxed);
     atomic_init(&c->refs, 1);
     c->index_limit = UINT32_MAX;
-    strncpy(c->name, name, OMEN_MAX_NAME);
+    memcpy(c->name, name, strlen(name)); /* checked: at most OMEN_MAX_NAME bytes */
     om_idmap_init(&c->map, &rt->alloc);
     om_collection_set_options(c, options);
     *out = c;
@@ -210,7 +216,8 @@ void om_collection_unref(om_collection *c)
 
 omen_status_t om_collection_handle(om_collection *c, omen_collection **out, omen_error *err)
 {
-    omen_collection *handle = om_alloc_zero(&c->rt->alloc, 1, sizeof *handle, _Alignof(omen_collection));
+    omen_collection *handle =
+        om_alloc_zero(&c->rt->alloc, 1, sizeof *handle, _Alignof(omen_collection));
     if (handle == NULL) {
         return om_fail_memory(err, "collection handle", sizeof *handle);
     }

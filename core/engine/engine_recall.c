@@ -1,4 +1,4 @@
-/* recall.c - recall, measured: sampled queries as a user would search them, and exactly.
+/* engine_recall.c - recall, measured: sampled queries as a user would search them, and exactly.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
@@ -25,7 +25,8 @@ static void free_buffers(measure *m)
 {
     const om_alloc *alloc = &m->c->rt->alloc;
     size_t hits = (size_t)CHUNK * m->k * 2;
-    om_alloc_put(alloc, m->queries, (size_t)CHUNK * m->c->options.dim * sizeof(float), OM_CACHE_LINE);
+    om_alloc_put(alloc, m->queries, (size_t)CHUNK * m->c->options.dim * sizeof(float),
+                 OM_CACHE_LINE);
     om_alloc_put(alloc, m->keys, hits * sizeof *m->keys, OM_CACHE_LINE);
     om_alloc_put(alloc, m->distances, hits * sizeof *m->distances, OM_CACHE_LINE);
     om_alloc_put(alloc, m->counts, 2 * CHUNK * sizeof *m->counts, OM_CACHE_LINE);
@@ -85,8 +86,9 @@ static omen_status_t sample_rows(measure *m, uint32_t *n, omen_error *err)
                 return status;
             }
         }
-        om_to_f32(c->rt->kernels, c->options.dtype, view->vectors + (size_t)slot * c->layout.row_bytes,
-                  m->queries + (size_t)i * dim, dim);
+        om_to_f32(c->rt->kernels, c->options.dtype,
+                  view->vectors + (size_t)slot * c->layout.row_bytes, m->queries + (size_t)i * dim,
+                  dim);
     }
     return OMEN_OK;
 }
@@ -137,8 +139,8 @@ out:
     return status;
 }
 
-/* A hit counts when it is as near as the last exact one: which of several rows at the same distance is
- * returned is nobody's loss. */
+/* A hit counts when it is as near as the last exact one: which of several rows at the same
+ * distance is returned is nobody's loss. */
 static void compare(measure *m, uint32_t n)
 {
     size_t half = (size_t)CHUNK * m->k;
@@ -207,22 +209,23 @@ static omen_status_t check_options(measure *m, omen_error *err)
     }
     if (m->k > OMEN_MAX_K || opt->ef > OMEN_MAX_EF || m->samples > OMEN_MAX_QUERIES) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
-                       "k %u is above %u, ef %u above %u or samples %u above %u", m->k, OMEN_MAX_K, opt->ef,
-                       OMEN_MAX_EF, m->samples, OMEN_MAX_QUERIES);
+                       "k %u is above %u, ef %u above %u or samples %u above %u", m->k, OMEN_MAX_K,
+                       opt->ef, OMEN_MAX_EF, m->samples, OMEN_MAX_QUERIES);
     }
     if (opt->vectors == NULL) {
         return OMEN_OK;
     }
     if (opt->dim != o->dim) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_DIM_MISMATCH, "dim: %u, the collection has %u",
-                       opt->dim, o->dim);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_DIM_MISMATCH,
+                       "dim: %u, the collection has %u", opt->dim, o->dim);
     }
     m->dtype = opt->dtype != 0 ? opt->dtype : o->dtype;
     uint64_t row = (uint64_t)o->dim * om_dtype_width(m->dtype);
     m->stride = opt->stride != 0 ? opt->stride : row;
     if (row == 0 || m->stride < row || m->stride > PTRDIFF_MAX / OMEN_MAX_QUERIES) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE, "dtype %u or stride %llu does not fit",
-                       opt->dtype, (unsigned long long)opt->stride);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
+                       "dtype %u or stride %llu does not fit", opt->dtype,
+                       (unsigned long long)opt->stride);
     }
     return OMEN_OK;
 }

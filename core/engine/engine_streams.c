@@ -1,4 +1,5 @@
-/* streams.c - resumable streams of a collection: the last seq of each, and who may write to it.
+/* engine_streams.c - resumable streams of a collection: the last seq of each, and who may write
+ * to it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -91,8 +92,8 @@ static om_stream *find(const om_streams *streams, om_stream_id id, uint64_t hash
     return stream;
 }
 
-omen_status_t om_streams_get(const om_alloc *alloc, om_streams *streams, om_stream_id id, om_stream **out,
-                             omen_error *err)
+omen_status_t om_streams_get(const om_alloc *alloc, om_streams *streams, om_stream_id id,
+                             om_stream **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     uint64_t now = om_now_ns();
@@ -127,7 +128,8 @@ out:
 }
 
 /* Finds or makes the stream and fences its older writers. */
-static omen_status_t open_locked(om_collection *c, om_stream_id id, om_stream **out, omen_error *err)
+static omen_status_t open_locked(om_collection *c, om_stream_id id, om_stream **out,
+                                 omen_error *err)
 {
     omen_status_t status = om_streams_get(&c->rt->alloc, &c->streams, id, out, err);
     if (status == OMEN_OK) {
@@ -136,8 +138,8 @@ static omen_status_t open_locked(om_collection *c, om_stream_id id, om_stream **
     return status;
 }
 
-omen_status_t om_collection_stream_open(omen_collection *handle, om_stream_id id, uint64_t *last_seq,
-                                        uint64_t *epoch, omen_error *err)
+omen_status_t om_collection_stream_open(omen_collection *handle, om_stream_id id,
+                                        uint64_t *last_seq, uint64_t *epoch, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_collection *c = handle->c;

@@ -1,8 +1,8 @@
-/* marks.c - which version is in the graph: a short table of (version, rows there were).
+/* engine_marks.c - which version is in the graph: a short table of (version, rows there were).
  * SPDX-License-Identifier: Apache-2.0
  *
- * When it is full its newest mark moves on instead of a new one being made: a version in between then counts
- * as indexed a little late, never early. */
+ * When it is full its newest mark moves on instead of a new one being made: a version in between
+ * then counts as indexed a little late, never early. */
 #include "engine_int.h"
 
 omen_status_t om_marks_reserve(om_collection *c, omen_error *err)

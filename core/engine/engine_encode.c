@@ -1,16 +1,22 @@
-/* encode.c - the codec of a growing segment: trained on its first rows, trained again when it fits badly;
- * and the codes of rows. Everything here depends on slot numbers alone, never on timing.
+/* engine_encode.c - the codec of a growing segment: trained on its first rows, trained again when
+ * it fits badly; and the codes of rows. Everything here depends on slot numbers alone, never on
+ * timing.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "engine_int.h"
 
-enum { SECOND_BORDER = 16384, SAMPLE = 16384, WINDOW_BITS = 16,
-       ENCODE_STEP = 65536, ENCODE_TASK = 512 };
+enum {
+    SECOND_BORDER = 16384,
+    SAMPLE = 16384,
+    WINDOW_BITS = 16,
+    ENCODE_STEP = 65536,
+    ENCODE_TASK = 512
+};
 #define WINDOW_ROWS (1u << WINDOW_BITS)
 #define SAMPLE_FLOATS UINT64_C(16777216) /* 64 MiB of floats are the most that training may need */
-/* A window with more clipped rows, or more clipped components, than this no longer fits the codec: one row in
- * fifty with a component out of range, or one component in two hundred. */
+/* A window with more clipped rows, or more clipped components, than this no longer fits the
+ * codec: one row in fifty with a component out of range, or one component in two hundred. */
 enum { CLIPPED_ROWS_IN = 50, CLIPPED_COMPONENTS_IN = 200 };
 
 typedef struct coder {
@@ -124,7 +130,11 @@ omen_status_t om_encode_step(om_collection *c, uint32_t target, omen_error *err)
         return OMEN_OK;
     }
     OM_TRY(reserve_windows(c, last, err));
-    coder k = {.c = c, .codec = c->codec, .codes = c->codes, .windows = c->windows, .first = first,
+    coder k = {.c = c,
+               .codec = c->codec,
+               .codes = c->codes,
+               .windows = c->windows,
+               .first = first,
                .last = last};
     OM_TRY(encode_rows(c, &k, err));
     atomic_store_explicit(&c->codes->encoded, last, memory_order_release);
@@ -133,7 +143,8 @@ out:
 }
 
 /* Trains on up to `most` rows spread evenly over [0, rows). */
-static omen_status_t train(om_collection *c, uint32_t rows, uint32_t most, om_codec **out, omen_error *err)
+static omen_status_t train(om_collection *c, uint32_t rows, uint32_t most, om_codec **out,
+                           omen_error *err)
 {
     uint32_t dim = c->options.dim;
     uint64_t fits = SAMPLE_FLOATS / dim;
@@ -145,7 +156,8 @@ static omen_status_t train(om_collection *c, uint32_t rows, uint32_t most, om_co
     }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t slot = (uint32_t)((uint64_t)i * rows / n);
-        om_to_f32(c->rt->kernels, c->options.dtype, raw_row(c, slot), sample + (size_t)i * dim, dim);
+        om_to_f32(c->rt->kernels, c->options.dtype, raw_row(c, slot), sample + (size_t)i * dim,
+                  dim);
     }
     omen_status_t status = om_codec_train(&c->rt->alloc, &c->codec_params, sample, n, out, err);
     om_alloc_put(&c->rt->alloc, sample, bytes, OM_CACHE_LINE);
@@ -228,7 +240,11 @@ static omen_status_t prepare_change(om_collection *c, change *n, omen_error *err
     OM_TRY(train(c, indexed, SAMPLE, &n->codec, err));
     OM_TRY(om_codes_create(c->rt, &c->layout, c->codes->capacity, &n->codes, err));
     OM_TRY(om_codes_commit(n->codes, &c->layout, n->encoded, err));
-    coder k = {.c = c, .codec = n->codec, .codes = n->codes, .windows = n->windows, .first = 0,
+    coder k = {.c = c,
+               .codec = n->codec,
+               .codes = n->codes,
+               .windows = n->windows,
+               .first = 0,
                .last = n->encoded};
     OM_TRY(encode_rows(c, &k, err));
     atomic_store_explicit(&n->codes->encoded, n->encoded, memory_order_release);
@@ -236,7 +252,8 @@ out:
     return status;
 }
 
-/* Writers commit memory for codes with the write mutex: the new array catches up with the old one there. */
+/* Writers commit memory for codes with the write mutex: the new array catches up with the old one
+ * there. */
 static omen_status_t swap_codes(om_collection *c, om_codes *codes, omen_error *err)
 {
     om_mutex_lock(&c->write_mu);
@@ -248,7 +265,8 @@ static omen_status_t swap_codes(om_collection *c, om_codes *codes, omen_error *e
     return status;
 }
 
-static om_graph_arrays arrays_with(const om_collection *c, const om_codec *codec, const om_codes *codes)
+static om_graph_arrays arrays_with(const om_collection *c, const om_codec *codec,
+                                   const om_codes *codes)
 {
     return (om_graph_arrays){.codec = codec,
                              .codes = codes->array.base,
@@ -278,7 +296,8 @@ static omen_status_t switch_codec(om_collection *c, change *n, omen_error *err)
     om_alloc_put(&c->rt->alloc, windows, c->window_count * sizeof *windows, OM_CACHE_LINE);
     c->codec = n->codec;
     c->trained_rows = atomic_load_explicit(&c->indexed, memory_order_relaxed);
-    om_view_parts parts = {.store = c->store, .codes = n->codes, .codec = n->codec, .graph = n->graph};
+    om_view_parts parts = {
+        .store = c->store, .codes = n->codes, .codec = n->codec, .graph = n->graph};
     om_view_publish(c, n->view, &parts);
     atomic_fetch_add_explicit(&c->retrained, 1, memory_order_relaxed);
 out:

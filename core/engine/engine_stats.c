@@ -1,4 +1,5 @@
-/* stats.c - waiting for versions, and what can be polled. SPDX-License-Identifier: Apache-2.0 */
+/* engine_stats.c - waiting for versions, and what can be polled.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "engine_int.h"
@@ -23,15 +24,16 @@ omen_status_t om_collection_wait(omen_collection *handle, const om_wait *wait, o
     uint64_t newest = atomic_load(&c->db->version);
     if (wait->state < OMEN_WAIT_DURABLE || wait->state > OMEN_WAIT_INDEXED) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
-                       "state: %u is not one of durable (1), visible (2), indexed (3)", wait->state);
+                       "state: %u is not one of durable (1), visible (2), indexed (3)",
+                       wait->state);
     }
     if (wait->version > newest) {
         return om_fail(err, OMEN_OUT_OF_RANGE, OMEN_D_NONE,
                        "version: %llu was never handed out, the newest one is %llu",
                        (unsigned long long)wait->version, (unsigned long long)newest);
     }
-    /* A version is handed out and applied under the write mutex: behind it all of them are visible, and in
-     * a database in memory that is as durable as it gets. */
+    /* A version is handed out and applied under the write mutex: behind it all of them are
+     * visible, and in a database in memory that is as durable as it gets. */
     om_mutex_lock(&c->write_mu);
     uint32_t target = atomic_load(&c->visible);
     om_mutex_unlock(&c->write_mu);
@@ -54,7 +56,8 @@ static uint32_t backlog_of(om_collection *c)
     return visible - om_min_u32(indexed, visible);
 }
 
-omen_status_t om_collection_progress(omen_collection *handle, omen_write_progress *out, omen_error *err)
+omen_status_t om_collection_progress(omen_collection *handle, omen_write_progress *out,
+                                     omen_error *err)
 {
     om_collection *c = handle->c;
     omen_status_t status = om_collection_alive(c, err);

@@ -1,4 +1,5 @@
-/* search.c - one search: graph and tail by codes, the best again in full precision; and batches of them.
+/* engine_search.c - one search: graph and tail by codes, the best again in full precision; and
+ * batches of them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <float.h>
 #include <math.h>
@@ -77,7 +78,8 @@ static uint32_t widened(const om_search *s, uint32_t ef)
 static bool scans_instead(const om_search *s, uint32_t ef)
 {
     return s->view->graph == NULL ||
-           ((s->flags & OMEN_GRAPH_ONLY) == 0 && (s->view->indexed <= SMALL_ROWS || s->view->indexed <= 4 * ef));
+           ((s->flags & OMEN_GRAPH_ONLY) == 0 &&
+            (s->view->indexed <= SMALL_ROWS || s->view->indexed <= 4 * ef));
 }
 
 static omen_status_t prepare_probe(om_search *s, uint32_t ef, om_probe *probe)
@@ -90,8 +92,9 @@ static omen_status_t prepare_probe(om_search *s, uint32_t ef, om_probe *probe)
                         .hits = s->cap};
     if (need.floats > ctx->query_floats) {
         /* The query lies at the front of the block that is replaced: it moves along. */
-        float *block = om_alloc_grow(&s->c->rt->alloc, ctx->query, ctx->query_floats * sizeof(float),
-                                     need.floats * sizeof(float), OM_CACHE_LINE);
+        float *block =
+            om_alloc_grow(&s->c->rt->alloc, ctx->query, ctx->query_floats * sizeof(float),
+                          need.floats * sizeof(float), OM_CACHE_LINE);
         if (block == NULL) {
             return om_fail_memory(s->err, "search scratch", need.floats * sizeof(float));
         }
@@ -106,8 +109,8 @@ static omen_status_t prepare_probe(om_search *s, uint32_t ef, om_probe *probe)
     return status;
 }
 
-/* Candidates from the graph, or from the codes of all its rows, then from the codes of the tail; the best of
- * them in full precision; and the part of the tail that has no codes yet. */
+/* Candidates from the graph, or from the codes of all its rows, then from the codes of the tail;
+ * the best of them in full precision; and the part of the tail that has no codes yet. */
 static omen_status_t approximate(om_search *s, uint32_t ef, uint32_t rerank)
 {
     omen_status_t status = OMEN_OK;
@@ -118,7 +121,8 @@ static omen_status_t approximate(om_search *s, uint32_t ef, uint32_t rerank)
     uint32_t first = scan_all ? 0 : s->view->indexed;
     uint32_t coded = s->view->indexed;
     if (s->view->codes_owner != NULL) {
-        uint32_t encoded = atomic_load_explicit(&s->view->codes_owner->encoded, memory_order_acquire);
+        uint32_t encoded =
+            atomic_load_explicit(&s->view->codes_owner->encoded, memory_order_acquire);
         coded = om_min_u32(om_max_u32(encoded, coded), s->rows);
     }
     uint64_t t0 = clock_of(s);
@@ -126,8 +130,8 @@ static omen_status_t approximate(om_search *s, uint32_t ef, uint32_t rerank)
     if (!scan_all) {
         OM_TRY(om_mapped_ready(s->c, &s->stop, s->err));
         OM_TRY(om_graph_ctx_reserve(s->ctx->graph, s->view->graph, ef, s->err));
-        status = om_graph_search(s->view->graph, s->ctx->graph, &probe, ef, &s->stop, &from_graph, &in_graph,
-                                 &s->counters);
+        status = om_graph_search(s->view->graph, s->ctx->graph, &probe, ef, &s->stop, &from_graph,
+                                 &in_graph, &s->counters);
         if (status != OMEN_OK) {
             OM_TRY(om_search_stopped(s, status));
         }
@@ -180,7 +184,8 @@ static omen_status_t find(om_search *s)
     uint32_t ef = widened(s, s->ef);
     s->explain.ef = ef;
     OM_TRY(approximate(s, ef, s->rerank));
-    if (s->size < wanted(s) && !s->partial && ef < OMEN_MAX_EF && s->explain.plan == OMEN_PLAN_GRAPH) {
+    if (s->size < wanted(s) && !s->partial && ef < OMEN_MAX_EF &&
+        s->explain.plan == OMEN_PLAN_GRAPH) {
         ef = om_min_u32(ef * WIDEN_MOST, OMEN_MAX_EF);
         s->size = 0;
         s->explain.ef = ef;
@@ -193,8 +198,8 @@ out:
     return status;
 }
 
-/* Rows that replaced others meanwhile: the old ones may have been skipped as dead when the new ones were not
- * visible yet to this search. *raced: an item may now be there twice. */
+/* Rows that replaced others meanwhile: the old ones may have been skipped as dead when the new
+ * ones were not visible yet to this search. *raced: an item may now be there twice. */
 static omen_status_t find_late(om_search *s, uint32_t replacing, bool *raced)
 {
     om_collection *c = s->c;

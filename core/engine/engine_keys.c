@@ -1,4 +1,5 @@
-/* keys.c - the keys of all live items, in the order of their slots. SPDX-License-Identifier: Apache-2.0 */
+/* engine_keys.c - the keys of all live items, in the order of their slots.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "engine_int.h"
 
 /* Epoch pinned. */
@@ -11,7 +12,8 @@ static omen_status_t scan_pinned(om_collection *c, const om_scan *scan, omen_err
     for (; slot < rows && n < scan->capacity; slot++) {
         if (view->mapped != NULL && (slot % 64 == 0 || n == 0)) {
             uint32_t ahead = om_min_u32(64, rows - (uint32_t)slot);
-            omen_status_t status = om_mapped_touch(view->mapped, OM_TOUCH_DEAD, (uint32_t)slot, ahead, err);
+            omen_status_t status =
+                om_mapped_touch(view->mapped, OM_TOUCH_DEAD, (uint32_t)slot, ahead, err);
             if (status == OMEN_OK) {
                 status = om_mapped_touch(view->mapped, OM_TOUCH_KEYS, (uint32_t)slot, ahead, err);
             }
