@@ -192,6 +192,28 @@ static void test_slot_widths(void **unused)
     free(keys);
 }
 
+/* The slot of all ones under a tag of all ones would be the empty word: slots get another bit first. */
+static void test_word_of_all_ones(void **unused)
+{
+    (void)unused;
+    om_idmap map;
+    om_idmap_init(&map, &libc_alloc);
+    static uint64_t keys[1 << 16];
+    for (uint32_t bits = map.slot_bits; bits <= 16; bits++) {
+        const uint32_t slot = ((uint32_t)1 << bits) - 1;
+        uint64_t key = (uint64_t)bits << 56;
+        while (om_mix64(key ^ map.seed) >> (32 + bits) != UINT64_MAX >> (32 + bits)) {
+            key++;
+        }
+        assert_int_equal(om_idmap_reserve(&map, 1, keys, NULL), OMEN_OK);
+        keys[slot] = key;
+        assert_int_equal(om_idmap_put(&map, keys, slot), OM_IDMAP_ABSENT);
+        assert_int_equal(om_idmap_get(&map, keys, key), slot);
+        assert_int_equal(om_idmap_remove(&map, keys, key), slot);
+    }
+    om_idmap_free(&map);
+}
+
 /* The last row there may be: its key lies behind an array that is only read where the tag agrees.
  */
 static void test_last_slot(void **unused)
@@ -287,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_growth_boundaries),
         cmocka_unit_test(test_slot_widths),
+        cmocka_unit_test(test_word_of_all_ones),
         cmocka_unit_test(test_last_slot),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_no_memory),

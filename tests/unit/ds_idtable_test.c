@@ -185,6 +185,59 @@ static void test_reserve_suffices(void **unused)
     }
 }
 
+/* As much as possible is wasted in every page: 62 ids of 512 bytes and one of 385 leave 513 bytes, and
+ * another long one takes 514. Lengths of other ids than these do not come closer. */
+static void test_reserve_of_wasted_pages(void **unused)
+{
+    (void)unused;
+    enum { PAGES = 200, A_PAGE = 63 };
+    uint8_t id[OMEN_MAX_STRING_ID] = {0};
+    om_idtable *table = NULL;
+    assert_int_equal(om_idtable_create(&libc_alloc, &table, NULL), OMEN_OK);
+    assert_int_equal(om_idtable_reserve(table, PAGES * A_PAGE, PAGES * (62 * 512 + 385), NULL),
+                     OMEN_OK);
+    size_t before = om_idtable_bytes(table);
+    for (uint32_t n = 0; n < PAGES * A_PAGE; n++) {
+        bool added = false;
+        memcpy(id, &n, sizeof n);
+        size_t length = n % A_PAGE == A_PAGE - 1 ? 385 : 512;
+        assert_int_equal(om_idtable_add(table, id, length, &added), n + 1);
+    }
+    assert_int_equal(om_idtable_bytes(table), before);
+    for (uint32_t n = 0; n < PAGES * A_PAGE; n++) {
+        size_t length = 0;
+        const uint8_t *stored = om_idtable_id(table, n + 1, &length);
+        assert_non_null(stored);
+        assert_memory_equal(stored, &n, sizeof n);
+        assert_int_equal(length, n % A_PAGE == A_PAGE - 1 ? 385 : 512);
+    }
+    om_idtable_free(table);
+}
+
+/* What was reserved stays reserved while ids are removed. */
+static void test_removal_keeps_room(void **unused)
+{
+    (void)unused;
+    enum { IDS_RESERVED = 30, LENGTH = 24 };
+    om_idtable *table = NULL;
+    char id[LENGTH + 1];
+    assert_int_equal(om_idtable_create(&libc_alloc, &table, NULL), OMEN_OK);
+    assert_int_equal(om_idtable_reserve(table, IDS_RESERVED, IDS_RESERVED * LENGTH, NULL), OMEN_OK);
+    size_t before = om_idtable_bytes(table);
+    for (uint64_t n = 1; n <= IDS_RESERVED; n++) {
+        bool added = false;
+        (void)snprintf(id, sizeof id, "%024llu", (unsigned long long)n);
+        assert_int_equal(om_idtable_add(table, id, LENGTH, &added), n);
+        assert_true(added);
+        if (n % 8 != 0) {
+            om_idtable_remove(table, n);
+        }
+        assert_int_equal(om_idtable_bytes(table), before);
+    }
+    assert_int_equal(om_idtable_count(table), IDS_RESERVED / 8);
+    om_idtable_free(table);
+}
+
 /* Memory goes back while ids go, and a window of ids that moves on for ever stays of one size. */
 static void test_memory_is_given_back(void **unused)
 {
@@ -288,6 +341,8 @@ int main(void)
         cmocka_unit_test(test_edges),
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_reserve_suffices),
+        cmocka_unit_test(test_reserve_of_wasted_pages),
+        cmocka_unit_test(test_removal_keeps_room),
         cmocka_unit_test(test_memory_is_given_back),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_limits),

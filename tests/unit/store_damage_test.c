@@ -362,8 +362,8 @@ static void test_table_entries(void **unused)
     entry.stride = 0;
     expect_entry(2, &entry, OMEN_DATA_LOSS, "section 2 (codes)");
     entry = entries[2];
-    entry.stride = (uint64_t)1 << 40; /* the product wraps to the right size */
-    entry.rows = (uint64_t)1 << 24;
+    entry.rows = 3; /* the product wraps around to the right size */
+    entry.stride = entries[2].bytes * UINT64_C(0xAAAAAAAAAAAAAAAB);
     expect_entry(2, &entry, OMEN_DATA_LOSS, "are not its 2560 bytes");
     entry = entries[2];
     entry.rows++;

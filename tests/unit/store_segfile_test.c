@@ -86,6 +86,8 @@ static void test_round_trips(void **unused)
     round_trip(sample_small, sample_small_count, 100000);
     round_trip(sample_large, sample_large_count, 1000);
     round_trip(sample_large, sample_large_count, 700000);
+    round_trip(sample_large, sample_large_count, 1100000);
+    round_trip(sample_large, sample_large_count, 1600000);
     round_trip(sample_large, sample_large_count, 3 << 20);
     round_trip(sample_small, 1, 50);
     round_trip(sample_small, 0, 1); /* no section at all */
