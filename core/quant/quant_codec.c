@@ -126,14 +126,16 @@ void om_codec_rotate(const om_codec *codec, float *vector)
     om_rotation_apply(&codec->rotation, codec->kernels, vector);
 }
 
-const float *om_codec_transform(const om_codec *codec, const float *vector, float *scratch, bool *over)
+const float *om_codec_transform(const om_codec *codec, const float *vector, float *scratch,
+                                bool *over)
 {
     const uint32_t dim = codec->params.dim;
     *over = false;
     if (codec->params.metric == OMEN_L2 && !codec->rotated) {
         return vector;
     }
-    const double norm_squared = codec->params.metric == OMEN_L2 ? 1.0 : om_norm_squared(vector, dim);
+    const double norm_squared =
+        codec->params.metric == OMEN_L2 ? 1.0 : om_norm_squared(vector, dim);
     if (codec->params.metric == OMEN_COSINE && norm_squared > 0) {
         scaled_copy(vector, 1.0 / sqrt(norm_squared), dim, scratch);
     } else {
@@ -157,7 +159,8 @@ static void put_floats(const om_codec *codec, const float *vector, uint32_t dim,
 static uint32_t put_code(const om_codec *codec, const float *vector, uint8_t *row)
 {
     const uint32_t dim = codec->code_dim;
-    uint32_t clipped = codec->kernels->encode_sq8(vector, codec->center, codec->inv_scale, dim, row);
+    uint32_t clipped =
+        codec->kernels->encode_sq8(vector, codec->center, codec->inv_scale, dim, row);
     memset(row + dim, 0x80, codec->stride - dim);
     if (codec->normed) {
         int32_t half = (int32_t)(codec->kernels->l2_u8(row, codec->zero_code, codec->bytes) / 2);
@@ -190,7 +193,8 @@ static void norm_probe(const om_codec *codec, const uint8_t *row, uint8_t *data,
     memset(data + codec->code_dim, 0, codec->stride - codec->code_dim);
     /* dot(row u8, q) = dot(row s8, q) + 128 * sum(q); the code of zero, 0x80, gives the second term. */
     int32_t offset = codec->kernels->dot_u8s8(codec->zero_code, (const int8_t *)data, codec->bytes);
-    *probe = (om_probe){.kind = OM_PROBE_NORM, .bytes = codec->bytes, .bias = half + offset, .data = data};
+    *probe = (om_probe){
+        .kind = OM_PROBE_NORM, .bytes = codec->bytes, .bias = half + offset, .data = data};
 }
 
 void om_codec_row_probe(const om_codec *codec, const uint8_t *row, uint8_t *data, om_probe *probe)
@@ -237,7 +241,8 @@ static void dot_probe(const om_codec *codec, const float *query, float *scratch,
     }
     float inv_scale = 127.0f / largest;
     if (largest < 1e-30f) {
-        scaled_copy(scratch, 127.0 / (double)largest, dim, scratch); /* 127 / largest may overflow */
+        scaled_copy(scratch, 127.0 / (double)largest, dim,
+                    scratch); /* 127 / largest may overflow */
         inv_scale = 1.0f;
     }
     memset(zeros, 0, dim * sizeof *zeros);

@@ -123,7 +123,8 @@ static omen_status_t read_fields(om_codec *codec, const uint8_t *bytes, omen_err
     if (!(scale >= OM_SCALE_MIN && scale <= OM_SCALE_MAX)) {
         return damaged(err, "scale is out of range");
     }
-    if (!(codec->radius >= 0 && codec->radius <= 1e45 && codec->error >= 0 && codec->error <= 1e45)) {
+    if (!(codec->radius >= 0 && codec->radius <= 1e45 && codec->error >= 0 &&
+          codec->error <= 1e45)) {
         return damaged(err, "radius or error is out of range");
     }
     om_codec_set_scale(codec, scale);
@@ -144,11 +145,12 @@ static omen_status_t read_fields(om_codec *codec, const uint8_t *bytes, omen_err
         return OMEN_OK;
     }
     codec->rotated = true;
-    return om_rotation_init(codec->alloc, codec->code_dim, codec->params.seed, &codec->rotation, err);
+    return om_rotation_init(codec->alloc, codec->code_dim, codec->params.seed, &codec->rotation,
+                            err);
 }
 
-omen_status_t om_codec_import(const om_alloc *alloc, const uint8_t *bytes, size_t size, om_codec **out,
-                              omen_error *err)
+omen_status_t om_codec_import(const om_alloc *alloc, const uint8_t *bytes, size_t size,
+                              om_codec **out, omen_error *err)
 {
     om_codec *codec = NULL;
     omen_status_t status;

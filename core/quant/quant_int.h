@@ -51,7 +51,8 @@ void om_codec_set_scale(om_codec *codec, float scale);
 /* Brings a vector into the geometry of the graph: normalised or extended, and rotated. Returns the result
  * (code_dim floats): scratch, or the vector itself when nothing has to change. *over: a row longer
  * than R. */
-const float *om_codec_transform(const om_codec *codec, const float *vector, float *scratch, bool *over);
+const float *om_codec_transform(const om_codec *codec, const float *vector, float *scratch,
+                                bool *over);
 /* Rotates code_dim floats in place. */
 void om_codec_rotate(const om_codec *codec, float *vector);
 double om_norm_squared(const float *vector, uint32_t dim);

@@ -43,7 +43,8 @@ omen_status_t om_rotation_init(const om_alloc *alloc, uint32_t dim, uint64_t see
 void om_rotation_free(const om_alloc *alloc, om_rotation *rotation)
 {
     for (uint32_t step = 0; step < OM_ROTATE_STEPS; step++) {
-        om_alloc_put(alloc, rotation->factor[step], (size_t)rotation->dim * sizeof(float), OM_CACHE_LINE);
+        om_alloc_put(alloc, rotation->factor[step], (size_t)rotation->dim * sizeof(float),
+                     OM_CACHE_LINE);
         rotation->factor[step] = NULL;
     }
 }

@@ -15,18 +15,20 @@ enum { TRAIN_FLOATS = 1 << 21, TRAIN_ROWS_MIN = 64, ERROR_ROWS = 256 };
 omen_status_t om_codec_check_params(const om_codec_params *params, omen_error *err)
 {
     if (params->dim == 0 || params->dim > OMEN_MAX_DIM) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "dim is %u, must be 1 to %u", params->dim,
-                       OMEN_MAX_DIM);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "dim is %u, must be 1 to %u",
+                       params->dim, OMEN_MAX_DIM);
     }
     if (params->metric < OMEN_L2 || params->metric > OMEN_COSINE) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE, "metric %u has no codec", params->metric);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE, "metric %u has no codec",
+                       params->metric);
     }
     if (params->dtype < OMEN_F32 || params->dtype > OMEN_U8) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE, "dtype %u has no codec", params->dtype);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE, "dtype %u has no codec",
+                       params->dtype);
     }
     if (params->quantization != OMEN_QUANT_SQ8 && params->quantization != OMEN_QUANT_NONE) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE, "quantization is %u, must be 1 or 2",
-                       params->quantization);
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
+                       "quantization is %u, must be 1 or 2", params->quantization);
     }
     if (params->rotation > OMEN_ROTATE_ON) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE, "rotation is %u, must be 0 to 2",
@@ -54,14 +56,16 @@ omen_status_t om_codec_create(const om_alloc *alloc, const om_codec_params *para
     codec->floats = params->quantization == OMEN_QUANT_NONE;
     codec->identity = om_codec_is_identity(params);
     codec->normed = !codec->floats && codec->code_dim > OM_DIRECT_DIM;
-    codec->bytes = codec->floats ? codec->stride : (uint32_t)om_round_up(codec->code_dim, OM_CACHE_LINE);
+    codec->bytes =
+        codec->floats ? codec->stride : (uint32_t)om_round_up(codec->code_dim, OM_CACHE_LINE);
     om_codec_set_scale(codec, 1.0f);
     if (!codec->floats) {
         codec->center = om_alloc_zero(alloc, codec->code_dim, sizeof(float), OM_CACHE_LINE);
         codec->zero_code = om_alloc_get(alloc, codec->stride, OM_CACHE_LINE);
         if (codec->center == NULL || codec->zero_code == NULL) {
             om_codec_free(codec);
-            return om_fail_memory(err, "codec", (uint64_t)codec->code_dim * sizeof(float) + codec->stride);
+            return om_fail_memory(err, "codec",
+                                  (uint64_t)codec->code_dim * sizeof(float) + codec->stride);
         }
         memset(codec->zero_code, 0x80, codec->stride);
     }
@@ -96,8 +100,8 @@ static void find_radius(om_codec *codec, const float *sample, uint32_t count)
 }
 
 /* The coding error over some of the rows (which are in the geometry already), as it really is. */
-static omen_status_t measure_error(om_codec *codec, const float *rows, uint32_t count, double energy_per_row,
-                                   omen_error *err)
+static omen_status_t measure_error(om_codec *codec, const float *rows, uint32_t count,
+                                   double energy_per_row, omen_error *err)
 {
     uint8_t *code = om_alloc_get(codec->alloc, codec->code_dim, 1);
     if (code == NULL) {
@@ -130,7 +134,8 @@ static omen_status_t try_rotation(om_codec *codec, float *rows, uint32_t count, 
     if (turned.center == NULL) {
         return om_fail_memory(err, "quantiser training", bytes);
     }
-    OM_TRY(om_rotation_init(codec->alloc, codec->code_dim, codec->params.seed, &codec->rotation, err));
+    OM_TRY(
+        om_rotation_init(codec->alloc, codec->code_dim, codec->params.seed, &codec->rotation, err));
     codec->rotated = true;
     for (uint32_t r = 0; r < count; r++) {
         om_codec_rotate(codec, rows + (size_t)r * codec->code_dim);
@@ -172,7 +177,8 @@ static omen_status_t fit_rows(om_codec *codec, float *rows, uint32_t count, omen
     return measure_error(codec, rows, count, fit.energy / count, err);
 }
 
-static omen_status_t fit_sample(om_codec *codec, const float *sample, uint32_t count, omen_error *err)
+static omen_status_t fit_sample(om_codec *codec, const float *sample, uint32_t count,
+                                omen_error *err)
 {
     const uint32_t dim = codec->code_dim;
     const uint32_t used = om_min_u32(count, om_max_u32(TRAIN_FLOATS / dim, TRAIN_ROWS_MIN));
@@ -185,7 +191,8 @@ static omen_status_t fit_sample(om_codec *codec, const float *sample, uint32_t c
         size_t from = (size_t)((uint64_t)r * count / used);
         float *row = rows + (size_t)r * dim;
         bool over;
-        const float *form = om_codec_transform(codec, sample + from * codec->params.dim, row, &over);
+        const float *form =
+            om_codec_transform(codec, sample + from * codec->params.dim, row, &over);
         if (form != row) {
             memcpy(row, form, dim * sizeof *row);
         }
@@ -195,13 +202,14 @@ static omen_status_t fit_sample(om_codec *codec, const float *sample, uint32_t c
     return status;
 }
 
-omen_status_t om_codec_train(const om_alloc *alloc, const om_codec_params *params, const float *sample,
-                             uint32_t count, om_codec **out, omen_error *err)
+omen_status_t om_codec_train(const om_alloc *alloc, const om_codec_params *params,
+                             const float *sample, uint32_t count, om_codec **out, omen_error *err)
 {
     om_codec *codec = NULL;
     omen_status_t status;
     if (count == 0) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, "sample has 0 rows, must have at least 1");
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                       "sample has 0 rows, must have at least 1");
     }
     OM_TRY(om_codec_create(alloc, params, &codec, err));
     if (params->metric == OMEN_IP) {

@@ -52,13 +52,14 @@ OM_INLINE __m256i step(__m256i sum, __m256i row, halves q, bool l2)
         v.odd = _mm256_sub_epi16(v.odd, q.odd);
         q = v;
     }
-    __m256i products = _mm256_add_epi32(_mm256_madd_epi16(v.even, q.even), _mm256_madd_epi16(v.odd, q.odd));
+    __m256i products =
+        _mm256_add_epi32(_mm256_madd_epi16(v.even, q.even), _mm256_madd_epi16(v.odd, q.odd));
     return _mm256_add_epi32(sum, products);
 }
 
 /* `count` rows (a constant <= 4); prefetches the same lines of the four rows `next` (NULL: none). */
-OM_INLINE __m128i group(const om_probe *probe, const uint8_t *const *row, const uint8_t *const *next,
-                        bool l2, uint32_t count)
+OM_INLINE __m128i group(const om_probe *probe, const uint8_t *const *row,
+                        const uint8_t *const *next, bool l2, uint32_t count)
 {
     const uint8_t *data = probe->data;
     __m256i sum[OM_GROUP];
@@ -87,8 +88,9 @@ OM_INLINE __m128i group(const om_probe *probe, const uint8_t *const *row, const 
 }
 
 /* One group of `count` rows, finished: the squared distance, or bias (+ tail) - dot. */
-OM_INLINE void finish(const om_probe *probe, const uint8_t *rows, size_t stride, const uint32_t *ids,
-                      int32_t *out, const uint8_t *const *next, uint32_t kind, uint32_t count)
+OM_INLINE void finish(const om_probe *probe, const uint8_t *rows, size_t stride,
+                      const uint32_t *ids, int32_t *out, const uint8_t *const *next, uint32_t kind,
+                      uint32_t count)
 {
     const uint8_t *row[OM_GROUP];
     om_group_rows(rows, stride, ids, count, row);
@@ -112,7 +114,7 @@ OM_INLINE void gather(OM_GATHER_ARGS, const uint32_t kind)
 {
     const uint8_t *next[OM_GROUP];
     const uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
-    const uint32_t ahead = lines <= OM_SHORT_LINES ? OM_AHEAD_SHORT : OM_AHEAD_LONG;
+    const uint32_t ahead = OM_AHEAD(lines);
     om_prefetch_rows(rows, stride, ids, 0, ahead, n, lines);
     uint32_t i = 0;
     for (; i + OM_GROUP <= n; i += OM_GROUP) {

@@ -8,13 +8,15 @@ void om_avx2_f16_to_f32(const uint16_t *in, float *out, uint32_t dim)
 {
     uint32_t i = 0;
     for (; i + 8 <= dim; i += 8) {
-        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(in + i))));
+        _mm256_storeu_ps(out + i,
+                         _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(in + i))));
     }
     if (i < dim) {
         uint16_t rest[8] = {0};
         float result[8];
         memcpy(rest, in + i, (dim - i) * sizeof *in);
-        _mm256_storeu_ps(result, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)rest)));
+        _mm256_storeu_ps(result,
+                         _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)rest)));
         memcpy(out + i, result, (dim - i) * sizeof *out);
     }
 }
@@ -70,7 +72,8 @@ OM_INLINE __m256i code8(const float *in, const float *center, __m256 inv, uint32
     const __m256 high = _mm256_set1_ps(127.0f);
     __m256 v = _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(in), _mm256_loadu_ps(center)), inv);
     v = _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m256 out = _mm256_or_ps(_mm256_cmp_ps(v, low, _CMP_LT_OQ), _mm256_cmp_ps(v, high, _CMP_GT_OQ));
+    __m256 out =
+        _mm256_or_ps(_mm256_cmp_ps(v, low, _CMP_LT_OQ), _mm256_cmp_ps(v, high, _CMP_GT_OQ));
     *clamped += (uint32_t)__builtin_popcount((uint32_t)_mm256_movemask_ps(out));
     return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, low), high));
 }

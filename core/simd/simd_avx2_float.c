@@ -41,12 +41,14 @@ OM_INLINE __m256 load_f16(const void *row, size_t i)
 OM_INLINE __m256 load_i8(const void *row, size_t i)
 {
     const uint8_t *from = (const uint8_t *)row + i;
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)from)));
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)from)));
 }
 OM_INLINE __m256 load_u8(const void *row, size_t i)
 {
     const uint8_t *from = (const uint8_t *)row + i;
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)from)));
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)from)));
 }
 
 /* `count` rows (a constant <= 4); prefetches the same lines of the four rows `next` (NULL: none). */
@@ -134,30 +136,30 @@ OM_INLINE float reduce1(const __m256 *sum)
 
 /* Four accumulators hide the latency of the multiply-add. The last few components go through zeroed
  * buffers, so that nothing outside the vectors is read. */
-#define DEFINE_EXACT(name, type, width, l2)                                                       \
-    float om_avx2_##name##_##type(const float *query, const void *row, uint32_t dim)              \
-    {                                                                                             \
-        __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),           \
-                         _mm256_setzero_ps()};                                                    \
-        uint32_t i = 0;                                                                           \
-        for (; i + 32 <= dim; i += 32) {                                                          \
-            OM_UNROLL                                                                             \
-            for (uint32_t s = 0; s < 4; s++) {                                                    \
-                __m256 q = load_f32(query, i + 8 * s);                                            \
-                sum[s] = step(sum[s], q, load_##type(row, i + 8 * s), l2);                        \
-            }                                                                                     \
-        }                                                                                         \
-        for (; i + 8 <= dim; i += 8) {                                                            \
-            sum[1] = step(sum[1], load_f32(query, i), load_##type(row, i), l2);                   \
-        }                                                                                         \
-        if (i < dim) {                                                                            \
-            float rest_q[8] = {0};                                                                \
-            uint8_t rest_v[8 * (width)] = {0};                                                    \
-            memcpy(rest_q, query + i, (dim - i) * sizeof *query);                                 \
-            memcpy(rest_v, (const uint8_t *)row + (size_t)i * (width), (dim - i) * (width));      \
-            sum[0] = step(sum[0], load_f32(rest_q, 0), load_##type(rest_v, 0), l2);               \
-        }                                                                                         \
-        return reduce1(sum);                                                                      \
+#define DEFINE_EXACT(name, type, width, l2)                                                  \
+    float om_avx2_##name##_##type(const float *query, const void *row, uint32_t dim)         \
+    {                                                                                        \
+        __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(),      \
+                         _mm256_setzero_ps()};                                               \
+        uint32_t i = 0;                                                                      \
+        for (; i + 32 <= dim; i += 32) {                                                     \
+            OM_UNROLL                                                                        \
+            for (uint32_t s = 0; s < 4; s++) {                                               \
+                __m256 q = load_f32(query, i + 8 * s);                                       \
+                sum[s] = step(sum[s], q, load_##type(row, i + 8 * s), l2);                   \
+            }                                                                                \
+        }                                                                                    \
+        for (; i + 8 <= dim; i += 8) {                                                       \
+            sum[1] = step(sum[1], load_f32(query, i), load_##type(row, i), l2);              \
+        }                                                                                    \
+        if (i < dim) {                                                                       \
+            float rest_q[8] = {0};                                                           \
+            uint8_t rest_v[8 * (width)] = {0};                                               \
+            memcpy(rest_q, query + i, (dim - i) * sizeof *query);                            \
+            memcpy(rest_v, (const uint8_t *)row + (size_t)i * (width), (dim - i) * (width)); \
+            sum[0] = step(sum[0], load_f32(rest_q, 0), load_##type(rest_v, 0), l2);          \
+        }                                                                                    \
+        return reduce1(sum);                                                                 \
     }
 DEFINE_EXACT(l2, f32, 4, true)
 DEFINE_EXACT(l2, f16, 2, true)

@@ -77,10 +77,11 @@ OM_INLINE void gather_l2_short(OM_GATHER_ARGS, const uint32_t blocks)
     for (uint32_t b = 0; b < blocks; b++) {
         q[b] = split((const uint8_t *)probe->data + b * 64);
     }
-    om_prefetch_rows(rows, stride, ids, 0, OM_AHEAD_SHORT, n, blocks);
+    const uint32_t ahead = OM_AHEAD(blocks);
+    om_prefetch_rows(rows, stride, ids, 0, ahead, n, blocks);
     uint32_t i = 0;
     for (; i + OM_GROUP <= n; i += OM_GROUP) {
-        om_prefetch_rows(rows, stride, ids, i + OM_AHEAD_SHORT, i + OM_AHEAD_SHORT + OM_GROUP, n, blocks);
+        om_prefetch_rows(rows, stride, ids, i + ahead, i + ahead + OM_GROUP, n, blocks);
         l2_short_rest(q, rows, stride, ids + i, out + i, blocks, OM_GROUP);
     }
     switch (n - i) {
@@ -125,7 +126,8 @@ OM_INLINE __m128i l2_long_group(const om_probe *probe, const uint8_t *const *row
 }
 
 OM_INLINE void l2_long_rows(const om_probe *probe, const uint8_t *rows, size_t stride,
-                            const uint32_t *ids, int32_t *out, const uint8_t *const *next, uint32_t count)
+                            const uint32_t *ids, int32_t *out, const uint8_t *const *next,
+                            uint32_t count)
 {
     const uint8_t *row[OM_GROUP];
     om_group_rows(rows, stride, ids, count, row);
@@ -135,7 +137,7 @@ OM_INLINE void l2_long_rows(const om_probe *probe, const uint8_t *rows, size_t s
 static void gather_l2_long(OM_GATHER_ARGS)
 {
     const uint8_t *next[OM_GROUP];
-    uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
+    const uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
     om_prefetch_rows(rows, stride, ids, 0, OM_AHEAD_LONG, n, lines);
     uint32_t i = 0;
     for (; i + OM_GROUP < n; i += OM_GROUP) {
@@ -182,51 +184,71 @@ static void gather_l2_u8(OM_GATHER_ARGS)
     }
 }
 
-/* Dot products of `count` rows (a constant <= 4) with the query. Two accumulators a row hide the latency of
- * VPDPBUSD; a block is 64 bytes. `next` is as above. */
+/* Two accumulators a row hide the latency of VPDPBUSD. */
+typedef struct dot_sums {
+    __m512i even[OM_GROUP];
+    __m512i odd[OM_GROUP];
+} dot_sums;
+
+/* Adds bytes [from, to) of `count` rows (a constant <= 4); with `prefetch` (a constant) asks for the same
+ * lines of the rows `next`. Sizes are size_t: 32-bit ones could wrap, which costs the compiler its best
+ * addressing. Returns where it stopped: less than two blocks before `to`. */
+OM_INLINE size_t dot_span(const int8_t *data, const uint8_t *const *row, const uint8_t *const *next,
+                          size_t from, size_t to, bool prefetch, uint32_t count, dot_sums *sums)
+{
+    for (; from + 128 <= to; from += 128) {
+        __m512i q0 = _mm512_loadu_si512(data + from);
+        __m512i q1 = _mm512_loadu_si512(data + from + 64);
+        OM_UNROLL
+        for (uint32_t r = 0; prefetch && r < OM_GROUP; r++) {
+            __builtin_prefetch(next[r] + from, 0, 3);
+            __builtin_prefetch(next[r] + from + 64, 0, 3);
+        }
+        OM_UNROLL
+        for (uint32_t r = 0; r < count; r++) {
+            __m512i v0 = _mm512_loadu_si512(row[r] + from);
+            __m512i v1 = _mm512_loadu_si512(row[r] + from + 64);
+            sums->even[r] = _mm512_dpbusd_epi32(sums->even[r], v0, q0);
+            sums->odd[r] = _mm512_dpbusd_epi32(sums->odd[r], v1, q1);
+        }
+    }
+    return from;
+}
+
+/* Dot products of `count` rows (a constant <= 4) with the query. next NULL: nothing to prefetch. */
 OM_INLINE __m128i dot_group(const om_probe *probe, const uint8_t *const *row,
                             const uint8_t *const *next, uint32_t count)
 {
     const int8_t *data = probe->data;
-    __m512i even[OM_GROUP];
-    __m512i odd[OM_GROUP];
+    const size_t bytes = probe->bytes;
+    dot_sums sums;
     OM_UNROLL
     for (uint32_t r = 0; r < OM_GROUP; r++) {
-        even[r] = _mm512_setzero_si512();
-        odd[r] = _mm512_setzero_si512();
+        sums.even[r] = _mm512_setzero_si512();
+        sums.odd[r] = _mm512_setzero_si512();
     }
-    uint32_t at = 0;
-    for (; at + 128 <= probe->bytes; at += 128) {
+    size_t at = 0;
+    if (next != NULL) {
+        const size_t most = (size_t)OM_PREFETCH_LINES * OM_CACHE_LINE;
+        at = dot_span(data, row, next, 0, bytes < most ? bytes : most, true, count, &sums);
+    }
+    at = dot_span(data, row, next, at, bytes, false, count, &sums);
+    if (at < bytes) {
         __m512i q0 = _mm512_loadu_si512(data + at);
-        __m512i q1 = _mm512_loadu_si512(data + at + 64);
-        if (next != NULL && at < OM_PREFETCH_LINES * OM_CACHE_LINE) {
-            OM_UNROLL
-            for (uint32_t r = 0; r < OM_GROUP; r++) {
-                __builtin_prefetch(next[r] + at, 0, 3);
-                __builtin_prefetch(next[r] + at + 64, 0, 3);
-            }
+        OM_UNROLL
+        for (uint32_t r = 0; next != NULL && r < OM_GROUP; r++) {
+            __builtin_prefetch(next[r] + at, 0, 3);
         }
         OM_UNROLL
         for (uint32_t r = 0; r < count; r++) {
-            even[r] = _mm512_dpbusd_epi32(even[r], _mm512_loadu_si512(row[r] + at), q0);
-            odd[r] = _mm512_dpbusd_epi32(odd[r], _mm512_loadu_si512(row[r] + at + 64), q1);
+            sums.even[r] = _mm512_dpbusd_epi32(sums.even[r], _mm512_loadu_si512(row[r] + at), q0);
         }
     }
-    if (at < probe->bytes) {
-        __m512i q0 = _mm512_loadu_si512(data + at);
-        if (next != NULL && at < OM_PREFETCH_LINES * OM_CACHE_LINE) {
-            OM_UNROLL
-            for (uint32_t r = 0; r < OM_GROUP; r++) {
-                __builtin_prefetch(next[r] + at, 0, 3);
-            }
-        }
-        OM_UNROLL
-        for (uint32_t r = 0; r < count; r++) {
-            even[r] = _mm512_dpbusd_epi32(even[r], _mm512_loadu_si512(row[r] + at), q0);
-        }
+    OM_UNROLL
+    for (uint32_t r = 0; r < OM_GROUP; r++) {
+        sums.even[r] = _mm512_add_epi32(sums.even[r], sums.odd[r]);
     }
-    return reduce4(_mm512_add_epi32(even[0], odd[0]), _mm512_add_epi32(even[1], odd[1]),
-                   _mm512_add_epi32(even[2], odd[2]), _mm512_add_epi32(even[3], odd[3]));
+    return reduce4(sums.even[0], sums.even[1], sums.even[2], sums.even[3]);
 }
 
 /* bias (+ tail) - dot of one group of `count` rows. */
@@ -255,7 +277,7 @@ OM_INLINE void gather_dots(OM_GATHER_ARGS, const bool tails)
         return;
     }
     const uint8_t *next[OM_GROUP];
-    uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
+    const uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
     /* The tail may have a line of its own, behind the bytes that count. */
     bool tail_line = tails && stride > probe->bytes;
     om_prefetch_rows(rows, stride, ids, 0, OM_AHEAD_LONG, n, lines);
@@ -312,9 +334,9 @@ static uint32_t pack_below(const int32_t *distance, const uint32_t *ids, uint32_
         __m512i id = _mm512_maskz_loadu_epi32(in, ids + i);
         d = _mm512_xor_si512(d, flip);
         id = _mm512_add_epi32(id, id);
-        __m512i low = _mm512_or_si512(
-            _mm512_slli_epi64(_mm512_cvtepu32_epi64(_mm512_castsi512_si256(d)), 32),
-            _mm512_cvtepu32_epi64(_mm512_castsi512_si256(id)));
+        __m512i low =
+            _mm512_or_si512(_mm512_slli_epi64(_mm512_cvtepu32_epi64(_mm512_castsi512_si256(d)), 32),
+                            _mm512_cvtepu32_epi64(_mm512_castsi512_si256(id)));
         __m512i high = _mm512_or_si512(
             _mm512_slli_epi64(_mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(d, 1)), 32),
             _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(id, 1)));
@@ -367,7 +389,8 @@ static int32_t dot_u8s8(const uint8_t *a, const int8_t *b, uint32_t bytes)
     uint32_t at = 0;
     for (; at + 128 <= bytes; at += 128) {
         even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(a + at), _mm512_loadu_si512(b + at));
-        odd = _mm512_dpbusd_epi32(odd, _mm512_loadu_si512(a + at + 64), _mm512_loadu_si512(b + at + 64));
+        odd = _mm512_dpbusd_epi32(odd, _mm512_loadu_si512(a + at + 64),
+                                  _mm512_loadu_si512(b + at + 64));
     }
     if (at < bytes) {
         even = _mm512_dpbusd_epi32(even, _mm512_loadu_si512(a + at), _mm512_loadu_si512(b + at));

@@ -13,7 +13,8 @@ void om_avx512_f16_to_f32(const uint16_t *in, float *out, uint32_t dim)
 {
     for (uint32_t i = 0; i < dim; i += 16) {
         __mmask16 part = lanes(dim - i);
-        _mm512_mask_storeu_ps(out + i, part, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(part, in + i)));
+        _mm512_mask_storeu_ps(out + i, part,
+                              _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(part, in + i)));
     }
 }
 
@@ -60,8 +61,10 @@ uint32_t om_avx512_encode_sq8(const float *in, const float *center, float inv_sc
     uint32_t clamped = 0;
     for (uint32_t i = 0; i < dim; i += 16) {
         __mmask16 part = lanes(dim - i);
-        __m512 v = _mm512_sub_ps(_mm512_maskz_loadu_ps(part, in + i), _mm512_maskz_loadu_ps(part, center + i));
-        v = _mm512_roundscale_ps(_mm512_mul_ps(v, inv), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        __m512 v = _mm512_sub_ps(_mm512_maskz_loadu_ps(part, in + i),
+                                 _mm512_maskz_loadu_ps(part, center + i));
+        v = _mm512_roundscale_ps(_mm512_mul_ps(v, inv),
+                                 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
         uint32_t out_of_range = _mm512_mask_cmp_ps_mask(part, v, low, _CMP_LT_OQ) |
                                 _mm512_mask_cmp_ps_mask(part, v, high, _CMP_GT_OQ);
         clamped += (uint32_t)__builtin_popcount(out_of_range);

@@ -8,9 +8,9 @@ OM_INLINE __m128 reduce4(__m512 a, __m512 b, __m512 c, __m512 d)
 {
     __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-    __m512 all =
-        _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))),
-                      _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))));
+    __m512 all = _mm512_add_ps(
+        _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))),
+        _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd))));
     __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
     return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 }
@@ -70,7 +70,7 @@ OM_INLINE void gather(OM_GATHER_ARGS, const bool l2)
         return;
     }
     const uint8_t *next[OM_GROUP];
-    uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
+    const uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
     om_prefetch_rows(rows, stride, ids, 0, OM_AHEAD_LONG, n, lines);
     uint32_t i = 0;
     for (; i + OM_GROUP < n; i += OM_GROUP) {
@@ -124,26 +124,26 @@ OM_INLINE __m512 load_u8(const void *row, uint32_t i, __mmask16 in)
 }
 
 /* Four accumulators hide the latency of the multiply-add; the tail is one masked step. */
-#define DEFINE_EXACT(name, type, l2)                                                              \
-    float om_avx512_##name##_##type(const float *query, const void *row, uint32_t dim)            \
-    {                                                                                             \
-        const __mmask16 all = (__mmask16)0xffff;                                                  \
-        __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),           \
-                         _mm512_setzero_ps()};                                                    \
-        uint32_t i = 0;                                                                           \
-        for (; i + 64 <= dim; i += 64) {                                                          \
-            OM_UNROLL                                                                             \
-            for (uint32_t s = 0; s < 4; s++) {                                                    \
-                __m512 q = load_f32(query, i + 16 * s, all);                                      \
-                sum[s] = step(sum[s], q, load_##type(row, i + 16 * s, all), l2);                  \
-            }                                                                                     \
-        }                                                                                         \
-        for (; i < dim; i += 16) {                                                                \
-            __mmask16 in = dim - i >= 16 ? all : (__mmask16)((1u << (dim - i)) - 1u);             \
-            sum[0] = step(sum[0], load_f32(query, i, in), load_##type(row, i, in), l2);           \
-        }                                                                                         \
-        return _mm512_reduce_add_ps(                                                              \
-            _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));         \
+#define DEFINE_EXACT(name, type, l2)                                                      \
+    float om_avx512_##name##_##type(const float *query, const void *row, uint32_t dim)    \
+    {                                                                                     \
+        const __mmask16 all = (__mmask16)0xffff;                                          \
+        __m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(),   \
+                         _mm512_setzero_ps()};                                            \
+        uint32_t i = 0;                                                                   \
+        for (; i + 64 <= dim; i += 64) {                                                  \
+            OM_UNROLL                                                                     \
+            for (uint32_t s = 0; s < 4; s++) {                                            \
+                __m512 q = load_f32(query, i + 16 * s, all);                              \
+                sum[s] = step(sum[s], q, load_##type(row, i + 16 * s, all), l2);          \
+            }                                                                             \
+        }                                                                                 \
+        for (; i < dim; i += 16) {                                                        \
+            __mmask16 in = dim - i >= 16 ? all : (__mmask16)((1u << (dim - i)) - 1u);     \
+            sum[0] = step(sum[0], load_f32(query, i, in), load_##type(row, i, in), l2);   \
+        }                                                                                 \
+        return _mm512_reduce_add_ps(                                                      \
+            _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3]))); \
     }
 DEFINE_EXACT(l2, f32, true)
 DEFINE_EXACT(l2, f16, true)

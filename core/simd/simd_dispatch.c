@@ -79,7 +79,8 @@ static bool has_avx2(void)
 
 static bool has_avx512(void)
 {
-    static const char *const needed[] = {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni"};
+    static const char *const needed[] = {"avx512f", "avx512bw", "avx512vl", "avx512dq",
+                                         "avx512vnni"};
     return has_avx2() && has_all(needed, sizeof needed / sizeof needed[0]);
 }
 

@@ -43,8 +43,8 @@ OM_INLINE uint32x4_t dot_step(uint32x4_t sum, uint8x16_t row, int16x8_t q_low, i
 }
 
 /* `count` rows (a constant <= 4); prefetches the same lines of the four rows `next` (NULL: none). */
-OM_INLINE int32x4_t group(const om_probe *probe, const uint8_t *const *row, const uint8_t *const *next,
-                          bool l2, uint32_t count)
+OM_INLINE int32x4_t group(const om_probe *probe, const uint8_t *const *row,
+                          const uint8_t *const *next, bool l2, uint32_t count)
 {
     const uint8_t *data = probe->data;
     uint32x4_t sum[OM_GROUP];
@@ -72,8 +72,9 @@ OM_INLINE int32x4_t group(const om_probe *probe, const uint8_t *const *row, cons
 }
 
 /* One group of `count` rows, finished: the squared distance, or bias (+ tail) - dot. */
-OM_INLINE void finish(const om_probe *probe, const uint8_t *rows, size_t stride, const uint32_t *ids,
-                      int32_t *out, const uint8_t *const *next, uint32_t kind, uint32_t count)
+OM_INLINE void finish(const om_probe *probe, const uint8_t *rows, size_t stride,
+                      const uint32_t *ids, int32_t *out, const uint8_t *const *next, uint32_t kind,
+                      uint32_t count)
 {
     const uint8_t *row[OM_GROUP];
     om_group_rows(rows, stride, ids, count, row);
@@ -93,7 +94,7 @@ OM_INLINE void gather(OM_GATHER_ARGS, const uint32_t kind)
 {
     const uint8_t *next[OM_GROUP];
     const uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
-    const uint32_t ahead = lines <= OM_SHORT_LINES ? OM_AHEAD_SHORT : OM_AHEAD_LONG;
+    const uint32_t ahead = OM_AHEAD(lines);
     om_prefetch_rows(rows, stride, ids, 0, ahead, n, lines);
     uint32_t i = 0;
     for (; i + OM_GROUP <= n; i += OM_GROUP) {

@@ -57,7 +57,8 @@ bool om_neon_finite_f16(const uint16_t *in, size_t count)
 }
 
 /* Four codes as 32-bit lanes; counts the clamped ones as -1 in *clamped. */
-OM_INLINE int32x4_t code4(const float *in, const float *center, float inv_scale, uint32x4_t *clamped)
+OM_INLINE int32x4_t code4(const float *in, const float *center, float inv_scale,
+                          uint32x4_t *clamped)
 {
     const float32x4_t low = vdupq_n_f32(-128.0f);
     const float32x4_t high = vdupq_n_f32(127.0f);

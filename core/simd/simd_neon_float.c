@@ -17,7 +17,8 @@ OM_INLINE float32x4_t step(float32x4_t sum, float32x4_t q, float32x4_t v, bool l
 OM_INLINE float32x4x2_t load_f32(const void *row, size_t i)
 {
     const uint8_t *from = (const uint8_t *)row + i * 4;
-    float32x4x2_t v = {{vreinterpretq_f32_u8(vld1q_u8(from)), vreinterpretq_f32_u8(vld1q_u8(from + 16))}};
+    float32x4x2_t v = {
+        {vreinterpretq_f32_u8(vld1q_u8(from)), vreinterpretq_f32_u8(vld1q_u8(from + 16))}};
     return v;
 }
 OM_INLINE float32x4x2_t load_f16(const void *row, size_t i)
@@ -110,32 +111,32 @@ void om_neon_gather_ip_f32(OM_GATHER_ARGS)
 
 /* Four accumulators hide the latency of the multiply-add. The last few components go through zeroed
  * buffers, so that nothing outside the vectors is read. */
-#define DEFINE_EXACT(name, type, width, l2)                                                       \
-    float om_neon_##name##_##type(const float *query, const void *row, uint32_t dim)              \
-    {                                                                                             \
-        float32x4_t sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};    \
-        uint32_t i = 0;                                                                           \
-        for (; i + 16 <= dim; i += 16) {                                                          \
-            OM_UNROLL                                                                             \
-            for (uint32_t s = 0; s < 4; s += 2) {                                                 \
-                float32x4x2_t q = load_f32(query, i + 4 * s);                                     \
-                float32x4x2_t v = load_##type(row, i + 4 * s);                                    \
-                sum[s] = step(sum[s], q.val[0], v.val[0], l2);                                    \
-                sum[s + 1] = step(sum[s + 1], q.val[1], v.val[1], l2);                            \
-            }                                                                                     \
-        }                                                                                         \
-        for (; i < dim; i += 8) {                                                                 \
-            uint32_t left = dim - i < 8 ? dim - i : 8;                                            \
-            float rest_q[8] = {0};                                                                \
-            uint8_t rest_v[8 * (width)] = {0};                                                    \
-            memcpy(rest_q, (const uint8_t *)query + (size_t)i * 4, left * sizeof *query);         \
-            memcpy(rest_v, (const uint8_t *)row + (size_t)i * (width), left * (width));           \
-            float32x4x2_t q = load_f32(rest_q, 0);                                                \
-            float32x4x2_t v = load_##type(rest_v, 0);                                             \
-            sum[0] = step(sum[0], q.val[0], v.val[0], l2);                                        \
-            sum[1] = step(sum[1], q.val[1], v.val[1], l2);                                        \
-        }                                                                                         \
-        return vaddvq_f32(vaddq_f32(vaddq_f32(sum[0], sum[1]), vaddq_f32(sum[2], sum[3])));       \
+#define DEFINE_EXACT(name, type, width, l2)                                                    \
+    float om_neon_##name##_##type(const float *query, const void *row, uint32_t dim)           \
+    {                                                                                          \
+        float32x4_t sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)}; \
+        uint32_t i = 0;                                                                        \
+        for (; i + 16 <= dim; i += 16) {                                                       \
+            OM_UNROLL                                                                          \
+            for (uint32_t s = 0; s < 4; s += 2) {                                              \
+                float32x4x2_t q = load_f32(query, i + 4 * s);                                  \
+                float32x4x2_t v = load_##type(row, i + 4 * s);                                 \
+                sum[s] = step(sum[s], q.val[0], v.val[0], l2);                                 \
+                sum[s + 1] = step(sum[s + 1], q.val[1], v.val[1], l2);                         \
+            }                                                                                  \
+        }                                                                                      \
+        for (; i < dim; i += 8) {                                                              \
+            uint32_t left = dim - i < 8 ? dim - i : 8;                                         \
+            float rest_q[8] = {0};                                                             \
+            uint8_t rest_v[8 * (width)] = {0};                                                 \
+            memcpy(rest_q, (const uint8_t *)query + (size_t)i * 4, left * sizeof *query);      \
+            memcpy(rest_v, (const uint8_t *)row + (size_t)i * (width), left * (width));        \
+            float32x4x2_t q = load_f32(rest_q, 0);                                             \
+            float32x4x2_t v = load_##type(rest_v, 0);                                          \
+            sum[0] = step(sum[0], q.val[0], v.val[0], l2);                                     \
+            sum[1] = step(sum[1], q.val[1], v.val[1], l2);                                     \
+        }                                                                                      \
+        return vaddvq_f32(vaddq_f32(vaddq_f32(sum[0], sum[1]), vaddq_f32(sum[2], sum[3])));    \
     }
 DEFINE_EXACT(l2, f32, 4, true)
 DEFINE_EXACT(l2, f16, 2, true)

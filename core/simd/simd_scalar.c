@@ -115,23 +115,23 @@ static float load_u8(const void *row, uint32_t i)
 }
 
 /* Exact distances sum in double: the oracle should not be the less accurate one. */
-#define DEFINE_EXACT(type)                                                                        \
-    static float l2_row_##type(const float *query, const void *row, uint32_t dim)                 \
-    {                                                                                             \
-        double sum = 0;                                                                           \
-        for (uint32_t i = 0; i < dim; i++) {                                                      \
-            double difference = (double)load_f32(query, i) - (double)load_##type(row, i);         \
-            sum += difference * difference;                                                       \
-        }                                                                                         \
-        return (float)sum;                                                                        \
-    }                                                                                             \
-    static float ip_row_##type(const float *query, const void *row, uint32_t dim)                 \
-    {                                                                                             \
-        double sum = 0;                                                                           \
-        for (uint32_t i = 0; i < dim; i++) {                                                      \
-            sum += (double)load_f32(query, i) * (double)load_##type(row, i);                      \
-        }                                                                                         \
-        return (float)sum;                                                                        \
+#define DEFINE_EXACT(type)                                                                \
+    static float l2_row_##type(const float *query, const void *row, uint32_t dim)         \
+    {                                                                                     \
+        double sum = 0;                                                                   \
+        for (uint32_t i = 0; i < dim; i++) {                                              \
+            double difference = (double)load_f32(query, i) - (double)load_##type(row, i); \
+            sum += difference * difference;                                               \
+        }                                                                                 \
+        return (float)sum;                                                                \
+    }                                                                                     \
+    static float ip_row_##type(const float *query, const void *row, uint32_t dim)         \
+    {                                                                                     \
+        double sum = 0;                                                                   \
+        for (uint32_t i = 0; i < dim; i++) {                                              \
+            sum += (double)load_f32(query, i) * (double)load_##type(row, i);              \
+        }                                                                                 \
+        return (float)sum;                                                                \
     }
 DEFINE_EXACT(f32)
 DEFINE_EXACT(f16)

@@ -25,7 +25,8 @@ static void decoded_is_near(void **state)
         uint64_t far = 0;
         for (uint32_t r = 0; r < set.count; r++) {
             for (uint32_t i = 0; i < dim; i++) {
-                float decoded = codec->center[i] + codec->scale * (float)(rows.codes[r * rows.stride + i] - 128);
+                float decoded = codec->center[i] +
+                                codec->scale * (float)(rows.codes[r * rows.stride + i] - 128);
                 far += fabsf(decoded - set.rows[(size_t)r * dim + i]) > codec->scale * 0.5005f;
             }
         }
@@ -41,12 +42,12 @@ static void rows_have_their_layout(void **state)
     struct {
         uint32_t dim, metric, quantization, stride;
     } shapes[] = {
-        {1, OMEN_L2, OMEN_QUANT_SQ8, 64},       {64, OMEN_L2, OMEN_QUANT_SQ8, 64},
-        {65, OMEN_COSINE, OMEN_QUANT_SQ8, 128}, {256, OMEN_L2, OMEN_QUANT_SQ8, 256},
-        {257, OMEN_L2, OMEN_QUANT_SQ8, 320},    {316, OMEN_L2, OMEN_QUANT_SQ8, 320},
-        {317, OMEN_L2, OMEN_QUANT_SQ8, 384},    {768, OMEN_L2, OMEN_QUANT_SQ8, 832},
-        {240, OMEN_IP, OMEN_QUANT_SQ8, 256},    {241, OMEN_IP, OMEN_QUANT_SQ8, 320},
-        {16, OMEN_L2, OMEN_QUANT_NONE, 64},     {16, OMEN_IP, OMEN_QUANT_NONE, 128},
+        {1, OMEN_L2, OMEN_QUANT_SQ8, 64},          {64, OMEN_L2, OMEN_QUANT_SQ8, 64},
+        {65, OMEN_COSINE, OMEN_QUANT_SQ8, 128},    {256, OMEN_L2, OMEN_QUANT_SQ8, 256},
+        {257, OMEN_L2, OMEN_QUANT_SQ8, 320},       {316, OMEN_L2, OMEN_QUANT_SQ8, 320},
+        {317, OMEN_L2, OMEN_QUANT_SQ8, 384},       {768, OMEN_L2, OMEN_QUANT_SQ8, 832},
+        {240, OMEN_IP, OMEN_QUANT_SQ8, 256},       {241, OMEN_IP, OMEN_QUANT_SQ8, 320},
+        {16, OMEN_L2, OMEN_QUANT_NONE, 64},        {16, OMEN_IP, OMEN_QUANT_NONE, 128},
         {784, OMEN_COSINE, OMEN_QUANT_NONE, 3136},
     };
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
@@ -270,10 +271,12 @@ static void bad_parameters_are_refused(void **state)
     om_codec *codec = NULL;
     omen_error err;
     for (size_t i = 0; i < 8; i++) {
-        assert_int_equal(om_codec_train(&quant_alloc, &bad[i], sample, 1, &codec, &err), OMEN_INVALID_ARGUMENT);
+        assert_int_equal(om_codec_train(&quant_alloc, &bad[i], sample, 1, &codec, &err),
+                         OMEN_INVALID_ARGUMENT);
         assert_null(codec);
     }
-    assert_int_equal(om_codec_train(&quant_alloc, &good, sample, 0, &codec, &err), OMEN_INVALID_ARGUMENT);
+    assert_int_equal(om_codec_train(&quant_alloc, &good, sample, 0, &codec, &err),
+                     OMEN_INVALID_ARGUMENT);
     om_codec_free(NULL);
 }
 

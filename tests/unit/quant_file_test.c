@@ -46,7 +46,8 @@ static void round_trip(void **state)
     (void)state;
     quant_set set = quant_set_make(COUNT, DIM, 5);
     for (uint32_t kind = 0; kind < 24; kind++) {
-        om_codec_params params = quant_params(DIM, kind % 3 + 1, kind / 3 % 2 + 1, kind / 6 % 2 + 1);
+        om_codec_params params =
+            quant_params(DIM, kind % 3 + 1, kind / 3 % 2 + 1, kind / 6 % 2 + 1);
         params.dtype = kind >= 12 ? OMEN_U8 : OMEN_F32;
         quant_rows a = quant_encode(quant_train(&params, &set), &set);
         const size_t size = om_codec_export_size(a.codec);
@@ -130,7 +131,8 @@ static void forged_bytes_are_harmless(void **state)
         seal(forged.bytes, forged.size);
         om_codec *codec = NULL;
         omen_error err;
-        omen_status_t status = om_codec_import(&quant_alloc, forged.bytes, forged.size, &codec, &err);
+        omen_status_t status =
+            om_codec_import(&quant_alloc, forged.bytes, forged.size, &codec, &err);
         assert_true(status == OMEN_OK || status == OMEN_DATA_LOSS);
         refused += status != OMEN_OK;
         if (status == OMEN_OK) {
@@ -155,12 +157,28 @@ static void each_field_is_checked(void **state)
         uint8_t value[4];
         size_t size;
     } bad[] = {
-        {0, {2}, 1},   {1, {0}, 1},   {1, {4}, 1},   {2, {5}, 1},   {3, {0}, 1},
-        {3, {3}, 1},   {4, {3}, 1},   {5, {2}, 1},   {6, {1}, 1},   {7, {9}, 1},
-        {8, {0}, 4},   {8, {71}, 4},  {8, {0xff, 0xff, 0xff, 0xff}, 4},
-        {12, {0}, 4},  {12, {0, 0, 0x80, 0x7f}, 4}, {12, {0, 0, 0xc0, 0x7f}, 4}, {12, {0, 0, 0x80, 0xbf}, 4},
-        {28, {0, 0, 0xf0, 0x7f}, 4}, {28, {0, 0, 0xf8, 0xff}, 4}, {36, {0, 0, 0xf8, 0x7f}, 4},
-        {40, {0, 0, 0x80, 0x7f}, 4}, {44, {1, 0, 0x80, 0xff}, 4},
+        {0, {2}, 1},
+        {1, {0}, 1},
+        {1, {4}, 1},
+        {2, {5}, 1},
+        {3, {0}, 1},
+        {3, {3}, 1},
+        {4, {3}, 1},
+        {5, {2}, 1},
+        {6, {1}, 1},
+        {7, {9}, 1},
+        {8, {0}, 4},
+        {8, {71}, 4},
+        {8, {0xff, 0xff, 0xff, 0xff}, 4},
+        {12, {0}, 4},
+        {12, {0, 0, 0x80, 0x7f}, 4},
+        {12, {0, 0, 0xc0, 0x7f}, 4},
+        {12, {0, 0, 0x80, 0xbf}, 4},
+        {28, {0, 0, 0xf0, 0x7f}, 4},
+        {28, {0, 0, 0xf8, 0xff}, 4},
+        {36, {0, 0, 0xf8, 0x7f}, 4},
+        {40, {0, 0, 0x80, 0x7f}, 4},
+        {44, {1, 0, 0x80, 0xff}, 4},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         exported forged = whole;

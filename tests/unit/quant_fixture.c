@@ -67,7 +67,8 @@ void quant_set_free(quant_set *set)
     quant_free(set->rows);
 }
 
-om_codec_params quant_params(uint32_t dim, uint32_t metric, uint32_t quantization, uint32_t rotation)
+om_codec_params quant_params(uint32_t dim, uint32_t metric, uint32_t quantization,
+                             uint32_t rotation)
 {
     return (om_codec_params){.dim = dim,
                              .metric = metric,
@@ -81,7 +82,8 @@ om_codec *quant_train(const om_codec_params *params, const quant_set *set)
 {
     om_codec *codec = NULL;
     omen_error err;
-    assert_int_equal(om_codec_train(&quant_alloc, params, set->rows, set->count, &codec, &err), OMEN_OK);
+    assert_int_equal(om_codec_train(&quant_alloc, params, set->rows, set->count, &codec, &err),
+                     OMEN_OK);
     assert_int_equal(om_codec_stride(codec), om_codec_row_bytes(params));
     return codec;
 }

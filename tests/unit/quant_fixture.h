@@ -13,7 +13,8 @@ quant_set quant_set_make(uint32_t count, uint32_t dim, uint64_t seed);
 void quant_set_free(quant_set *set);
 
 extern const om_alloc quant_alloc;
-om_codec_params quant_params(uint32_t dim, uint32_t metric, uint32_t quantization, uint32_t rotation);
+om_codec_params quant_params(uint32_t dim, uint32_t metric, uint32_t quantization,
+                             uint32_t rotation);
 /* Trains; fails the test when that fails. */
 om_codec *quant_train(const om_codec_params *params, const quant_set *set);
 void *quant_aligned(size_t size); /* to 64; free with quant_free */

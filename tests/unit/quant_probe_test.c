@@ -11,7 +11,8 @@
 
 enum { COUNT = 1500, QUERIES = 12, TOP = 20 };
 
-static void exact_distances(const quant_set *set, uint32_t metric, const float *query, double *exact)
+static void exact_distances(const quant_set *set, uint32_t metric, const float *query,
+                            double *exact)
 {
     for (uint32_t r = 0; r < set->count; r++) {
         exact[r] = quant_distance(metric, query, set->rows + (size_t)r * set->dim, set->dim);
@@ -19,7 +20,8 @@ static void exact_distances(const quant_set *set, uint32_t metric, const float *
 }
 
 /* Searches order rows as exact distances do, nearly. */
-static void check_queries(const om_codec_params *params, const quant_set *set, const quant_set *queries)
+static void check_queries(const om_codec_params *params, const quant_set *set,
+                          const quant_set *queries)
 {
     quant_rows rows = quant_encode(quant_train(params, set), set);
     double *exact = quant_aligned(set->count * sizeof *exact);
@@ -63,8 +65,8 @@ static void queries_find_the_nearest(void **state)
 }
 
 /* The geometry of the graph: squared distance in L2 and cosine, scaled by a constant. */
-static double graph_distance(const om_codec *codec, const quant_set *set, uint32_t a, uint32_t b, float *x,
-                             float *y)
+static double graph_distance(const om_codec *codec, const quant_set *set, uint32_t a, uint32_t b,
+                             float *x, float *y)
 {
     bool over;
     const float *p = om_codec_transform(codec, set->rows + (size_t)a * set->dim, x, &over);
@@ -88,7 +90,8 @@ static void check_row_probes(const om_codec_params *params, const quant_set *set
         double error = 0, sum = 0;
         for (uint32_t i = 0; i < set->count; i++) {
             double wanted = graph_distance(codec, set, r, i, x, y);
-            double got = codec->floats ? (double)om_unorder_f32(rows.distance[i]) : rows.distance[i] * unit;
+            double got =
+                codec->floats ? (double)om_unorder_f32(rows.distance[i]) : rows.distance[i] * unit;
             error += fabs(got - wanted);
             sum += wanted;
         }
@@ -110,7 +113,8 @@ static void rows_measure_the_geometry(void **state)
                 om_codec_params params = quant_params(dims[d], metric, OMEN_QUANT_SQ8, rotation);
                 check_row_probes(&params, &set);
             }
-            om_codec_params params = quant_params(dims[d], metric, OMEN_QUANT_NONE, OMEN_ROTATE_OFF);
+            om_codec_params params =
+                quant_params(dims[d], metric, OMEN_QUANT_NONE, OMEN_ROTATE_OFF);
             check_row_probes(&params, &set);
         }
         quant_set_free(&set);
@@ -125,7 +129,8 @@ static void extended_rows_order_by_inner_product(void **state)
     quant_set set = quant_set_make(600, 32, 4);
     uint64_t random = 1;
     for (uint32_t r = 0; r < set.count; r++) {
-        float wild = (float)(1u << om_rng_below(&random, 8)); /* norms over two orders of magnitude */
+        float wild =
+            (float)(1u << om_rng_below(&random, 8)); /* norms over two orders of magnitude */
         for (uint32_t i = 0; i < 32; i++) {
             set.rows[r * 32 + i] *= wild;
         }
@@ -187,7 +192,8 @@ static void zero_vectors_are_defined(void **state)
         float *zero = quant_aligned(dim * sizeof *zero);
         memset(zero, 0, dim * sizeof *zero);
         for (uint32_t metric = OMEN_IP; metric <= OMEN_COSINE; metric++) {
-            for (uint32_t quantization = OMEN_QUANT_SQ8; quantization <= OMEN_QUANT_NONE; quantization++) {
+            for (uint32_t quantization = OMEN_QUANT_SQ8; quantization <= OMEN_QUANT_NONE;
+                 quantization++) {
                 om_codec_params params = quant_params(dim, metric, quantization, OMEN_ROTATE_ON);
                 quant_rows rows = quant_encode(quant_train(&params, &set), &set);
                 om_probe probe;
@@ -222,7 +228,8 @@ static void the_widest_rows_do_not_overflow(void **state)
         om_codec_row_probe(rows.codec, rows.codes + r * rows.stride, rows.data, &probe);
         quant_scan(&rows, &probe);
         assert_in_range(rows.distance[r] + 1, 0, 1);
-        assert_in_range(rows.distance[1 - r], 255ll * 255 * OMEN_MAX_DIM / 2 - 1, 255ll * 255 * OMEN_MAX_DIM / 2);
+        assert_in_range(rows.distance[1 - r], 255ll * 255 * OMEN_MAX_DIM / 2 - 1,
+                        255ll * 255 * OMEN_MAX_DIM / 2);
     }
     quant_rows_free(&rows);
     quant_set_free(&set);

@@ -10,7 +10,8 @@
 static void norms_and_products_are_kept(void **state)
 {
     (void)state;
-    static const uint32_t dims[] = {1, 2, 3, 5, 16, 17, 63, 64, 65, 100, 784, 1000, 4097, 65535, 65551};
+    static const uint32_t dims[] = {1,  2,   3,   5,    16,   17,    63,   64,
+                                    65, 100, 784, 1000, 4097, 65535, 65551};
     const om_kernels *kernels = om_kernels_get();
     for (size_t d = 0; d < sizeof dims / sizeof dims[0]; d++) {
         const uint32_t dim = dims[d];

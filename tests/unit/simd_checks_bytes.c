@@ -64,8 +64,8 @@ static void fill(uint8_t *bytes, size_t size, uint32_t pattern)
 }
 
 /* Compares one gather of n rows, and looks for writes behind the results. */
-static uint32_t compare_gather(const om_kernels *kernels, const om_probe *probe, const uint8_t *rows,
-                               size_t stride, uint32_t n)
+static uint32_t compare_gather(const om_kernels *kernels, const om_probe *probe,
+                               const uint8_t *rows, size_t stride, uint32_t n)
 {
     const om_kernels *scalar = om_kernels_by_name("scalar");
     uint32_t ids[MAX_N + 1];
@@ -89,7 +89,8 @@ static uint32_t gather_counts(const om_kernels *kernels, const om_probe *probe, 
                               size_t stride)
 {
     uint32_t failures = 0;
-    const uint32_t most = probe->bytes > 256 ? 18 : MAX_N; /* long rows have one path for all lengths */
+    const uint32_t most =
+        probe->bytes > 256 ? 18 : MAX_N; /* long rows have one path for all lengths */
     for (uint32_t n = 0; n <= most; n++) {
         failures += compare_gather(kernels, probe, rows, stride, n);
     }
@@ -127,7 +128,8 @@ static uint32_t gather_shape(const om_kernels *kernels, uint32_t bytes, uint32_t
 
 static uint32_t check_gather(const om_kernels *kernels)
 {
-    static const uint32_t sizes[] = {64, 128, 192, 256, 320, 384, 768, 832, 1024, 1088, 4096, 65536, MAX_BYTES};
+    static const uint32_t sizes[] = {64,  128,  192,  256,  320,   384,      768,
+                                     832, 1024, 1088, 4096, 65536, MAX_BYTES};
     uint32_t failures = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         failures += gather_shape(kernels, sizes[i], 0);
@@ -147,7 +149,8 @@ static uint32_t check_pairs(const om_kernels *kernels)
     for (uint32_t pattern = 0; pattern < 25; pattern++) {
         fill(a, MAX_BYTES, pattern % 5);
         fill(b, MAX_BYTES, pattern / 5);
-        for (uint32_t bytes = 64; bytes <= MAX_BYTES; bytes = bytes < 1024 ? bytes + 64 : bytes * 4 + 64) {
+        for (uint32_t bytes = 64; bytes <= MAX_BYTES;
+             bytes = bytes < 1024 ? bytes + 64 : bytes * 4 + 64) {
             const uint8_t *x = a + MAX_BYTES - bytes;
             const uint8_t *y = b + MAX_BYTES - bytes;
             if (scalar->dot_u8s8(x, (const int8_t *)y, bytes) !=
@@ -188,7 +191,8 @@ static uint32_t check_pack_below(const om_kernels *kernels)
         }
         for (size_t i = om_round_up(n, 16); i < 96; i++) {
             if (memcmp(&got[i], &wanted[95], sizeof got[i]) != 0) {
-                failures += simd_failed(kernels, "pack_below writes too far: n, at", n, (uint32_t)i);
+                failures +=
+                    simd_failed(kernels, "pack_below writes too far: n, at", n, (uint32_t)i);
             }
         }
     }
@@ -252,6 +256,6 @@ static uint32_t check_beam(const om_kernels *kernels)
 }
 
 const simd_check simd_checks_bytes[] = {
-    {"gather", check_gather},         {"pairs", check_pairs}, {"pack_below", check_pack_below},
+    {"gather", check_gather},    {"pairs", check_pairs}, {"pack_below", check_pack_below},
     {"beam_insert", check_beam}, {NULL, NULL},
 };

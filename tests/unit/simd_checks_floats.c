@@ -10,7 +10,8 @@ enum { MAX_DIM = 65535 };
 /* Sums of up to 65,535 terms in float, in another order, against a sum in double. */
 #define TOLERANCE 2e-5
 
-static const uint32_t dims_beyond[] = {71, 100, 127, 128, 255, 256, 257, 784, 960, 1000, 4096, MAX_DIM};
+static const uint32_t dims_beyond[] = {71,  100, 127, 128,  255,  256,
+                                       257, 784, 960, 1000, 4096, MAX_DIM};
 enum { SMALL_DIMS = 70, DIMS = SMALL_DIMS + sizeof dims_beyond / sizeof dims_beyond[0] };
 
 static uint32_t dim_at(uint32_t i)
@@ -225,8 +226,8 @@ static uint32_t check_f32_to_f16(const om_kernels *kernels)
     float *in = simd_guarded(COUNT * sizeof *in);
     uint16_t *got = simd_guarded(COUNT * sizeof *got);
     uint32_t n = fill_around_halves(in);
-    static const float special[] = {0.0f,    -0.0f,    INFINITY, -INFINITY, NAN,    1e-45f,
-                                    -1e-45f, 65504.0f, 65519.9f, 65520.0f,  1e30f,  -3e38f};
+    static const float special[] = {0.0f,    -0.0f,    INFINITY, -INFINITY, NAN,   1e-45f,
+                                    -1e-45f, 65504.0f, 65519.9f, 65520.0f,  1e30f, -3e38f};
     memcpy(in + n, special, sizeof special);
     n += sizeof special / sizeof special[0];
     for (; n < COUNT; n++) {
@@ -291,8 +292,9 @@ static uint32_t check_finite(const om_kernels *kernels)
 static uint32_t check_encode(const om_kernels *kernels)
 {
     const om_kernels *scalar = om_kernels_by_name("scalar");
-    static const float special[] = {127.5f,  127.49f,  128.0f, -128.5f, -128.51f, -129.0f, 0.5f, 1.5f,
-                                    -0.5f,   -1.5f,    1e30f,  -1e30f,  INFINITY, -INFINITY, 126.5f, 3e38f};
+    static const float special[] = {127.5f,   127.49f,   128.0f, -128.5f, -128.51f, -129.0f,
+                                    0.5f,     1.5f,      -0.5f,  -1.5f,   1e30f,    -1e30f,
+                                    INFINITY, -INFINITY, 126.5f, 3e38f};
     uint32_t failures = 0;
     for (uint32_t round = 0; round < 300; round++) {
         const uint32_t dim = round < 280 ? round % 70 + 1 : 900 + round;
@@ -343,7 +345,8 @@ static uint32_t check_hadamard(const om_kernels *kernels)
 }
 
 const simd_check simd_checks_floats[] = {
-    {"exact", check_exact},           {"gather_f32", check_gather_f32}, {"f16_to_f32", check_f16_to_f32},
-    {"f32_to_f16", check_f32_to_f16}, {"finite", check_finite},         {"encode_sq8", check_encode},
+    {"exact", check_exact},           {"gather_f32", check_gather_f32},
+    {"f16_to_f32", check_f16_to_f32}, {"f32_to_f16", check_f32_to_f16},
+    {"finite", check_finite},         {"encode_sq8", check_encode},
     {"hadamard", check_hadamard},     {NULL, NULL},
 };

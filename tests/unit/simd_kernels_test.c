@@ -34,7 +34,8 @@ int main(void)
             for (const simd_check *check = lists[l]; check->name != NULL && count < 64; check++) {
                 snprintf(names[count], sizeof names[count], "%s %s", tables[t], check->name);
                 cases[count] = (table_case){tables[t], check};
-                tests[count] = (struct CMUnitTest){names[count], run_case, NULL, NULL, &cases[count]};
+                tests[count] =
+                    (struct CMUnitTest){names[count], run_case, NULL, NULL, &cases[count]};
                 count++;
             }
         }

@@ -24,7 +24,7 @@
 typedef struct om_codec_params {
     uint32_t dim, metric, dtype;
     uint32_t quantization; /* OMEN_QUANT_*  */
-    uint32_t rotation;     /* OMEN_ROTATE_*; AUTO rotates when that at least halves the coding error */
+    uint32_t rotation; /* OMEN_ROTATE_*; AUTO rotates when that at least halves the coding error */
     uint64_t seed;
 } om_codec_params;
 
@@ -32,11 +32,12 @@ typedef struct om_codec om_codec;
 
 /* Trains on `count` >= 1 rows of float vectors (row i at sample + i * dim). u8 and i8 collections under L2
  * without rotation get the identity code: exact. */
-omen_status_t om_codec_train(const om_alloc *alloc, const om_codec_params *params, const float *sample,
-                             uint32_t count, om_codec **out, omen_error *err) OM_NODISCARD;
+omen_status_t om_codec_train(const om_alloc *alloc, const om_codec_params *params,
+                             const float *sample, uint32_t count, om_codec **out,
+                             omen_error *err) OM_NODISCARD;
 void om_codec_free(om_codec *codec); /* NULL ok */
 
-size_t om_codec_stride(const om_codec *codec);        /* bytes of a row: multiple of 64 */
+size_t om_codec_stride(const om_codec *codec);              /* bytes of a row: multiple of 64 */
 uint32_t om_codec_row_bytes(const om_codec_params *params); /* the same, before training */
 bool om_codec_rotated(const om_codec *codec);
 /* Rows lose nothing: L2 between stored vectors is exact in the geometry of the graph. A user's query is
@@ -58,8 +59,8 @@ void om_codec_row_probe(const om_codec *codec, const uint8_t *row, uint8_t *data
 /* Portable bytes of the codec for a segment file, and back. Hostile input gives OMEN_DATA_LOSS. */
 size_t om_codec_export_size(const om_codec *codec);
 void om_codec_export(const om_codec *codec, uint8_t *out);
-omen_status_t om_codec_import(const om_alloc *alloc, const uint8_t *bytes, size_t size, om_codec **out,
-                              omen_error *err) OM_NODISCARD;
+omen_status_t om_codec_import(const om_alloc *alloc, const uint8_t *bytes, size_t size,
+                              om_codec **out, omen_error *err) OM_NODISCARD;
 
 /* Converts a stored vector of a dtype to floats. */
 void om_to_f32(const om_kernels *kernels, uint32_t dtype, const void *in, float *out, uint32_t dim);

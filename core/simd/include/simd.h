@@ -5,14 +5,19 @@
 #define OM_SIMD_H
 #include "base.h"
 
-/* A query in the form that a gather kernel wants, made by core/quant. */
+/* A query in the form that a gather kernel wants, made by core/quant.
+ *   L2_U8   data: uint8_t[bytes]; sum of (row - q)^2
+ *   NORM    data: int8_t[bytes]; bias + tail - dot(row u8, q s8); the tail is the int32_t in the last
+ *           4 bytes of a row, where q is 0
+ *   DOT     data: int8_t[bytes]; bias - dot(row u8, q s8)
+ *   L2_F32  data: float[bytes / 4]; squared L2, as an ordered int32_t (see below)
+ *   IP_F32  data: float[bytes / 4]; minus the inner product, likewise */
 enum {
-    OM_PROBE_L2_U8 = 1,  /* data: uint8_t[bytes]; sum of (row - q)^2                                    */
-    OM_PROBE_NORM = 2,   /* data: int8_t[bytes]; bias + tail - dot(row u8, q s8); tail: the int32_t in  */
-                         /* the last 4 bytes of a row, where q is 0                                     */
-    OM_PROBE_DOT = 3,    /* data: int8_t[bytes]; bias - dot(row u8, q s8)                               */
-    OM_PROBE_L2_F32 = 4, /* data: float[bytes / 4]; squared L2, as an ordered int32_t (see below)       */
-    OM_PROBE_IP_F32 = 5  /* data: float[bytes / 4]; minus the inner product, likewise                   */
+    OM_PROBE_L2_U8 = 1,
+    OM_PROBE_NORM = 2,
+    OM_PROBE_DOT = 3,
+    OM_PROBE_L2_F32 = 4,
+    OM_PROBE_IP_F32 = 5
 };
 typedef struct om_probe {
     uint32_t kind;
@@ -57,8 +62,9 @@ typedef struct om_kernels {
 
     /* out[i] = distance of the probe to the row ids[i] at rows + ids[i] * stride, i < n. Rows are aligned
      * to 64 bytes; stride is a multiple of 64. Prefetches the rows ahead while it works. */
-    void (*gather[6])(const om_probe *probe, const uint8_t *rows, size_t stride, const uint32_t *ids,
-                      uint32_t n, int32_t *out); /* by probe kind; [0] is NULL */
+    void (*gather[6])(const om_probe *probe, const uint8_t *rows, size_t stride,
+                      const uint32_t *ids, uint32_t n,
+                      int32_t *out); /* by probe kind; [0] is NULL */
 
     /* Packs (distance[i], ids[i]) with distance[i] < limit into out, in order; returns how many.
      * out has room for n rounded up to 16. */
@@ -70,7 +76,7 @@ typedef struct om_kernels {
      * keys has room for cap rounded up to 8, plus 8. The new size is min(size + 1, cap). */
     uint32_t (*beam_insert)(uint64_t *keys, uint32_t size, uint32_t cap, uint64_t key);
 
-    /* sum(code) and sum(code^2) of s8 values, for norms: codes u8 with offset 128. */
+    /* One pair: dot product, sum of squared differences. They wrap in 32 bits. */
     int32_t (*dot_u8s8)(const uint8_t *a, const int8_t *b, uint32_t bytes); /* multiple of 64 */
     uint32_t (*l2_u8)(const uint8_t *a, const uint8_t *b, uint32_t bytes);  /* multiple of 64 */
 
@@ -81,7 +87,8 @@ typedef struct om_kernels {
 
     /* Conversions of one vector. */
     void (*f16_to_f32)(const uint16_t *in, float *out, uint32_t dim);
-    void (*f32_to_f16)(const float *in, uint16_t *out, uint32_t dim); /* nearest even; overflow: inf */
+    void (*f32_to_f16)(const float *in, uint16_t *out,
+                       uint32_t dim); /* nearest even; overflow: inf */
     /* False when a component is NaN or infinite. */
     bool (*finite_f32)(const float *in, size_t count);
     bool (*finite_f16)(const uint16_t *in, size_t count);
