@@ -114,6 +114,21 @@ static uint32_t wait_for_calls(om_app *app, const sigset_t *waited)
     return 0;
 }
 
+/* From here on a signal ends the process where it stands: clients have been told, calls are over.
+ * What may still take time is a connection that never finished its handshake. */
+static void restore_signals(const sigset_t *waited)
+{
+    struct sigaction standard;
+    memset(&standard, 0, sizeof standard);
+    standard.sa_handler = SIG_DFL;
+    (void)sigaction(SIGTERM, &standard, NULL);
+    (void)sigaction(SIGINT, &standard, NULL);
+    sigset_t open = *waited;
+    (void)sigdelset(&open, SIGHUP);
+    (void)sigdelset(&open, SIGUSR1);
+    (void)pthread_sigmask(SIG_UNBLOCK, &open, NULL);
+}
+
 static void stop(om_app *app, const sigset_t *waited)
 {
     bool fatal = atomic_exchange_explicit(&app->fatal, false, memory_order_acq_rel);
@@ -130,6 +145,7 @@ static void stop(om_app *app, const sigset_t *waited)
     om_rt_drain(app->rt, app->config.grace_ms);
     uint32_t left_ms = wait_for_calls(app, waited);
     om_slog(app->log, OMEN_LOG_INFO, "stopped", "calls are over", OM_SLOG_U64("left_ms", left_ms));
+    restore_signals(waited);
     om_app_stop(app, left_ms);
 }
 
