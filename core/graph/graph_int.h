@@ -128,7 +128,7 @@ struct om_graph_ctx {
     om_graph_ctx *upper;   /* for the hierarchy's graph; NULL until needed    */
 };
 /* Ids of one gather: a whole list of links, or a chunk of seeds or batch rows. */
-#define OM_GATHER_MAX 128u
+#define OM_GATHER_MAX 256u
 
 /* Fills the beam with starting points; returns the beam's size. */
 uint32_t om_entry_search(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe, uint32_t ef,
