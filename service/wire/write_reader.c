@@ -211,7 +211,8 @@ static bool read_column(om_wread *r, uint8_t *to, om_wire_vectors *out, om_failu
 {
     om_wfield field;
     while (om_wread_field(r, &field)) {
-        if (field.number == 1 && field.type == OM_WT_LEN && field.value > 0) {
+        bool text = field.type == OM_WT_LEN;
+        if (field.number == 1 && text && field.value > 0) {
             return om_failure_set(f, OMEN_INVALID_ARGUMENT, "NOT_FOUND", "vectors.name",
                                   "vectors.name must be empty: an item has one unnamed vector");
         }
@@ -219,16 +220,16 @@ static bool read_column(om_wread *r, uint8_t *to, om_wire_vectors *out, om_failu
             out->type = field.value > UINT32_MAX ? UINT32_MAX : (uint32_t)field.value;
         } else if (field.number == 3 && field.type == OM_WT_VARINT) {
             out->dim = field.value > UINT32_MAX ? UINT32_MAX : (uint32_t)field.value;
-        } else if (field.number == 4 && field.type == OM_WT_LEN) {
+        } else if (field.number == 4 && text) {
             if (out->data != NULL) {
                 return repeated(f, "vectors.data");
             }
             out->data = to;
             out->size = (size_t)field.value;
             om_wread_copy(r, to, out->size);
-        } else if (field.number >= 1 && field.number <= 4 && field.value > 0) {
+        } else if (field.number <= 4 && !(field.number == 1 && text)) {
             return malformed(r, "VectorColumn", f);
-        } else if (field.type == OM_WT_LEN) {
+        } else if (text) {
             om_wread_skip(r, (size_t)field.value);
         }
     }
@@ -240,6 +241,15 @@ static uint8_t *align_up(uint8_t *p)
     return p + (size_t)(-(uintptr_t)p & (ALIGN - 1));
 }
 
+/* Sub-messages, and versions (which answers have) as a list of fixed64. */
+static bool item_type_ok(const om_wfield *field)
+{
+    if (field->number == 4) {
+        return field->type == OM_WT_FIXED64 || (field->type == OM_WT_LEN && field->value % 8 == 0);
+    }
+    return field->number > 4 || field->type == OM_WT_LEN;
+}
+
 static bool read_items(om_wread *r, om_wbuffer *b, om_wire_batch *out, om_failure *f)
 {
     om_wfield field;
@@ -248,7 +258,7 @@ static bool read_items(om_wread *r, om_wbuffer *b, om_wire_batch *out, om_failur
     while (om_wread_field(r, &field)) {
         bool ok = true;
         size_t outer = r->limit;
-        if (field.number >= 1 && field.number <= 3 && field.type != OM_WT_LEN) {
+        if (!item_type_ok(&field)) {
             return malformed(r, "ItemBatch", f);
         }
         if (field.number == 1) {
