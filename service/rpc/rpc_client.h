@@ -1,8 +1,8 @@
 /* rpc_client.h - a small gRPC client over the C core, for the command-line tool: unary calls, one
  * after the other or many at a time, and streams. No <grpc/...> types appear here.
  * Depends on: nothing but libgrpc. Threads: a client and its streams belong to one thread at a
- * time; clients are independent, each with its own connection. SPDX-License-Identifier:
- * Apache-2.0 */
+ * time; clients are independent, each with its own connection.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_RPC_CLIENT_H
 #define OM_RPC_CLIENT_H
 #include <stdbool.h>

@@ -14,7 +14,7 @@ const om_command om_commands[] = {
      "\n"
      "Examples:\n"
      "  omen create shop --dim 768 --metric cosine\n"
-     "  omen create images --dim 784 --dtype u8 --server localhost:7070\n"
+     "  omen create images --dim 784 --dtype u8 --server localhost:7700\n"
      "  omen create texts --dim 384 --metric cosine --dtype f16 --id-type string\n",
      om_cmd_create},
     {"import", "add the vectors of a file", "import TARGET FILE [OPTIONS]",
@@ -36,9 +36,9 @@ const om_command om_commands[] = {
      "\n"
      "Examples:\n"
      "  omen import shop.omen vectors.npy --create --metric cosine\n"
-     "  omen import images train-images-idx3-ubyte.gz --create --server localhost:7070\n"
+     "  omen import images train-images-idx3-ubyte.gz --create --server localhost:7700\n"
      "  omen import shop.omen more.fvecs.zst --first-id 100000\n"
-     "  zcat rows.jsonl.gz | omen import texts - --format jsonl -s localhost:7070\n",
+     "  zcat rows.jsonl.gz | omen import texts - --format jsonl -s localhost:7700\n",
      om_cmd_import},
     {"search", "find the nearest items", "search TARGET [FILE | --vector V | --id ID] [OPTIONS]",
      "format limit offset vector id top ef exact explain threads graph-only", 0, 2, false,
@@ -52,7 +52,7 @@ const om_command om_commands[] = {
      "Examples:\n"
      "  omen search shop.omen --vector '[0.12, -0.5, 0.3]' -k 5\n"
      "  omen search shop.omen queries.fvecs.gz --ef 200 --json\n"
-     "  omen search images --id 42 --exact --server localhost:7070\n",
+     "  omen search images --id 42 --exact --server localhost:7700\n",
      om_cmd_search},
     {"get", "show items by id", "get TARGET ID...", "id-file vectors", 0, SIZE_MAX, false,
      "Prints the stored vectors, bit for bit as they were given. Exit code 3 when one of the ids "
@@ -61,23 +61,23 @@ const om_command om_commands[] = {
      "\n"
      "Examples:\n"
      "  omen get shop.omen 7 8 9\n"
-     "  omen get texts --id-file wanted.txt --json -s localhost:7070\n",
+     "  omen get texts --id-file wanted.txt --json -s localhost:7700\n",
      om_cmd_get},
     {"delete", "remove items by id", "delete TARGET ID...", "id-file", 0, SIZE_MAX, false,
      "Ids that do not exist are skipped; the number removed is printed.\n"
      "\n"
      "Examples:\n"
      "  omen delete shop.omen 7 8 9\n"
-     "  omen delete images --id-file gone.txt --server localhost:7070\n",
+     "  omen delete images --id-file gone.txt --server localhost:7700\n",
      om_cmd_delete},
     {"count", "count the items", "count TARGET", "", 0, 1, false,
      "Example:\n"
-     "  omen count images --server localhost:7070\n",
+     "  omen count images --server localhost:7700\n",
      om_cmd_count},
     {"stats", "show shape, size and memory", "stats TARGET", "", 0, 1, false,
      "Examples:\n"
      "  omen stats shop.omen\n"
-     "  omen stats images --server localhost:7070 --json\n",
+     "  omen stats images --server localhost:7700 --json\n",
      om_cmd_stats},
     {"recall", "measure how many true neighbours are found",
      "recall TARGET [--queries FILE --truth FILE]",
@@ -109,13 +109,13 @@ const om_command om_commands[] = {
      "\n"
      "Examples:\n"
      "  omen bench shop.omen --queries q.fvecs --threads 1,2,4\n"
-     "  omen bench images --queries t10k.gz --threads 1,2 --in-flight 16 -s localhost:7070\n",
+     "  omen bench images --queries t10k.gz --threads 1,2 --in-flight 16 -s localhost:7700\n",
      om_cmd_bench},
     {"list", "list collections", "list [FOLDER]", "", 0, 1, false,
      "The collections of the server, or the segment files (*.omen) of a folder.\n"
      "\n"
      "Examples:\n"
-     "  omen list --server localhost:7070\n"
+     "  omen list --server localhost:7700\n"
      "  omen list ./data\n",
      om_cmd_list},
     {"drop", "remove a collection", "drop TARGET", "", 0, 1, false,
@@ -124,7 +124,7 @@ const om_command om_commands[] = {
      "file is left alone.\n"
      "\n"
      "Example:\n"
-     "  omen drop images --server localhost:7070\n",
+     "  omen drop images --server localhost:7700\n",
      om_cmd_drop},
     {"info", "describe a file of vectors, or a server", "info [FILE] [--format F]", "format", 0, 1,
      false,
@@ -134,7 +134,7 @@ const om_command om_commands[] = {
      "\n"
      "Examples:\n"
      "  omen info vectors.npy\n"
-     "  omen info --server localhost:7070\n",
+     "  omen info --server localhost:7700\n",
      om_cmd_info},
     {"version", "show the versions", "version", "", 0, 0, true,
      "The versions of the tool, the C interface and the file format, and the kernels in use.\n",

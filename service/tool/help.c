@@ -26,7 +26,7 @@ void om_help_all(FILE *to)
         "  omen import shop.omen vectors.npy --create     a file, made from a NumPy array\n"
         "  omen search shop.omen --vector '[0.1, 0.2]'    its nearest neighbours\n"
         "  omen search shop.omen queries.fvecs -k 5 --json | jq .hits\n"
-        "  omen import images train.npy --create --server localhost:7070\n"
+        "  omen import images train.npy --create --server localhost:7700\n"
         "\n"
         "'omen help COMMAND' explains a command with examples, 'omen help exit-codes' lists\n"
         "the exit codes. Shell completion: source <(omen completion bash)\n",

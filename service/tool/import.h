@@ -1,8 +1,8 @@
 /* import.h - reads files of vectors, a batch of rows at a time, in bounded memory: fvecs, bvecs,
  * ivecs (TEXMEX), npy (versions 1 and 2), idx (MNIST), JSON lines; plain, gzip or zstd. Every byte
  * of such a file is hostile: an error names the file and the row, line or byte.
- * Depends on: tool.h, ids.h, import_source.h, jansson. Locks: none. SPDX-License-Identifier:
- * Apache-2.0 */
+ * Depends on: tool.h, ids.h, import_source.h, jansson. Locks: none.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_IMPORT_H
 #define OM_IMPORT_H
 #include "ids.h"

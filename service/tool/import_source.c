@@ -240,7 +240,7 @@ static bool open_fd(om_source *s, const char *path, om_tool_error *err)
 
 bool om_source_open(const char *path, om_source **out, om_tool_error *err)
 {
-    om_source *s;
+    om_source *s = NULL;
     if (!new_source(strcmp(path, "-") == 0 ? "standard input" : path, &s, err)) {
         return false;
     }
@@ -254,7 +254,7 @@ bool om_source_open(const char *path, om_source **out, om_tool_error *err)
 
 bool om_source_open_memory(const void *data, size_t size, om_source **out, om_tool_error *err)
 {
-    om_source *s;
+    om_source *s = NULL;
     if (!new_source("memory", &s, err)) {
         return false;
     }

@@ -72,7 +72,7 @@ static bool read_vecs(om_import *imp, size_t n, size_t *got, om_tool_error *err)
 
 bool om_import_vecs_start(om_import *imp, om_tool_error *err)
 {
-    uint32_t dim;
+    uint32_t dim = 0;
     bool got;
     if (!row_header(imp, &dim, &got, err)) {
         return false;

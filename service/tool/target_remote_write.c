@@ -240,7 +240,7 @@ static bool on_message(om_remote_writer *w, om_rpcc_buf *bytes, om_tool_error *e
     case OMEN__V1__STREAM_WRITE_RESPONSE__MESSAGE_WINDOW:
         return check(w, om_swriter_on_window(w->batches, m->window->window_bytes), err);
     default:
-        return true; /* Draining: the end of the call follows, and then another connection is made */
+        return true; /* Draining: the call ends soon, and then another connection is made */
     }
 }
 

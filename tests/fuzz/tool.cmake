@@ -1,0 +1,2 @@
+# tool.cmake - fuzz targets of the omen tool. SPDX-License-Identifier: Apache-2.0
+om_fuzz(fuzz_import SOURCES fuzz_import.c DEPENDS om_import CORPUS corpus/fuzz_import MAX_LEN 4096)
