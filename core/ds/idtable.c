@@ -122,11 +122,6 @@ omen_status_t om_idtable_reserve(om_idtable *table, uint64_t ids, uint64_t bytes
                        "id table: %llu ids and %llu more are above the limit of %u rows",
                        (unsigned long long)table->used, (unsigned long long)ids, OMEN_MAX_ROWS);
     }
-    if (bytes > ids * OMEN_MAX_STRING_ID) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
-                       "id table: %llu bytes for %llu ids are above the limit of %u bytes an id",
-                       (unsigned long long)bytes, (unsigned long long)ids, OMEN_MAX_STRING_ID);
-    }
     if (table->pages.next_key + ids > MAX_KEY) {
         return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
                        "id table: key %llu and %llu more are above the limit of %llu keys",
@@ -134,7 +129,11 @@ omen_status_t om_idtable_reserve(om_idtable *table, uint64_t ids, uint64_t bytes
                        (unsigned long long)MAX_KEY);
     }
     omen_status_t status = grow_words(table, table->used + ids, err);
-    return status != OMEN_OK ? status : om_idpages_reserve(&table->pages, ids, bytes, err);
+    if (status != OMEN_OK) {
+        return status;
+    }
+    bytes = om_min_u64(bytes, ids * OMEN_MAX_STRING_ID); /* more cannot be added */
+    return om_idpages_reserve(&table->pages, ids, bytes, err);
 }
 
 /* The place of an id, or the empty one where it would go. */
