@@ -188,6 +188,19 @@ static omen_status_t reserve_former(om_collection *c, uint64_t count, omen_error
     return OMEN_OK;
 }
 
+/* Bytes of the ids that are really written. */
+static uint64_t accepted_bytes(const om_write *w)
+{
+    if (w->status == NULL) {
+        return w->id_bytes;
+    }
+    uint64_t bytes = 0;
+    for (uint64_t i = 0; i < w->batch->count; i++) {
+        bytes += om_write_skips(w, i) ? 0 : om_column_get(&w->batch->ids, i).length;
+    }
+    return bytes;
+}
+
 static omen_status_t reserve_table(om_write *w, omen_error *err)
 {
     om_collection *c = w->c;
@@ -200,7 +213,7 @@ static omen_status_t reserve_table(om_write *w, omen_error *err)
             status = om_idtable_create(&c->rt->alloc, &c->table, err);
         }
         if (status == OMEN_OK) {
-            status = om_idtable_reserve(c->table, w->accepted, w->id_bytes, err);
+            status = om_idtable_reserve(c->table, w->accepted, accepted_bytes(w), err);
         }
     }
     om_rwlock_unlock(&c->ids_mu);

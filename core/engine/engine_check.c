@@ -142,7 +142,7 @@ static omen_status_t check_ids(om_write *w, omen_error *err)
         if (!w->by_keys) {
             om_id id = om_column_get(&b->ids, i);
             status = om_id_check(w->c, id, i, err);
-            w->id_bytes += id.length;
+            w->id_bytes += status == OMEN_OK ? id.length : 0;
         } else if (b->keys != NULL && b->keys[i] == OMEN_NONE) {
             status = om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, i,
                                   "item %llu: the key 2^64 - 1 is reserved", (unsigned long long)i);

@@ -50,6 +50,30 @@ static const float *row_floats(const om_collection *c, uint32_t slot, float *out
     return out;
 }
 
+/* A zero vector under cosine. It has no direction; coded as it is it would be nearer to every unit
+ * vector than those are to each other, and the links of the whole graph would go through it. So its
+ * code points somewhere, the same way for a slot every time; its distance is still 1, since hits are
+ * scored in full precision. */
+static const float *some_direction(const om_collection *c, uint32_t slot, float *out)
+{
+    uint64_t state = slot;
+    for (uint32_t i = 0; i < c->options.dim; i++) {
+        out[i] = (om_rng_next(&state) >> 63) != 0 ? 1.0f : -1.0f;
+    }
+    return out;
+}
+
+static const float *floats_to_encode(const om_collection *c, uint32_t slot, float *out)
+{
+    if (c->options.metric == OMEN_COSINE) {
+        const float *norms = (const void *)c->store->array[OM_A_NORMS].base;
+        if (norms[slot] == 0) {
+            return some_direction(c, slot, out);
+        }
+    }
+    return row_floats(c, slot, out);
+}
+
 static void encode_task(void *ctx, uint32_t worker, uint32_t task)
 {
     const coder *k = ctx;
@@ -60,7 +84,8 @@ static void encode_task(void *ctx, uint32_t worker, uint32_t task)
     float *scratch = floats + om_round_up(c->options.dim, 16);
     for (uint32_t slot = from; slot < to; slot++) {
         uint8_t *code = k->codes->array.base + (size_t)slot * c->layout.code_stride;
-        uint32_t clipped = om_codec_encode(k->codec, row_floats(c, slot, floats), scratch, code);
+        uint32_t clipped =
+            om_codec_encode(k->codec, floats_to_encode(c, slot, floats), scratch, code);
         if (clipped != 0) {
             om_window *window = &k->windows[slot >> WINDOW_BITS];
             atomic_fetch_add_explicit(&window->rows, 1, memory_order_relaxed);
@@ -187,11 +212,8 @@ out:
     return status;
 }
 
-uint32_t om_codec_border(const om_collection *c, uint32_t indexed)
+uint32_t om_codec_border(uint32_t indexed)
 {
-    if (indexed < OM_FIRST_SAMPLE && c->trained_rows < OM_FIRST_SAMPLE) {
-        return OM_FIRST_SAMPLE; /* A codec of a few rows is a makeshift. */
-    }
     if (indexed < SECOND_BORDER) {
         return SECOND_BORDER;
     }
@@ -320,7 +342,8 @@ static omen_status_t retrain(om_collection *c, omen_error *err)
 omen_status_t om_codec_review(om_collection *c, omen_error *err)
 {
     uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_relaxed);
-    bool makeshift = indexed == OM_FIRST_SAMPLE && c->trained_rows < OM_FIRST_SAMPLE;
+    /* A codec of a few rows, for a caller who did not wait for more, is a makeshift. */
+    bool makeshift = c->trained_rows < OM_FIRST_SAMPLE && indexed / 2 >= c->trained_rows;
     bool window_ends = indexed >= WINDOW_ROWS && (indexed & (WINDOW_ROWS - 1)) == 0;
     bool due = makeshift || indexed == SECOND_BORDER || (window_ends && fits_badly(c, indexed));
     if (!due || om_codec_exact(c->codec) || c->options.quantization == OMEN_QUANT_NONE) {

@@ -20,9 +20,9 @@ static omen_status_t start_graph(om_collection *c, omen_error *err)
     return om_graph_create(&c->rt->alloc, &c->graph_params, &c->graph, err);
 }
 
-static uint32_t next_border(const om_collection *c, uint32_t indexed)
+static uint32_t next_border(uint32_t indexed)
 {
-    return om_min_u32(om_graph_batch_end(indexed), om_codec_border(c, indexed));
+    return om_min_u32(om_graph_batch_end(indexed), om_codec_border(indexed));
 }
 
 /* Whether a whole micro-batch is there. The first one waits for the sample that trains the codec,
@@ -78,7 +78,7 @@ omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool 
         return OMEN_OK;
     }
     OM_TRY(om_codec_start(c, om_min_u32(visible, OM_FIRST_SAMPLE), err));
-    uint32_t end = om_min_u32(next_border(c, indexed), visible);
+    uint32_t end = om_min_u32(next_border(indexed), visible);
     OM_TRY(om_encode_step(c, visible, err));
     uint32_t encoded = atomic_load_explicit(&c->codes->encoded, memory_order_relaxed);
     om_assert(encoded >= end);

@@ -406,8 +406,8 @@ omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *s
 omen_status_t om_encode_step(om_collection *c, uint32_t target, omen_error *err) OM_NODISCARD;
 omen_status_t om_codec_start(om_collection *c, uint32_t target, omen_error *err) OM_NODISCARD;
 omen_status_t om_codec_review(om_collection *c, omen_error *err) OM_NODISCARD;
-/* The next row count at which the codec is reviewed: micro-batches end there. Index mutex held. */
-uint32_t om_codec_border(const om_collection *c, uint32_t indexed);
+/* The next row count at which the codec is reviewed: micro-batches end there. */
+uint32_t om_codec_border(uint32_t indexed);
 #define OM_FIRST_SAMPLE 1024u /* rows that the first training waits for, unless a caller insists */
 uint64_t om_clipped_rows(om_collection *c);
 /* A pause of a millisecond for a caller who finds the way barred. */
