@@ -34,13 +34,13 @@ use_prefix() {
 }
 
 setup() {
-    rm -rf "$prefix"
     mkdir -p "$data"
-    cmake --install "$build" --prefix "$prefix" >"$work/install.log"
     for file in train-images-idx3-ubyte t10k-images-idx3-ubyte groundtruth.ivecs; do
         gzip -dc "$here/../demo/data/$file.gz" >"$data/$file.part"
         mv "$data/$file.part" "$data/$file"
     done
+    rm -rf "$prefix"
+    cmake --install "$build" --prefix "$prefix" >"$work/install.log"
 }
 
 run_c() {

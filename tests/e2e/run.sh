@@ -33,14 +33,14 @@ if [ "$step" = setup ]; then
     exit
 fi
 OMEND=$build/bin/omend
-OMEN_E2E_API=$here/../../api
+OMEN_E2E_API=$(cd "$here/../../api" && pwd)
 OMEN_E2E_WORK=$work/tmp
 OMEN_E2E_MODULES=$modules
 OMENDB_LIBRARY=$build/lib/libomendb.so.0
-PYTHONPATH=$here/../../ffi-examples/python
+OMEN_E2E_PACKAGE=$here/../../ffi-examples/python
 PYTHONDONTWRITEBYTECODE=1
-export OMEND OMEN_E2E_API OMEN_E2E_WORK OMEN_E2E_MODULES OMENDB_LIBRARY PYTHONPATH
-export PYTHONDONTWRITEBYTECODE
+export OMEND OMEN_E2E_API OMEN_E2E_WORK OMEN_E2E_MODULES OMENDB_LIBRARY
+export OMEN_E2E_PACKAGE PYTHONDONTWRITEBYTECODE
 # The clients talk to this machine only.
 unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY grpc_proxy no_proxy NO_PROXY || true
 case $step in

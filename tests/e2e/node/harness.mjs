@@ -21,7 +21,7 @@ const files = ['omen/v1/collections.proto', 'omen/v1/items.proto', 'omen/v1/main
   'grpc/health/v1/health.proto', 'grpc/reflection/v1/reflection.proto',
   'grpc/reflection/v1alpha/reflection.proto'];
 const definition = loader.loadSync(files.map((file) => path.join(api, file)),
-  { includeDirs: [api], longs: Number, enums: String, defaults: true, oneofs: true });
+  { keepCase: true, includeDirs: [api], longs: Number, enums: String, defaults: true, oneofs: true });
 export const root = grpc.loadPackageDefinition(definition);
 
 export function deadline() {
@@ -39,9 +39,9 @@ export async function poll(what, condition) {
   return assert.fail(`never happened: ${what}`);
 }
 
-// A server on ports of the kernel's choice. It dies with this process, whatever happens.
+// A server on ports of the kernel's choice. It dies with its test (`context`), whatever happens.
 export class Omend {
-  static async start(...options) {
+  static async start(context, ...options) {
     const server = new Omend();
     const hasSetpriv = spawnSync('setpriv', ['--version']).status === 0;
     const command = [...(hasSetpriv ? ['setpriv', '--pdeathsig', 'KILL'] : []), process.env.OMEND,
@@ -50,6 +50,7 @@ export class Omend {
     server.log = '';
     server.process.stderr.on('data', (data) => { server.log += data; });
     server.exit = new Promise((done) => { server.process.on('exit', (code) => done(code)); });
+    context.after(() => server.process.kill('SIGKILL'));
     let said = '';
     server.process.stdout.on('data', (data) => { said += data; });
     const match = await poll('omend serves', () => /grpc=(\S+) admin=(\S+)/.exec(said));

@@ -14,7 +14,7 @@ let collections;
 let maintenance;
 
 before(async () => {
-  server = await Omend.start();
+  server = await Omend.start({ after() {} }); // the hook below ends it
   items = server.client('omen.v1.Items');
   collections = server.client('omen.v1.Collections');
   maintenance = server.client('omen.v1.Maintenance');

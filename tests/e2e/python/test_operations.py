@@ -5,11 +5,14 @@ SPDX-License-Identifier: Apache-2.0
 
 import os
 import re
+import subprocess
+import sys
 import tempfile
 import threading
 import unittest
 
 import grpc
+import numpy as np
 from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
@@ -17,7 +20,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from harness import ITEMS, PATIENCE, Failure, Omend, Test, batch_of, gaussian, ids_of, poll
 
-REFLECTION, REFLECTION_RPC = grpc.protos_and_services("grpc/reflection/v1/reflection.proto")
+# By its folder: the Python package grpc would hide a module named grpc.reflection.v1.
+sys.path.insert(0, os.path.join(os.environ["OMEN_E2E_API"], "grpc/reflection/v1"))
+REFLECTION, REFLECTION_RPC = grpc.protos_and_services("reflection.proto")
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 SERVICES = {
     "omen.v1.Collections",
@@ -232,24 +237,32 @@ class DrainTest(unittest.TestCase):
         server.close()
 
 
+# Runs with the Python package of ffi-examples, in a process of its own: its name is that of ours here.
+SAVE = """
+import sys, numpy, omen
+vectors = numpy.load(sys.argv[1] + "/vectors.npy")
+index = omen.Index(dim=vectors.shape[1], metric="cosine")
+index.add(vectors)
+index.save(sys.argv[1] + "/saved.omen")
+numpy.save(sys.argv[1] + "/keys.npy", index.search(vectors[:5], k=5).keys)
+"""
+
+
 class ServedFileTest(unittest.TestCase):
     def test_a_file_of_the_library_is_served(self):
-        import omen  # the Python package of ffi-examples
-
         with tempfile.TemporaryDirectory(dir=os.environ["OMEN_E2E_WORK"]) as folder:
-            path = os.path.join(folder, "saved.omen")
             vectors = gaussian(1, 3000, 16)
-            with omen.Index(dim=16, metric="cosine") as index:
-                index.add(vectors)
-                index.save(path)
-                expected = index.search(vectors[:5], k=5)
-            server = Omend("--open=saved=" + path)
+            np.save(folder + "/vectors.npy", vectors)
+            environment = {**os.environ, "PYTHONPATH": os.environ["OMEN_E2E_PACKAGE"]}
+            subprocess.run([sys.executable, "-c", SAVE, folder], check=True, env=environment)
+            expected = np.load(folder + "/keys.npy")
+            server = Omend("--open=saved=" + folder + "/saved.omen")
             self.addCleanup(server.stop)
             client = server.client()
             self.assertEqual(client.count("saved"), 3000)
             for i in range(5):
                 found = client.search("saved", vectors[i], limit=5)
-                self.assertEqual(list(found.ids.u64), expected.keys[i].tolist())
+                self.assertEqual(list(found.ids.u64), expected[i].tolist())
             with self.assertRaises(grpc.RpcError) as caught:
                 client.add("saved", vectors[:1])
             failure = Failure(caught.exception)

@@ -107,7 +107,7 @@ class TlsCase(unittest.TestCase):
         for address in ("0.0.0.0:0", "[::]:0"):
             done = self.run_omend("--listen=" + address)
             self.assertEqual(done.returncode, 78, done.stderr)
-            self.assertIn("--insecure-expose", done.stderr)
+            self.assertIn("insecure-expose", done.stderr)
             self.assertIn("listen", done.stderr)
         server = self.start("--insecure-expose", listen="0.0.0.0:0")
         server.client(address="127.0.0.1:" + server.address.rsplit(":", 1)[1]).info()
