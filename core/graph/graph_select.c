@@ -78,7 +78,7 @@ void om_select(const om_graph *graph, const om_graph_arrays *arrays, om_worker *
     /* A vector in the middle of all others (a zero vector under cosine, the centre of a sphere) is nearer
      * to every node than the node's real neighbours are, and shadows them all: the graph would be a star.
      * Seen from the centre two neighbours are at most about half as far (squared) as from each other. */
-    if (kept < most / FEW_KEPT && kept < list->n) {
+    if (kept < om_max_u32(most / FEW_KEPT, 2) && kept < list->n) {
         kept = choose(graph, arrays, worker, kept_at, most, true);
     }
     for (uint32_t i = 0; i < kept; i++) {
