@@ -114,16 +114,15 @@ OM_INLINE void gather(OM_GATHER_ARGS, const uint32_t kind)
 {
     const uint8_t *next[OM_GROUP];
     const uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
-    const uint32_t ahead = OM_AHEAD(lines);
+    const uint32_t ahead = om_ahead(lines, n);
     om_prefetch_rows(rows, stride, ids, 0, ahead, n, lines);
     uint32_t i = 0;
+    for (; i + ahead < n; i += OM_GROUP) {
+        om_next_rows(rows, stride, ids, i + ahead, n, next);
+        finish(probe, rows, stride, ids + i, out + i, next, kind, OM_GROUP);
+    }
     for (; i + OM_GROUP <= n; i += OM_GROUP) {
-        if (i + ahead < n) {
-            om_next_rows(rows, stride, ids, i + ahead, n, next);
-            finish(probe, rows, stride, ids + i, out + i, next, kind, OM_GROUP);
-        } else {
-            finish(probe, rows, stride, ids + i, out + i, NULL, kind, OM_GROUP);
-        }
+        finish(probe, rows, stride, ids + i, out + i, NULL, kind, OM_GROUP);
     }
     switch (n - i) {
     case 3:

@@ -77,7 +77,7 @@ OM_INLINE void gather_l2_short(OM_GATHER_ARGS, const uint32_t blocks)
     for (uint32_t b = 0; b < blocks; b++) {
         q[b] = split((const uint8_t *)probe->data + b * 64);
     }
-    const uint32_t ahead = OM_AHEAD(blocks);
+    const uint32_t ahead = om_ahead(blocks, n);
     om_prefetch_rows(rows, stride, ids, 0, ahead, n, blocks);
     uint32_t i = 0;
     for (; i + OM_GROUP <= n; i += OM_GROUP) {
@@ -138,33 +138,33 @@ static void gather_l2_long(OM_GATHER_ARGS)
 {
     const uint8_t *next[OM_GROUP];
     const uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
-    om_prefetch_rows(rows, stride, ids, 0, OM_AHEAD_LONG, n, lines);
+    const uint32_t ahead = om_ahead(lines, n);
+    om_prefetch_rows(rows, stride, ids, 0, ahead, n, lines);
     uint32_t i = 0;
-    for (; i + OM_GROUP < n; i += OM_GROUP) {
-        om_next_rows(rows, stride, ids, i + OM_AHEAD_LONG, n, next);
+    for (; i + ahead < n; i += OM_GROUP) {
+        om_next_rows(rows, stride, ids, i + ahead, n, next);
         l2_long_rows(probe, rows, stride, ids + i, out + i, next, OM_GROUP);
     }
+    for (; i + OM_GROUP <= n; i += OM_GROUP) {
+        l2_long_rows(probe, rows, stride, ids + i, out + i, NULL, OM_GROUP);
+    }
     switch (n - i) {
-    case 4:
-        l2_long_rows(probe, rows, stride, ids + i, out + i, NULL, 4);
-        break;
     case 3:
         l2_long_rows(probe, rows, stride, ids + i, out + i, NULL, 3);
         break;
     case 2:
         l2_long_rows(probe, rows, stride, ids + i, out + i, NULL, 2);
         break;
-    default:
+    case 1:
         l2_long_rows(probe, rows, stride, ids + i, out + i, NULL, 1);
+        break;
+    default:
         break;
     }
 }
 
 static void gather_l2_u8(OM_GATHER_ARGS)
 {
-    if (n == 0) {
-        return;
-    }
     switch (probe->bytes) {
     case 64:
         gather_l2_short(probe, rows, stride, ids, n, out, 1);
@@ -273,17 +273,15 @@ OM_INLINE void dot_finish(const om_probe *probe, const uint8_t *rows, size_t str
 
 OM_INLINE void gather_dots(OM_GATHER_ARGS, const bool tails)
 {
-    if (n == 0) {
-        return;
-    }
     const uint8_t *next[OM_GROUP];
     const uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
     /* The tail may have a line of its own, behind the bytes that count. */
-    bool tail_line = tails && stride > probe->bytes;
-    om_prefetch_rows(rows, stride, ids, 0, OM_AHEAD_LONG, n, lines);
+    const bool tail_line = tails && stride > probe->bytes;
+    const uint32_t ahead = om_ahead(lines, n);
+    om_prefetch_rows(rows, stride, ids, 0, ahead, n, tail_line ? lines + 1 : lines);
     uint32_t i = 0;
-    for (; i + OM_GROUP < n; i += OM_GROUP) {
-        om_next_rows(rows, stride, ids, i + OM_AHEAD_LONG, n, next);
+    for (; i + ahead < n; i += OM_GROUP) {
+        om_next_rows(rows, stride, ids, i + ahead, n, next);
         if (tail_line) {
             OM_UNROLL
             for (uint32_t r = 0; r < OM_GROUP; r++) {
@@ -292,18 +290,20 @@ OM_INLINE void gather_dots(OM_GATHER_ARGS, const bool tails)
         }
         dot_finish(probe, rows, stride, ids + i, out + i, next, tails, OM_GROUP);
     }
+    for (; i + OM_GROUP <= n; i += OM_GROUP) {
+        dot_finish(probe, rows, stride, ids + i, out + i, NULL, tails, OM_GROUP);
+    }
     switch (n - i) {
-    case 4:
-        dot_finish(probe, rows, stride, ids + i, out + i, NULL, tails, 4);
-        break;
     case 3:
         dot_finish(probe, rows, stride, ids + i, out + i, NULL, tails, 3);
         break;
     case 2:
         dot_finish(probe, rows, stride, ids + i, out + i, NULL, tails, 2);
         break;
-    default:
+    case 1:
         dot_finish(probe, rows, stride, ids + i, out + i, NULL, tails, 1);
+        break;
+    default:
         break;
     }
 }

@@ -84,18 +84,28 @@ OM_INLINE void gather(OM_GATHER_ARGS, const bool l2)
 {
     const uint8_t *next[OM_GROUP];
     const uint32_t lines = om_min_u32(probe->bytes / OM_CACHE_LINE, OM_PREFETCH_LINES);
-    om_prefetch_rows(rows, stride, ids, 0, OM_AHEAD_LONG, n, lines);
+    const uint32_t ahead = om_ahead(lines, n);
+    om_prefetch_rows(rows, stride, ids, 0, ahead, n, lines);
     uint32_t i = 0;
-    for (; i + OM_GROUP <= n; i += OM_GROUP) {
-        if (i + OM_AHEAD_LONG < n) {
-            om_next_rows(rows, stride, ids, i + OM_AHEAD_LONG, n, next);
-            group(probe, rows, stride, ids + i, out + i, next, l2, OM_GROUP);
-        } else {
-            group(probe, rows, stride, ids + i, out + i, NULL, l2, OM_GROUP);
-        }
+    for (; i + ahead < n; i += OM_GROUP) {
+        om_next_rows(rows, stride, ids, i + ahead, n, next);
+        group(probe, rows, stride, ids + i, out + i, next, l2, OM_GROUP);
     }
-    for (; i < n; i++) {
+    for (; i + OM_GROUP <= n; i += OM_GROUP) {
+        group(probe, rows, stride, ids + i, out + i, NULL, l2, OM_GROUP);
+    }
+    switch (n - i) {
+    case 3:
+        group(probe, rows, stride, ids + i, out + i, NULL, l2, 3);
+        break;
+    case 2:
+        group(probe, rows, stride, ids + i, out + i, NULL, l2, 2);
+        break;
+    case 1:
         group(probe, rows, stride, ids + i, out + i, NULL, l2, 1);
+        break;
+    default:
+        break;
     }
 }
 
