@@ -13,13 +13,14 @@
 #define OM_UNROLL _Pragma("GCC unroll 4")
 
 /* Rolling prefetch. A random row costs about 160 ns from memory and 2 to 10 ns of arithmetic, so several
- * rows must be under way at any time. Measured on Zen 5 with gathers of 32 to 48 rows (what a hop of the graph
- * asks for), about 100 lines ahead do best: 24 rows of 256 bytes took 10.7 ns a row (8 rows: 15.0), 16 of
- * 384 bytes 18 (4: 24), 8 of 832 bytes 33 from memory and 24 half in cache (4: 35 and 29; 16 no better).
- * Rows of one or two lines gain nothing beyond 32. In a short gather of long rows the first rows
- * would wait behind the requests for the last ones (16 rows of 832 bytes: 38 ns with 4 ahead, 44 with 8).
- * Long rows are asked for line by line while the same line of the current group is worked on; of a row
- * beyond OM_PREFETCH_LINES lines only the first ones: the hardware has caught the stream by then. */
+ * rows must be under way at any time. Measured on Zen 5 with gathers of 32 to 48 rows (what a hop of
+ * the graph asks for), about 100 lines ahead do best: 24 rows of 256 bytes took 10.7 ns a row (8 rows:
+ * 15.0), 16 of 384 bytes 18 (4: 24), 8 of 832 bytes 33 from memory and 24 half in cache (4: 35 and 29;
+ * 16 no better). Rows of one or two lines gain nothing beyond 32. In a short gather of long rows the
+ * first rows would wait behind the requests for the last ones (16 rows of 832 bytes: 38 ns with 4
+ * ahead, 44 with 8). Long rows are asked for line by line while the same line of the current group is
+ * worked on; of a row beyond OM_PREFETCH_LINES lines only the first ones: the hardware has caught the
+ * stream by then. */
 enum { OM_GROUP = 4, OM_SHORT_LINES = 4, OM_PREFETCH_LINES = 32 };
 static inline uint32_t om_ahead(uint32_t lines, uint32_t n)
 {
