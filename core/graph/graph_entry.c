@@ -13,7 +13,7 @@ omen_status_t om_entry_rescore(om_graph *graph, const om_graph_arrays *arrays, o
                                omen_error *err)
 {
     return graph->hierarchy ? om_upper_rescore(graph, arrays, executor, err)
-                            : om_seeds_resample(graph, arrays, om_graph_count(graph), err);
+                            : om_cover_draw(graph, arrays, om_graph_count(graph), err);
 }
 
 omen_status_t om_entry_view_init(om_graph *graph, om_entry_view *entry, const om_graph_arrays *arrays,

@@ -59,6 +59,9 @@ typedef struct om_seeds {
     uint32_t capacity;
     uint32_t count;    /* builder only; views hold their own */
     bool borrowed;     /* the arrays are a mapped file's     */
+    uint32_t rows;     /* of the graph when they were drawn  */
+    uint32_t probe_kind;
+    double news;       /* a new row farther than this from every seed becomes one */
     size_t stride;
     uint32_t *slots;   /* [capacity]          */
     uint8_t *codes;    /* [capacity * stride] */
@@ -149,9 +152,10 @@ omen_status_t om_seeds_create(const om_alloc *alloc, uint32_t capacity, size_t s
 void om_seeds_release(om_seeds *seeds);
 omen_status_t om_seeds_insert(om_graph *graph, const om_graph_arrays *arrays, uint32_t first, uint32_t n,
                               omen_error *err) OM_NODISCARD;
-/* A fresh sample of slots [0, n). */
-omen_status_t om_seeds_resample(om_graph *graph, const om_graph_arrays *arrays, uint32_t n,
-                                omen_error *err) OM_NODISCARD;
+void om_seeds_append(om_seeds *seeds, const uint8_t *code, uint32_t slot);
+/* Draws seeds for slots [0, rows) anew (graph_cover.c). */
+omen_status_t om_cover_draw(om_graph *graph, const om_graph_arrays *arrays, uint32_t rows,
+                            omen_error *err) OM_NODISCARD;
 uint32_t om_seeds_search(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe,
                          uint32_t wanted, om_graph_counters *counters);
 omen_status_t om_upper_create(const om_alloc *alloc, uint32_t capacity, size_t stride, uint32_t m,
