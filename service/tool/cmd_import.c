@@ -5,6 +5,18 @@
 
 #include "cmd.h"
 
+/* How the import went: at most TIMELINE samples, evenly spread; when full, every second one goes and
+ * the spacing doubles. */
+enum { TIMELINE = 256 };
+typedef struct timeline {
+    double started, step;
+    size_t count;
+    struct sample {
+        double at;
+        uint64_t accepted, indexed;
+    } samples[TIMELINE];
+} timeline;
+
 typedef struct importer {
     const om_args *args;
     om_import *file;
@@ -16,12 +28,30 @@ typedef struct importer {
     size_t converted_rows;
     uint32_t dtype; /* handed to the target */
     om_bar bar;
+    timeline line;
     bool remote; /* a server keeps what it has accepted, and its writer says how to go on */
 } importer;
+
+static void sample(timeline *t, uint64_t accepted, uint64_t indexed)
+{
+    double at = om_tool_now() - t->started;
+    if (t->count > 0 && at - t->samples[t->count - 1].at < t->step) {
+        return;
+    }
+    if (t->count == TIMELINE) {
+        for (size_t i = 0; i < TIMELINE / 2; i++) {
+            t->samples[i] = t->samples[2 * i];
+        }
+        t->count = TIMELINE / 2;
+        t->step *= 2;
+    }
+    t->samples[t->count++] = (struct sample){at, accepted, indexed};
+}
 
 static void draw(void *ctx, uint64_t accepted, uint64_t indexed)
 {
     importer *im = ctx;
+    sample(&im->line, accepted, indexed);
     const om_import_info *info = om_import_about(im->file);
     om_bar_state s = {.label = "import", .rows = accepted, .indexed = indexed};
     if (info->rows != OMEN_NONE) {
@@ -255,6 +285,13 @@ static void report(const importer *im, const om_target_written *w, double starte
                                                       "indexed_rows_per_s",
                                                       indexed_s > 0 ? rows / indexed_s : 0.0));
         }
+        json_t *line = json_array();
+        for (size_t i = 0; i < im->line.count; i++) {
+            const struct sample *p = &im->line.samples[i];
+            (void)json_array_append_new(line, json_pack("[f, I, I]", p->at, (json_int_t)p->accepted,
+                                                        (json_int_t)p->indexed));
+        }
+        (void)json_object_set_new(o, "timeline", line);
         om_out_object(o);
         return;
     }
@@ -295,7 +332,9 @@ static bool run(importer *im, const om_place *place, om_tool_error *err)
         return false;
     }
     double started = om_tool_now();
-    om_bar_start(&im->bar, !args->json && !args->quiet);
+    im->line.started = started;
+    im->line.step = 0.005;
+    om_bar_start(&im->bar, !args->quiet);
     bool ok = copy_rows(im, err) && im->target->ops->write_end(im->target, &written, err);
     om_bar_end(&im->bar);
     if (!ok) {

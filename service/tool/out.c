@@ -130,16 +130,19 @@ static size_t terminal_width(void)
     return 80;
 }
 
-/* `cells` characters of which the fraction is full, in eighths. */
+/* `cells` characters of which the fraction is full, in eighths; out has 3 bytes a cell and a NUL. */
 static void draw_cells(char *out, size_t cells, double fraction)
 {
     static const char *const eighths[] = {" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
     size_t full = (size_t)(fraction * (double)cells * 8);
-    out[0] = '\0';
+    size_t at = 0;
     for (size_t i = 0; i < cells; i++) {
         const char *cell = full >= 8 * (i + 1) ? "█" : full > 8 * i ? eighths[full - 8 * i] : " ";
-        strcat(out, cell); /* out has room for 3 bytes a cell */
+        size_t n = strlen(cell);
+        memcpy(out + at, cell, n);
+        at += n;
     }
+    out[at] = '\0';
 }
 
 void om_bar_draw(om_bar *bar, const om_bar_state *s)

@@ -234,7 +234,11 @@ static bool on_message(om_remote_writer *w, om_rpcc_buf *bytes, om_tool_error *e
     case OMEN__V1__STREAM_WRITE_RESPONSE__MESSAGE_ACK:
         w->indexed = m->ack->indexed_items;
         w->flushed = w->flushed || (w->phase == FLUSHING && w->control_sent);
-        return check(w, om_swriter_on_ack(w->batches, m->ack->durable_seq), err);
+        if (!check(w, om_swriter_on_ack(w->batches, m->ack->durable_seq), err)) {
+            return false;
+        }
+        tick(w);
+        return true;
     case OMEN__V1__STREAM_WRITE_RESPONSE__MESSAGE_ERROR:
         return on_refused(w, m->error, err);
     case OMEN__V1__STREAM_WRITE_RESPONSE__MESSAGE_WINDOW:
@@ -426,23 +430,40 @@ bool om_remote_write(om_target *base, const om_target_batch *batch, om_tool_erro
     return check(w, om_swriter_push(w->batches, sent, bytes), err) && pump(w, 0, err);
 }
 
-/* Waits for the acknowledgement of Flush. The collection's own figures are shown meanwhile. */
+/* Rows of the collection that are not in the graph yet; UINT64_MAX when it cannot be told. The figures
+ * are shown meanwhile. */
+static uint64_t backlog(om_remote_writer *w)
+{
+    om_target_info info;
+    om_tool_error ignored; /* only the bar goes without */
+    if (w->lost_contact || !om_remote_describe(&w->target->base, &info, &ignored)) {
+        return UINT64_MAX;
+    }
+    w->indexed = info.indexed_rows;
+    tick(w);
+    return info.backlog_rows;
+}
+
+/* Flush is answered by an Ack, which looks like that of a batch sent late. So it is asked twice when
+ * there is a backlog behind the first answer (which may be that of other writers, too). */
 static bool flush(om_remote_writer *w, om_tool_error *err)
 {
     w->phase = FLUSHING;
-    double asked = om_tool_now();
-    while (!w->flushed) {
-        if (!pump(w, POLL_MS, err)) {
-            return false;
-        }
-        om_target_info info;
-        if (!w->flushed && !w->lost_contact && om_tool_now() - asked > 0.2) {
-            om_tool_error ignored; /* only the bar goes without */
-            if (om_remote_describe(&w->target->base, &info, &ignored)) {
-                w->indexed = info.indexed_rows;
-                tick(w);
+    for (int rounds = 0; rounds < 2; rounds++) {
+        double asked = om_tool_now();
+        w->control_sent = false;
+        w->flushed = false;
+        while (!w->flushed) {
+            if (!pump(w, POLL_MS, err)) {
+                return false;
             }
-            asked = om_tool_now();
+            if (!w->flushed && om_tool_now() - asked > 0.1) {
+                (void)backlog(w);
+                asked = om_tool_now();
+            }
+        }
+        if (backlog(w) == 0) {
+            break;
         }
     }
     return true;
