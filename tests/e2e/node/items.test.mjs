@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { batch, deadline, grpc, Omend, range, Reader, rejects, search, unary, vectorsOf }
+import { batch, deadline, grpc, Omend, poll, range, Reader, rejects, search, unary, vectorsOf }
   from './harness.mjs';
 
 const DIM = 16;
@@ -124,12 +124,18 @@ test('cancel and deadline', async () => {
   const request = { collection: 'long', samples: 10000 };
   await rejects(unary(maintenance, 'MeasureRecall', request, { deadline: Date.now() + 300 }),
     'DEADLINE_EXCEEDED');
-  await new Promise((done, fail) => {
-    const call = maintenance.MeasureRecall(request, deadline(), (error) => {
-      (error?.code === grpc.status.CANCELLED ? done : fail)(error);
-    });
-    call.cancel();
+  // grpc-js forgets to cancel a call that it has not sent yet, so this one is first seen to run.
+  const running = async () => {
+    const page = await (await fetch(`http://${server.admin}/metrics`)).text();
+    return Number(/^omendb_grpc_server_inflight\{[^}]*"MeasureRecall"\} (\d+)$/m.exec(page)[1]);
+  };
+  await poll('the expired call is over', async () => await running() === 0);
+  const end = new Promise((done) => {
+    const call = maintenance.MeasureRecall(request, deadline(), (error) => done(error));
+    poll('the call runs', async () => await running() === 1).then(() => call.cancel());
   });
+  assert.equal((await end).code, grpc.status.CANCELLED);
+  await poll('the cancelled call is over', async () => await running() === 0);
   assert.equal((await unary(items, 'Count', { collection: 'long' })).count, 30000);
 });
 

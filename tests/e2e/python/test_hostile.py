@@ -216,7 +216,8 @@ class HostileTest(Test):
         self.alive()
 
     def test_large_metadata(self):
-        call = self.client.channel.unary_unary(COUNT)
+        """It may cost the connection, so it has one of its own."""
+        call = self.server.channel().unary_unary(COUNT)
         with self.assertRaises(grpc.RpcError):
             call(b"", timeout=PATIENCE, metadata=[("x-large", "a" * 100000)])
         self.alive()
