@@ -1,0 +1,4 @@
+# engine.cmake - unit tests of core/engine, most of them through omen.h.
+# SPDX-License-Identifier: Apache-2.0
+om_test(engine_life_test SOURCES engine_life_test.c engine_fixture.c DEPENDS omendb)
+om_test(engine_write_test SOURCES engine_write_test.c engine_fixture.c DEPENDS omendb)
