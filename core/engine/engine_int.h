@@ -241,7 +241,7 @@ typedef struct om_mark {
     uint64_t version;
     uint32_t end; /* rows there are at that version */
 } om_mark;
-typedef struct om_window { /* clipping in 65,536 rows, coded by the codec in use */
+typedef struct om_window { /* clipping in 1,024 rows, coded by the codec in use */
     _Atomic uint32_t rows;
     _Atomic uint64_t components;
 } om_window;
@@ -433,8 +433,7 @@ typedef struct om_search {
     om_graph_counters counters;
     omen_error *err;
 } om_search;
-uint32_t om_default_ef(uint32_t k, uint32_t rows);
-uint32_t om_default_rerank(uint32_t k, uint32_t ef);
+uint32_t om_default_ef(uint32_t metric, uint32_t k, uint32_t rows);
 omen_status_t om_search_one(om_search *s) OM_NODISCARD;
 /* The best of rows [first, last), in full precision, into the heap. */
 omen_status_t om_scan_raw(om_search *s, uint32_t first, uint32_t last) OM_NODISCARD;
@@ -442,7 +441,8 @@ omen_status_t om_scan_raw(om_search *s, uint32_t first, uint32_t last) OM_NODISC
 omen_status_t om_scan_codes(om_search *s, const om_probe *probe, uint32_t first, uint32_t last,
                             uint32_t cap, uint32_t *found) OM_NODISCARD;
 /* Scores the nearest of `keys` (ascending) in full precision into the heap. */
-omen_status_t om_rerank(om_search *s, const uint64_t *keys, uint32_t n, uint32_t most) OM_NODISCARD;
+omen_status_t om_rerank(om_search *s, const om_probe *probe, const uint64_t *keys, uint32_t n,
+                        uint32_t most) OM_NODISCARD;
 float om_exact_distance(const om_search *s, uint32_t slot);
 void om_heap_push(om_search *s, om_hit hit);
 void om_heap_sort(om_search *s);   /* ascending; the heap is no heap any more */

@@ -161,14 +161,43 @@ out:
     return status;
 }
 
-omen_status_t om_rerank(om_search *s, const uint64_t *keys, uint32_t n, uint32_t most)
+/* How far apart two distances by codes may be and still stand in the wrong order. Rounding moves every
+ * component of row and query by a uniform error of variance 1/12: the squared difference of two vectors
+ * then errs by 0.82 sqrt(distance), a dot product by about 0.41 |query|, and the difference of two such values
+ * by sqrt(2) more. Three deviations, in the units of the probe. */
+static double code_slack(const om_probe *probe, int32_t distance)
+{
+    double d = distance > 0 ? (double)distance : 0.0;
+    double sum = 0.0;
+    switch (probe->kind) {
+    case OM_PROBE_L2_U8:
+        return 3.5 * sqrt(d);
+    case OM_PROBE_NORM: /* half the squared distance */
+        return 2.5 * sqrt(d);
+    case OM_PROBE_DOT:
+        for (uint32_t i = 0; i < probe->bytes; i++) {
+            double q = (double)((const int8_t *)probe->data)[i];
+            sum += q * q;
+        }
+        return 1.7 * sqrt(sum);
+    default:
+        return 0.0;
+    }
+}
+
+omen_status_t om_rerank(om_search *s, const om_probe *probe, const uint64_t *keys, uint32_t n,
+                        uint32_t most)
 {
     uint32_t scored = 0;
+    double limit = HUGE_VAL;
     for (uint32_t i = 0; i < om_min_u32(n, AHEAD); i++) {
         prefetch_row(s, om_key_slot(keys[i]));
     }
-    for (uint32_t i = 0; i < n && scored < most; i++) {
+    for (uint32_t i = 0; i < n && (most == 0 || scored < most); i++) {
         uint32_t slot = om_key_slot(keys[i]);
+        if (most == 0 && (double)om_key_distance(keys[i]) > limit) {
+            break;
+        }
         if (i + AHEAD < n) {
             prefetch_row(s, om_key_slot(keys[i + AHEAD]));
         }
@@ -186,7 +215,10 @@ omen_status_t om_rerank(om_search *s, const uint64_t *keys, uint32_t n, uint32_t
             return status;
         }
         om_heap_push(s, (om_hit){om_exact_distance(s, slot), slot, s->view->keys[slot]});
-        scored++;
+        if (++scored == s->k) {
+            int32_t distance = om_key_distance(keys[i]);
+            limit = (double)distance + code_slack(probe, distance);
+        }
     }
     s->explain.reranked += scored;
     return OMEN_OK;

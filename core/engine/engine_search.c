@@ -8,21 +8,18 @@
 #include "engine_int.h"
 
 enum { LATE_ROUNDS = 4, WIDEN_MOST = 4 };
-enum { SMALL_ROWS = 1024, EF_LEAST = 96, RERANK_LEAST = 32 };
+enum { SMALL_ROWS = 1024, EF_LEAST = 96 };
 
-uint32_t om_default_ef(uint32_t k, uint32_t rows)
+uint32_t om_default_ef(uint32_t metric, uint32_t k, uint32_t rows)
 {
     /* One more doubling of the rows wants a few more places in the beam for the same recall. */
     uint32_t grow = 0;
     for (uint32_t n = rows >> 16; n != 0; n >>= 1) {
         grow += 8;
     }
-    return om_min_u32(om_max_u32(EF_LEAST + grow, 2 * k), OMEN_MAX_EF);
-}
-
-uint32_t om_default_rerank(uint32_t k, uint32_t ef)
-{
-    return om_min_u32(om_max_u32(2 * k, RERANK_LEAST), om_max_u32(ef, k));
+    /* The graph is built by Euclidean distance; inner products need a wider beam on it. */
+    uint32_t least = metric == OMEN_IP ? EF_LEAST * 3 / 2 : EF_LEAST;
+    return om_min_u32(om_max_u32(least + grow, 2 * k), OMEN_MAX_EF);
 }
 
 static uint64_t clock_of(const om_search *s)
@@ -142,7 +139,7 @@ static omen_status_t approximate(om_search *s, uint32_t ef, uint32_t rerank)
     }
     uint64_t t2 = clock_of(s);
     uint32_t n = merge(s, from_graph, in_graph, s->ctx->beam, in_scan, &keys);
-    OM_TRY(om_rerank(s, keys, n, rerank));
+    OM_TRY(om_rerank(s, &probe, keys, n, rerank));
     uint64_t t3 = clock_of(s);
     if (!s->partial && coded < s->rows) {
         OM_TRY(om_scan_raw(s, coded, s->rows));
