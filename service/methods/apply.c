@@ -7,6 +7,7 @@
 
 #include "wwrite.h"
 
+enum { STUCK_TRIES = 3, PUSH_US = 20000 };
 enum { OP_UPSERT = 1, OP_INSERT = 2, OP_UPDATE = 3, OP_PATCH = 4, OP_DELETE = 5 };
 
 static const char *id_type_name(uint32_t type)
@@ -118,10 +119,27 @@ static void fill(const om_apply *a, omen_batch *out)
     }
 }
 
+/* The index works in micro-batches. When the limit of a collection is below one, the tail would never
+ * shrink by itself: then it is pushed, as a flush would do it. */
+static void push_stuck_tail(om_apply *a)
+{
+    omen_write_progress p = {.struct_size = sizeof p};
+    if (omen_get_progress(a->coll->handle, &p, NULL) != OMEN_OK) {
+        return;
+    }
+    a->busy_tries = p.backlog_rows == a->busy_rows ? a->busy_tries + 1 : 0;
+    a->busy_rows = p.backlog_rows;
+    if (a->busy_tries >= STUCK_TRIES &&
+        omen_wait(a->coll->handle, 0, OMEN_WAIT_INDEXED, PUSH_US, a->op, NULL) == OMEN_OK) {
+        a->busy_tries = 0;
+    }
+}
+
 static om_apply_end_t report(om_apply *a, const omen_error *err, bool *final, om_failure *f)
 {
     om_failure_from_engine(f, err);
     if (err->status == OMEN_RESOURCE_EXHAUSTED && err->detail == OMEN_D_BACKLOG) {
+        push_stuck_tail(a);
         return OM_APPLY_BUSY;
     }
     *final = err->status == OMEN_INVALID_ARGUMENT || err->status == OMEN_ALREADY_EXISTS ||

@@ -33,6 +33,9 @@ static size_t ids_size(const om_wire_hits *h)
 static void write_ids(om_wbuf *w, const om_wire_hits *h)
 {
     om_w_len(w, 1, ids_size(h));
+    if (h->count == 0) {
+        return;
+    }
     if (h->id_type == OMEN_ID_U64) {
         om_w_bytes(w, 1, h->keys, 8 * (size_t)h->count);
         return;

@@ -293,6 +293,13 @@ static void test_response_other_ids(void **state)
     assert_int_equal(r->ids->uuid.len, 48);
     assert_memory_equal(r->ids->uuid.data, uuids, 48);
     omen__v1__search_response__free_unpacked(r, NULL);
+    /* Without hits nothing was fetched. */
+    for (uint32_t type = OMEN_ID_U64; type <= OMEN_ID_STRING; type++) {
+        om_wire_hits none = {.id_type = type, .distances = distances};
+        r = written(&none);
+        assert_int_equal(r->ids->n_u64 + r->ids->n_str + r->ids->uuid.len, 0);
+        omen__v1__search_response__free_unpacked(r, NULL);
+    }
 }
 
 int main(void)
