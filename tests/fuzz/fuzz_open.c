@@ -1,8 +1,9 @@
 /* fuzz_open.c - opens any bytes as a collection and reads all of it through omen.h.
  * SPDX-License-Identifier: Apache-2.0
  *
- * The first byte chooses: bit 0, make all checksums right (else no change would get past them); bit
- * 1, ask for the full check at open. */
+ * The first reserved byte of the header chooses, 0 in files that were written: bit 0, leave the
+ * checksums as they are (else they are made right, since no change would get past them); bit 1, ask for
+ * the full check at open. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,15 +127,14 @@ static void read_collection(omen_collection *c)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0) {
-        return 0;
-    }
-    uint8_t choice = data[0];
-    size--;
+    const size_t choice_at = offsetof(om_seg_header, reserved);
+    uint8_t choice = size > choice_at ? data[choice_at] : 0;
     uint8_t *bytes = malloc(size + 1);
     need(bytes != NULL, "memory");
-    memcpy(bytes, data + 1, size);
-    if ((choice & 1) != 0 && size >= OM_SEG_HEADER_BYTES + sizeof(om_seg_tail)) {
+    if (size != 0) {
+        memcpy(bytes, data, size);
+    }
+    if ((choice & 1) == 0 && size >= OM_SEG_HEADER_BYTES + sizeof(om_seg_tail)) {
         uint64_t said = size;
         memcpy(bytes, OM_SEG_MAGIC, 8);
         memcpy(bytes + offsetof(om_seg_header, file_bytes), &said, sizeof said);
