@@ -47,9 +47,9 @@ th, td { padding: 8px 10px; text-align: right; border-bottom: 1px solid var(--li
 th { color: var(--soft); font-weight: 500; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
 tr:last-child td { border-bottom: 0; }
 .wide { margin-top: 20px; overflow-x: auto; }
-.row { display: grid; grid-template-columns: 92px repeat(8, 76px); gap: 10px; align-items: start;
-  padding: 12px 0; border-bottom: 1px solid var(--line); min-width: 800px; } .row:last-child { border: 0; }
-figure { margin: 0; text-align: center; } figure img { width: 76px; height: 76px; image-rendering: pixelated;
+.row { display: grid; grid-template-columns: repeat(9, 1fr); gap: 16px; align-items: start;
+  padding: 16px 4px; border-bottom: 1px solid var(--line); min-width: 760px; } .row:last-child { border: 0; }
+figure { margin: 0; text-align: center; } figure img { width: 100%; aspect-ratio: 1; image-rendering: pixelated;
   border-radius: 8px; background: #000; display: block; }
 figure.query img { outline: 3px solid var(--a); outline-offset: 2px; }
 figure.other img { outline: 2px solid var(--bad); outline-offset: 1px; }

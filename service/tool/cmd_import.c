@@ -332,8 +332,7 @@ static bool run(importer *im, const om_place *place, om_tool_error *err)
         return false;
     }
     double started = om_tool_now();
-    im->line.started = started;
-    im->line.step = 0.005;
+    im->line = (timeline){.started = started, .step = 0.005};
     om_bar_start(&im->bar, !args->quiet);
     bool ok = copy_rows(im, err) && im->target->ops->write_end(im->target, &written, err);
     om_bar_end(&im->bar);

@@ -1,0 +1,8 @@
+# cli.cmake - the omen tool from the outside, on files and at a server. SPDX-License-Identifier: Apache-2.0
+if(TARGET omen AND TARGET omend)
+    foreach(part IN ITEMS Files CommandLine AtAServer)
+        add_test(NAME cli_${part} COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/cli_test.py
+            ${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR}/demo/data ${part})
+        set_tests_properties(cli_${part} PROPERTIES LABELS "check;c" TIMEOUT 600)
+    endforeach()
+endif()
