@@ -17,7 +17,7 @@ enum {
     OM_SECTION_LINKS = 4,       /* level-0 link rows                                      */
     OM_SECTION_ENTRY = 5,       /* om_graph_export                                        */
     OM_SECTION_KEYS = 6,        /* u64 key a slot                                         */
-    OM_SECTION_KEYMAP = 7,      /* sorted (key, slot) for lookups without a heap table    */
+    OM_SECTION_KEYMAP = 7,      /* live slots in the order of their keys                  */
     OM_SECTION_DEAD = 8,        /* tombstone bitmap, u64 words                            */
     OM_SECTION_VECTORS = 9,     /* raw vectors in the input type                          */
     OM_SECTION_NORMS = 10,      /* f32 norm a slot (cosine)                               */
