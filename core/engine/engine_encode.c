@@ -9,7 +9,7 @@
 enum {
     SECOND_BORDER = 16384,
     SAMPLE = 16384,
-    WINDOW_BITS = 16,
+    WINDOW_BITS = 10,
     ENCODE_STEP = 65536,
     ENCODE_TASK = 512
 };
@@ -214,9 +214,6 @@ out:
 
 uint32_t om_codec_border(uint32_t indexed)
 {
-    if (indexed < SECOND_BORDER) {
-        return SECOND_BORDER;
-    }
     uint32_t next = (indexed >> WINDOW_BITS) + 1;
     return next > (UINT32_MAX >> WINDOW_BITS) ? UINT32_MAX : next << WINDOW_BITS;
 }
@@ -253,7 +250,7 @@ static omen_status_t prepare_change(om_collection *c, change *n, omen_error *err
 {
     omen_status_t status = OMEN_OK;
     uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_relaxed);
-    n->encoded = atomic_load_explicit(&c->codes->encoded, memory_order_relaxed);
+    n->encoded = indexed; /* the tail is coded again as the graph comes nearer to it */
     OM_TRY(om_view_prepare(c, &n->view, err));
     n->windows = om_alloc_zero(&c->rt->alloc, c->window_count, sizeof *n->windows, OM_CACHE_LINE);
     if (n->windows == NULL) {
@@ -339,14 +336,27 @@ static omen_status_t retrain(om_collection *c, omen_error *err)
     return status;
 }
 
+/* Whether the codec is to be trained again, now that rows [0, indexed) are in the graph. */
+static bool review_due(const om_collection *c, uint32_t indexed)
+{
+    if (c->trained_rows < OM_FIRST_SAMPLE) {
+        /* A codec of a few rows, for a caller who did not wait for more, is a makeshift. */
+        return indexed / 2 >= c->trained_rows;
+    }
+    /* Training and coding anew costs about as much as putting one row in fifty into the graph: one row
+     * more in eight since the last time makes it cheap however often it happens. */
+    bool grown = indexed - c->trained_rows >= WINDOW_ROWS &&
+                 indexed - c->trained_rows >= c->trained_rows / 8;
+    bool window_ends = indexed >= WINDOW_ROWS && (indexed & (WINDOW_ROWS - 1)) == 0;
+    return indexed == SECOND_BORDER || (window_ends && grown && fits_badly(c, indexed));
+}
+
 omen_status_t om_codec_review(om_collection *c, omen_error *err)
 {
     uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_relaxed);
-    /* A codec of a few rows, for a caller who did not wait for more, is a makeshift. */
-    bool makeshift = c->trained_rows < OM_FIRST_SAMPLE && indexed / 2 >= c->trained_rows;
-    bool window_ends = indexed >= WINDOW_ROWS && (indexed & (WINDOW_ROWS - 1)) == 0;
-    bool due = makeshift || indexed == SECOND_BORDER || (window_ends && fits_badly(c, indexed));
-    if (!due || om_codec_exact(c->codec) || c->options.quantization == OMEN_QUANT_NONE) {
+    bool bytes = c->options.dtype == OMEN_U8 || c->options.dtype == OMEN_I8;
+    bool identity = bytes && c->options.metric == OMEN_L2 && c->options.rotation != OMEN_ROTATE_ON;
+    if (identity || c->options.quantization == OMEN_QUANT_NONE || !review_due(c, indexed)) {
         return OMEN_OK;
     }
     return retrain(c, err);

@@ -2,3 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 om_test(engine_life_test SOURCES engine_life_test.c engine_fixture.c DEPENDS omendb)
 om_test(engine_write_test SOURCES engine_write_test.c engine_fixture.c DEPENDS omendb)
+om_test(engine_search_test SOURCES engine_search_test.c engine_fixture.c DEPENDS omendb)
+om_test(engine_file_test SOURCES engine_file_test.c engine_fixture.c DEPENDS omendb)
+om_test(engine_memory_test SOURCES engine_memory_test.c engine_fixture.c DEPENDS omendb)
+om_test(engine_threads_test SOURCES engine_threads_test.c engine_fixture.c DEPENDS omendb)
