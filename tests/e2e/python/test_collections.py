@@ -3,8 +3,10 @@
 SPDX-License-Identifier: Apache-2.0
 """
 
+import threading
 import unittest
 
+import grpc
 from harness import COLLECTIONS, MAINTENANCE, PATIENCE, Test, gaussian
 
 
@@ -86,6 +88,31 @@ class CollectionsTest(Test):
         self.assertEqual(found, sorted(found))
         self.assertEqual([name for name in found if name.startswith("list-")], wanted)
         self.assertGreaterEqual(pages, 3)
+
+    def test_a_name_that_comes_and_goes_under_load(self):
+        """Callers that open a collection while it is dropped must not leave a dead one behind."""
+        name, over = self.name(), threading.Event()
+        codes = set()
+
+        def ask():
+            client = self.server.client()
+            while not over.is_set():
+                try:
+                    client.count(name)
+                except grpc.RpcError as error:
+                    codes.add(error.code().name)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(300):
+            self.client.create(name, 2)
+            self.assertEqual(self.client.count(name), 0)
+            self.delete(name)
+        over.set()
+        for thread in threads:
+            thread.join()
+        self.assertLessEqual(codes, {"NOT_FOUND"})
 
     def test_server_info(self):
         info = self.client.info()

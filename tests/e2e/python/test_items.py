@@ -35,6 +35,16 @@ class ItemsTest(Test):
                 found = self.client.search(name, vectors[2], limit=1)
                 self.assertEqual(found.ids, ids_of([ids[2]]))
 
+    def test_empty_collections(self):
+        for id_type in (1, 2, 3):
+            name = self.name(str(id_type))
+            self.client.create(name, 3, id_type=id_type)
+            for fields in ({}, {"exact": True}, {"with_vectors": True}, {"explain": 1}):
+                found = self.client.search(name, np.ones(3, np.float32), **fields)
+                ids = found.ids
+                self.assertFalse(ids.u64 or ids.uuid or ids.str or found.distances, fields)
+            self.fails("INVALID_ARGUMENT", self.client.get, name, TYPES.Ids())
+
     def test_element_types_come_back_bit_for_bit(self):
         for number, kind in NP_TYPES.items():
             name = self.name(str(number))
