@@ -50,9 +50,12 @@ tr:last-child td { border-bottom: 0; }
 .row { display: grid; grid-template-columns: repeat(9, 1fr); gap: 16px; align-items: start;
   padding: 16px 4px; border-bottom: 1px solid var(--line); min-width: 760px; } .row:last-child { border: 0; }
 figure { margin: 0; text-align: center; } figure img { width: 100%; aspect-ratio: 1; image-rendering: pixelated;
-  border-radius: 8px; background: #000; display: block; }
-figure.query img { outline: 3px solid var(--a); outline-offset: 2px; }
-figure.other img { outline: 2px solid var(--bad); outline-offset: 1px; }
+  border-radius: 8px; display: block; filter: invert(1); background: #000;
+  box-shadow: 0 0 0 1px #1d1a16; } /* inverted: a light line */
+@media (prefers-color-scheme: dark) { figure img { filter: none; box-shadow: 0 0 0 1px var(--line); } }
+figure span { display: block; border-radius: 9px; }
+figure.query span { outline: 3px solid var(--a); outline-offset: 2px; }
+figure.other span { outline: 2px solid var(--bad); outline-offset: 1px; }
 figcaption { font-size: 12px; color: var(--soft); margin-top: 6px; } figure.other figcaption { color: var(--bad); }
 code { font: 13.5px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; background: var(--bg);
   padding: 2px 6px; border-radius: 6px; } pre { background: var(--bg); border-radius: 10px; padding: 14px 16px;
@@ -73,11 +76,11 @@ def card(title, note, body):
 def gallery(rows):
     parts = []
     for image, label, neighbours in rows:
-        cells = [f'<figure class="query"><img src="{report_png.data_uri(image)}" alt="query">'
+        cells = [f'<figure class="query"><span><img src="{report_png.data_uri(image)}" alt="query"></span>'
                  f"<figcaption>{report_png.CLASSES[label]}</figcaption></figure>"]
         for other, other_label in neighbours:
             css = "" if other_label == label else ' class="other"'
-            cells.append(f'<figure{css}><img src="{report_png.data_uri(other)}" alt="neighbour">'
+            cells.append(f'<figure{css}><span><img src="{report_png.data_uri(other)}" alt="neighbour"></span>'
                          f"<figcaption>{report_png.CLASSES[other_label]}</figcaption></figure>")
         parts.append(f'<div class="row">{"".join(cells)}</div>')
     return "".join(parts)
