@@ -203,15 +203,41 @@ omen_status_t om_apply_skip(om_coll *coll, const char *stream_id, uint64_t seq, 
     return omen_delete_batch(coll->handle, &batch, NULL, NULL, err);
 }
 
-static const char *item_reason(int32_t status)
+/* NaN or infinite: an exponent of ones. The bytes may lie anywhere. */
+static bool row_is_finite(const om_apply *a, size_t item)
 {
-    return status == OMEN_INVALID_ARGUMENT ? "INVALID_ITEM" : omen_status_name(status);
+    const om_wire_vectors *v = &a->batch->vectors;
+    uint32_t type = v->type != 0 ? v->type : a->coll->options.dtype;
+    size_t width = type == OMEN_F32 ? 4 : type == OMEN_F16 ? 2 : 0;
+    size_t row = v->size / a->batch->ids.count;
+    if (row == 0) {
+        return true; /* a batch of deletes has ids only */
+    }
+    const uint8_t *at = v->data + item * row;
+    for (size_t i = 0; width != 0 && i + width <= row; i += width) {
+        uint16_t high = (uint16_t)(at[i + width - 2] | at[i + width - 1] << 8);
+        uint16_t ones = width == 4 ? 0x7f80 : 0x7c00;
+        if ((high & ones) == ones) {
+            return false;
+        }
+    }
+    return true;
 }
 
-static size_t item_error_size(uint32_t item, int32_t status)
+/* The engine gives a status an item, and no detail: what it can have been is looked up here. */
+static const char *item_reason(const om_apply *a, size_t item)
 {
-    return om_wsize_uint(item) + om_wsize_uint((uint32_t)status) +
-           om_wsize_len(strlen(item_reason(status)));
+    int32_t status = a->item_status[item];
+    if (status != OMEN_INVALID_ARGUMENT) {
+        return omen_status_name(status);
+    }
+    return row_is_finite(a, item) ? "INVALID_ITEM" : "NOT_FINITE";
+}
+
+static size_t item_error_size(const om_apply *a, size_t item)
+{
+    return om_wsize_uint(item) + om_wsize_uint((uint32_t)a->item_status[item]) +
+           om_wsize_len(strlen(item_reason(a, item)));
 }
 
 uint8_t *om_apply_item_errors(const om_apply *a, uint32_t field, size_t *size, om_failure *first)
@@ -225,13 +251,12 @@ uint8_t *om_apply_item_errors(const om_apply *a, uint32_t field, size_t *size, o
             continue;
         }
         if (refused++ == 0) {
-            om_failure_set(first, (uint32_t)a->item_status[i], item_reason(a->item_status[i]), NULL,
-                           "refused");
+            om_failure_set(first, (uint32_t)a->item_status[i], item_reason(a, i), NULL, "refused");
             first->item = i;
         }
         if (count < OM_RT_ITEM_ERRORS) {
             count++;
-            bytes += om_wsize_len(item_error_size((uint32_t)i, a->item_status[i]));
+            bytes += om_wsize_len(item_error_size(a, i));
         }
     }
     uint8_t *out = count > 0 ? malloc(bytes) : NULL;
@@ -243,10 +268,10 @@ uint8_t *om_apply_item_errors(const om_apply *a, uint32_t field, size_t *size, o
     om_wbuf w = om_wbuf_of(out, bytes);
     for (size_t i = 0; count > 0; i++) {
         if (a->item_status[i] != OMEN_OK) {
-            om_w_len(&w, field, item_error_size((uint32_t)i, a->item_status[i]));
+            om_w_len(&w, field, item_error_size(a, i));
             om_w_uint(&w, 1, (uint32_t)i);
             om_w_uint(&w, 2, (uint32_t)a->item_status[i]);
-            om_w_string(&w, 3, item_reason(a->item_status[i]));
+            om_w_string(&w, 3, item_reason(a, i));
             count--;
         }
     }

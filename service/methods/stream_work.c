@@ -196,6 +196,8 @@ static void advance(om_stream_call *s, uint64_t seq, const omen_write_result *re
 {
     pthread_mutex_lock(&s->mutex);
     s->done_seq = seq > s->done_seq ? seq : s->done_seq;
+    /* A batch that could not be read to its end was received all the same. */
+    s->received_seq = seq > s->received_seq ? seq : s->received_seq;
     s->ack_due = true;
     if (result != NULL) {
         s->version = result->version > s->version ? result->version : s->version;
