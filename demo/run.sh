@@ -9,7 +9,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-build=${BUILD:-$here/../build}
+build=$(realpath --relative-to=. "${BUILD:-$here/../build}")
 data=${DATA:-$here/data}
 out=$build/demo
 omen=$build/bin/omen

@@ -197,13 +197,15 @@ static void stats_text(const char *name, const om_target_info *i)
                  om_out_count(b, i->deleted));
     (void)printf("  indexed       %s rows, %s waiting\n", om_out_count(a, i->indexed_rows),
                  om_out_count(b, i->backlog_rows));
+    bool mapped = i->mapped_bytes > 0; /* then what is held in memory is no figure of an item */
     (void)printf("  memory        %s", om_out_bytes(a, i->memory_bytes));
-    if (i->count > 0 && i->memory_bytes > 0) {
+    if (i->count > 0 && !mapped) {
         (void)printf(" (%.0f bytes an item)", (double)i->memory_bytes / (double)i->count);
     }
     (void)printf(", %s mapped\n", om_out_bytes(b, i->mapped_bytes));
-    if (i->file_bytes != 0) {
-        (void)printf("  file          %s\n", om_out_bytes(a, i->file_bytes));
+    if (i->file_bytes != 0 && i->count > 0) {
+        (void)printf("  file          %s (%.0f bytes an item)\n", om_out_bytes(a, i->file_bytes),
+                     (double)i->file_bytes / (double)i->count);
     }
     (void)printf("  version       %llu%s\n", (unsigned long long)i->version,
                  i->read_only ? ", read-only" : "");

@@ -179,6 +179,21 @@ class Files(Folder):
             omen("search", a, "--id", 1)  # readers go on
         omen("delete", a, 1)
 
+    def test_an_interrupted_import_changes_nothing(self):
+        a = self.make()
+        before = a.read_bytes()
+        run = subprocess.Popen([OMEN, "import", a, "-", "--format", "jsonl"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        # The pipe holds 64 KiB: once more than that is written, omen has begun to read.
+        run.stdin.write(b"[1, 2, 3, 4, 5, 6, 7, 8]\n" * 8000)
+        run.stdin.flush()
+        run.send_signal(signal.SIGINT)
+        _, error = run.communicate(timeout=PATIENCE)
+        self.assertEqual(run.returncode, 130, error)
+        self.assertIn(b"interrupted", error)
+        self.assertEqual(a.read_bytes(), before)
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["a.omen", "rows.fvecs"])
+
     def test_damaged_and_foreign_files(self):
         a = self.make(count=3000)
         whole = a.read_bytes()
@@ -460,6 +475,27 @@ class AtAServer(Folder):
             omen("create", "big", "--dim", 64, "--server", server.address)
         run = omen("import", "big", source, "--batch", 200, "--server", relay.address, code=DATA_LOSS)
         self.assertIn("has lost batches", run.stderr)
+
+    def test_an_interrupted_upload_can_go_on(self):
+        lines = "".join(json.dumps(row) + "\n" for row in rows_of(4000, 8))
+        name = ("--stream-id", "upload-2", "--batch", "100", "--format", "jsonl")
+        omen("create", "part", "--dim", 8, *self.at)
+        run = subprocess.Popen([OMEN, "import", "part", "-", *name, *self.at], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        half = lines[: len(lines) // 2]
+        run.stdin.write(half.encode())
+        run.stdin.flush()
+        while omen_json("count", "part", *self.at)["count"] == 0:
+            pass  # until the first batch is there
+        run.send_signal(signal.SIGINT)
+        _, error = run.communicate(timeout=PATIENCE)
+        self.assertEqual(run.returncode, 130, error)
+        self.assertIn(b"interrupted", error)
+        rest = omen_json("import", "part", "-", *name, *self.at, text=lines)
+        self.assertEqual(rest["rows"], 4000)
+        self.assertGreater(rest["skipped"], 0)
+        stats = omen_json("stats", "part", *self.at)
+        self.assertEqual((stats["count"], stats["deleted"]), (4000, 0))
 
     def test_a_refused_batch_names_the_row(self):
         source = self.path("bad.fvecs")
