@@ -259,7 +259,9 @@ omen_status_t om_collection_search(omen_collection *handle, const omen_query *qu
     uint64_t version = atomic_load(&c->version);
     if (query->count != 0) {
         uint32_t rows = atomic_load_explicit(&c->visible, memory_order_relaxed);
-        j.ef = om_max_u32(query->ef != 0 ? query->ef : om_default_ef(c->options.metric, query->k, rows), query->k);
+        j.ef = om_max_u32(query->ef != 0 ? query->ef
+                                         : om_default_ef(c->options.metric, query->k, rows),
+                          query->k);
         j.rerank = query->rerank != 0 ? om_max_u32(query->rerank, query->k) : 0;
         run_job(&j);
         if (j.status != OMEN_OK) {

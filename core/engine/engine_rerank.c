@@ -163,8 +163,8 @@ out:
 
 /* How far apart two distances by codes may be and still stand in the wrong order. Rounding moves every
  * component of row and query by a uniform error of variance 1/12: the squared difference of two vectors
- * then errs by 0.82 sqrt(distance), a dot product by about 0.41 |query|, and the difference of two such values
- * by sqrt(2) more. Three deviations, in the units of the probe. */
+ * then errs by 0.82 sqrt(distance), a dot product by about 0.41 |query|, and the difference of two
+ * such values by sqrt(2) more. Three deviations, in the units of the probe. */
 static double code_slack(const om_probe *probe, int32_t distance)
 {
     double d = distance > 0 ? (double)distance : 0.0;

@@ -55,8 +55,8 @@ void om_view_fill(const om_graph *graph, const om_graph_arrays *arrays, om_graph
     view->count = om_graph_count(graph);
 }
 
-omen_status_t om_graph_view_create(om_graph *graph, const om_graph_arrays *arrays, om_graph_view **out,
-                                   omen_error *err)
+omen_status_t om_graph_view_create(om_graph *graph, const om_graph_arrays *arrays,
+                                   om_graph_view **out, omen_error *err)
 {
     om_graph_view *view = om_alloc_zero(graph->alloc, 1, sizeof *view, OM_CACHE_LINE);
     if (view == NULL) {
@@ -117,10 +117,10 @@ static void rescore_row(const rescore_job *job, om_worker *worker, uint32_t slot
     for (uint32_t i = 0; i < count; i++) {
         worker->gather_ids[i] = om_link_load(row + 1 + i);
     }
-    om_codec_row_probe(arrays->codec, arrays->codes + (size_t)slot * job->stride, worker->probe_data,
-                       &probe);
-    job->graph->kernels->gather[probe.kind](&probe, arrays->codes, job->stride, worker->gather_ids, count,
-                                            dist + 1);
+    om_codec_row_probe(arrays->codec, arrays->codes + (size_t)slot * job->stride,
+                       worker->probe_data, &probe);
+    job->graph->kernels->gather[probe.kind](&probe, arrays->codes, job->stride, worker->gather_ids,
+                                            count, dist + 1);
     sort_row(row, dist, count);
 }
 
@@ -133,8 +133,8 @@ static void rescore_task(void *arg, uint32_t worker, uint32_t task)
     }
 }
 
-omen_status_t om_graph_rescore(om_graph *graph, const om_graph_arrays *arrays, om_executor *executor,
-                               omen_error *err)
+omen_status_t om_graph_rescore(om_graph *graph, const om_graph_arrays *arrays,
+                               om_executor *executor, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_graph_view frozen = {0};

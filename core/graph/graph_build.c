@@ -32,7 +32,8 @@ static void free_worker(const om_alloc *alloc, om_worker *worker, size_t stride)
     om_alloc_put(alloc, worker->dropped, OM_DROPPED_MAX * sizeof(uint32_t), OM_CACHE_LINE);
 }
 
-static omen_status_t make_worker(const om_graph *graph, om_worker *worker, size_t stride, omen_error *err)
+static omen_status_t make_worker(const om_graph *graph, om_worker *worker, size_t stride,
+                                 omen_error *err)
 {
     const om_alloc *alloc = graph->alloc;
     worker->capacity = list_capacity(graph);
@@ -46,9 +47,9 @@ static omen_status_t make_worker(const om_graph *graph, om_worker *worker, size_
     worker->gather_out = om_alloc_get(alloc, count * sizeof(int32_t), OM_CACHE_LINE);
     worker->merge = om_alloc_get(alloc, MERGE_SLOTS * sizeof(uint64_t), OM_CACHE_LINE);
     worker->dropped = om_alloc_get(alloc, OM_DROPPED_MAX * sizeof(uint32_t), OM_CACHE_LINE);
-    if (worker->dropped == NULL || worker->probe_data == NULL || worker->select_data == NULL || worker->list.slot == NULL ||
-        worker->list.distance == NULL || worker->alive == NULL || worker->gather_ids == NULL ||
-        worker->gather_out == NULL || worker->merge == NULL) {
+    if (worker->dropped == NULL || worker->probe_data == NULL || worker->select_data == NULL ||
+        worker->list.slot == NULL || worker->list.distance == NULL || worker->alive == NULL ||
+        worker->gather_ids == NULL || worker->gather_out == NULL || worker->merge == NULL) {
         return om_fail_memory(err, "graph builder", count * 20u + 2 * stride);
     }
     return om_graph_ctx_create(alloc, &worker->ctx, err);
@@ -72,7 +73,8 @@ void om_build_free(om_graph *graph)
     om_alloc_put(alloc, build->edge, edges * sizeof(om_redge), OM_CACHE_LINE);
     om_alloc_put(alloc, build->edge_sorted, edges * sizeof(om_redge), OM_CACHE_LINE);
     om_alloc_put(alloc, build->group, (edges + 1) * sizeof(uint32_t), OM_CACHE_LINE);
-    om_alloc_put(alloc, build->lonely, build->workers * OM_DROPPED_MAX * sizeof(uint32_t), OM_CACHE_LINE);
+    om_alloc_put(alloc, build->lonely, build->workers * OM_DROPPED_MAX * sizeof(uint32_t),
+                 OM_CACHE_LINE);
     om_alloc_put(alloc, build, sizeof *build, OM_CACHE_LINE);
     graph->build = NULL;
 }
@@ -96,9 +98,9 @@ static omen_status_t make_build(om_graph *graph, uint32_t workers, size_t stride
     build->edge_sorted = om_alloc_get(alloc, edges * sizeof(om_redge), OM_CACHE_LINE);
     build->group = om_alloc_get(alloc, (edges + 1) * sizeof(uint32_t), OM_CACHE_LINE);
     build->lonely = om_alloc_get(alloc, workers * OM_DROPPED_MAX * sizeof(uint32_t), OM_CACHE_LINE);
-    if (build->worker == NULL || build->lonely == NULL || build->chosen == NULL || build->chosen_dist == NULL ||
-        build->chosen_count == NULL || build->edge == NULL || build->edge_sorted == NULL ||
-        build->group == NULL) {
+    if (build->worker == NULL || build->lonely == NULL || build->chosen == NULL ||
+        build->chosen_dist == NULL || build->chosen_count == NULL || build->edge == NULL ||
+        build->edge_sorted == NULL || build->group == NULL) {
         om_build_free(graph);
         return om_fail_memory(err, "graph builder", edges * 40u);
     }
@@ -124,8 +126,8 @@ omen_status_t om_build_reserve(om_graph *graph, const om_graph_view *frozen, uin
         OM_TRY(make_build(graph, workers, frozen->stride, err));
     }
     for (uint32_t i = 0; i < graph->build->workers; i++) {
-        OM_TRY(om_graph_ctx_reserve(graph->build->worker[i].ctx, frozen, graph->params.ef_construction,
-                                    err));
+        OM_TRY(om_graph_ctx_reserve(graph->build->worker[i].ctx, frozen,
+                                    graph->params.ef_construction, err));
     }
 out:
     return status;

@@ -8,23 +8,24 @@ static omen_status_t check_row(const om_graph *graph, const om_graph_arrays *arr
     const uint32_t *row = arrays->links + (size_t)slot * graph->words;
     uint32_t degree = om_link_load(row);
     if (degree > graph->m0) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM, "links of slot %u: count %u above %u", slot,
-                       degree, graph->m0);
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM, "links of slot %u: count %u above %u",
+                       slot, degree, graph->m0);
     }
     for (uint32_t i = 1; i <= graph->m0; i++) {
         uint32_t neighbor = om_link_load(row + i);
         if (i > degree && neighbor != OM_NO_SLOT) {
-            return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM, "links of slot %u: word %u is not padding",
-                           slot, i);
+            return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
+                           "links of slot %u: word %u is not padding", slot, i);
         }
         if (i <= degree && (neighbor >= count || neighbor == slot)) {
             return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
-                           "links of slot %u: link %u names slot %u of %u", slot, i, neighbor, count);
+                           "links of slot %u: link %u names slot %u of %u", slot, i, neighbor,
+                           count);
         }
         for (uint32_t j = 1; i <= degree && j < i; j++) {
             if (om_link_load(row + j) == neighbor) {
-                return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM, "links of slot %u: slot %u twice",
-                               slot, neighbor);
+                return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
+                               "links of slot %u: slot %u twice", slot, neighbor);
             }
         }
     }
@@ -60,15 +61,16 @@ static uint32_t count_reached(const om_graph *graph, const om_graph_arrays *arra
     return tail;
 }
 
-omen_status_t om_graph_check(const om_graph *graph, const om_graph_arrays *arrays, om_graph_report *out,
-                             omen_error *err)
+omen_status_t om_graph_check(const om_graph *graph, const om_graph_arrays *arrays,
+                             om_graph_report *out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     uint32_t count = om_graph_count(graph);
     om_graph_report report = {.nodes = count, .min_degree = count > 0 ? UINT32_MAX : 0};
     uint64_t degrees = 0;
     uint8_t *seen = om_alloc_zero(graph->alloc, (size_t)count + 1, 1, OM_CACHE_LINE);
-    uint32_t *queue = om_alloc_zero(graph->alloc, (size_t)count + 1, sizeof(uint32_t), OM_CACHE_LINE);
+    uint32_t *queue =
+        om_alloc_zero(graph->alloc, (size_t)count + 1, sizeof(uint32_t), OM_CACHE_LINE);
     if (seen == NULL || queue == NULL) {
         status = om_fail_memory(err, "graph check", (uint64_t)count * 5u);
         goto out;

@@ -3,7 +3,8 @@
  * the wrong one ends there. Seeds are therefore drawn with a probability proportional to the squared
  * distance from the seeds so far (k-means++: Arthur, Vassilvitskii, SODA 2007), and drawing goes on until
  * the mean distance to a seed is of the order of the distance between linked neighbours, or 1,024 seeds.
- * Smooth data needs sqrt(n) / 4 of them: at 1M rows 125 to 1,000 seeds gave the same recall at equal beam width.
+ * Smooth data needs sqrt(n) / 4 of them: at 1M rows 125 to 1,000 seeds gave the same recall at equal
+ * beam width.
  * Between two drawings (each time the graph has doubled) a new row far from all seeds becomes one.
  * Depends on: base, simd, quant.  SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
@@ -45,12 +46,15 @@ static void pool_free(pool *p)
 }
 
 /* One slot from each of n equal strata of [0, rows). */
-static omen_status_t pool_draw(pool *p, const om_graph *graph, const om_graph_arrays *arrays, uint32_t rows,
-                               omen_error *err)
+static omen_status_t pool_draw(pool *p, const om_graph *graph, const om_graph_arrays *arrays,
+                               uint32_t rows, omen_error *err)
 {
     const om_alloc *alloc = graph->alloc;
     uint64_t state = graph->params.seed ^ rows;
-    *p = (pool){.alloc = alloc, .graph = graph, .codec = arrays->codec, .n = om_min_u32(rows, POOL_MAX),
+    *p = (pool){.alloc = alloc,
+                .graph = graph,
+                .codec = arrays->codec,
+                .n = om_min_u32(rows, POOL_MAX),
                 .stride = om_codec_stride(arrays->codec)};
     p->slots = om_alloc_zero(alloc, p->n, sizeof(uint32_t), OM_CACHE_LINE);
     p->ids = om_alloc_zero(alloc, p->n, sizeof(uint32_t), OM_CACHE_LINE);
@@ -58,8 +62,8 @@ static omen_status_t pool_draw(pool *p, const om_graph *graph, const om_graph_ar
     p->near = om_alloc_zero(alloc, p->n, sizeof(int32_t), OM_CACHE_LINE);
     p->fresh = om_alloc_zero(alloc, p->n, sizeof(int32_t), OM_CACHE_LINE);
     p->probe_data = om_alloc_zero(alloc, 1, p->stride, OM_CACHE_LINE);
-    if (p->slots == NULL || p->ids == NULL || p->codes == NULL || p->near == NULL || p->fresh == NULL ||
-        p->probe_data == NULL) {
+    if (p->slots == NULL || p->ids == NULL || p->codes == NULL || p->near == NULL ||
+        p->fresh == NULL || p->probe_data == NULL) {
         pool_free(p);
         return om_fail_memory(err, "seeds", p->n * (p->stride + 16u));
     }
@@ -77,7 +81,8 @@ static omen_status_t pool_draw(pool *p, const om_graph *graph, const om_graph_ar
 /* Distances are integers in code units, or floats in integer order (om_order_f32). */
 static double as_number(const om_probe *probe, int32_t distance)
 {
-    double value = probe->kind == OM_PROBE_L2_F32 ? (double)om_unorder_f32(distance) : (double)distance;
+    double value =
+        probe->kind == OM_PROBE_L2_F32 ? (double)om_unorder_f32(distance) : (double)distance;
     return value > 0.0 ? value : 0.0;
 }
 
@@ -142,7 +147,8 @@ static uint32_t least_seeds(uint32_t rows)
     return om_min_u32(root, rows);
 }
 
-omen_status_t om_cover_draw(om_graph *graph, const om_graph_arrays *arrays, uint32_t rows, omen_error *err)
+omen_status_t om_cover_draw(om_graph *graph, const om_graph_arrays *arrays, uint32_t rows,
+                            omen_error *err)
 {
     om_seeds *seeds = NULL;
     pool p;
@@ -190,8 +196,8 @@ static double distance_to_seeds(const om_graph *graph, const om_seeds *seeds, co
     return as_number(probe, best);
 }
 
-omen_status_t om_seeds_insert(om_graph *graph, const om_graph_arrays *arrays, uint32_t first, uint32_t n,
-                              omen_error *err)
+omen_status_t om_seeds_insert(om_graph *graph, const om_graph_arrays *arrays, uint32_t first,
+                              uint32_t n, omen_error *err)
 {
     om_seeds *seeds = graph->seeds;
     size_t stride = om_codec_stride(arrays->codec);
@@ -202,7 +208,8 @@ omen_status_t om_seeds_insert(om_graph *graph, const om_graph_arrays *arrays, ui
     if (data == NULL) {
         return om_fail_memory(err, "seeds", stride);
     }
-    for (uint32_t slot = first; slot < first + n && seeds->count < seeds->capacity; slot += NEWS_STEP) {
+    for (uint32_t slot = first; slot < first + n && seeds->count < seeds->capacity;
+         slot += NEWS_STEP) {
         const uint8_t *code = arrays->codes + (size_t)slot * stride;
         om_probe probe;
         om_codec_row_probe(arrays->codec, code, data, &probe);

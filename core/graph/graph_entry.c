@@ -2,33 +2,35 @@
  * Depends on: base, simd, quant.  SPDX-License-Identifier: Apache-2.0 */
 #include "graph_int.h"
 
-omen_status_t om_entry_insert(om_graph *graph, const om_graph_arrays *arrays, uint32_t first, uint32_t n,
-                              om_executor *executor, omen_error *err)
+omen_status_t om_entry_insert(om_graph *graph, const om_graph_arrays *arrays, uint32_t first,
+                              uint32_t n, om_executor *executor, omen_error *err)
 {
     return graph->hierarchy ? om_upper_insert(graph, arrays, first, n, executor, err)
                             : om_seeds_insert(graph, arrays, first, n, err);
 }
 
-omen_status_t om_entry_rescore(om_graph *graph, const om_graph_arrays *arrays, om_executor *executor,
-                               omen_error *err)
+omen_status_t om_entry_rescore(om_graph *graph, const om_graph_arrays *arrays,
+                               om_executor *executor, omen_error *err)
 {
     return graph->hierarchy ? om_upper_rescore(graph, arrays, executor, err)
                             : om_cover_draw(graph, arrays, om_graph_count(graph), err);
 }
 
-omen_status_t om_entry_view_init(om_graph *graph, om_entry_view *entry, const om_graph_arrays *arrays,
-                                 omen_error *err)
+omen_status_t om_entry_view_init(om_graph *graph, om_entry_view *entry,
+                                 const om_graph_arrays *arrays, omen_error *err)
 {
     size_t stride = om_codec_stride(arrays->codec);
     *entry = (om_entry_view){0};
     if ((graph->seeds != NULL && graph->seeds->stride != stride) ||
         (graph->upper != NULL && graph->upper->stride != stride)) {
         return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
-                       "entry points: their code rows do not have the %zu bytes of the codec's", stride);
+                       "entry points: their code rows do not have the %zu bytes of the codec's",
+                       stride);
     }
     if (graph->hierarchy && graph->upper != NULL) {
         om_graph_arrays rows = om_upper_arrays(graph->upper, arrays->codec);
-        omen_status_t status = om_graph_view_create(graph->upper_graph, &rows, &entry->upper_view, err);
+        omen_status_t status =
+            om_graph_view_create(graph->upper_graph, &rows, &entry->upper_view, err);
         if (status != OMEN_OK) {
             return status;
         }
@@ -82,12 +84,13 @@ static uint32_t search_upper(const om_graph_view *view, om_graph_ctx *ctx, const
     return size;
 }
 
-uint32_t om_entry_search(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe, uint32_t ef,
-                         om_graph_counters *counters)
+uint32_t om_entry_search(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe,
+                         uint32_t ef, om_graph_counters *counters)
 {
     uint32_t wanted = om_min_u32(ef, OM_ENTRY_WANTED);
-    uint32_t size = view->entry.upper_view != NULL ? search_upper(view, ctx, probe, wanted, counters)
-                                                   : om_seeds_search(view, ctx, probe, wanted, counters);
+    uint32_t size = view->entry.upper_view != NULL
+                        ? search_upper(view, ctx, probe, wanted, counters)
+                        : om_seeds_search(view, ctx, probe, wanted, counters);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < size; i++) {
         uint32_t slot = om_flip_slot(ctx->beam[i]);

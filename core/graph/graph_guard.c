@@ -16,12 +16,14 @@ void om_guard_reset(const om_graph *graph, const om_graph_arrays *arrays, uint32
     *incoming(graph, arrays, slot) = 0;
 }
 
-void om_guard_add(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot, int32_t links)
+void om_guard_add(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot,
+                  int32_t links)
 {
     __atomic_fetch_add(incoming(graph, arrays, slot), links, __ATOMIC_RELAXED);
 }
 
-void om_guard_drop(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker, uint32_t slot)
+void om_guard_drop(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker,
+                   uint32_t slot)
 {
     __atomic_fetch_sub(incoming(graph, arrays, slot), 1, __ATOMIC_RELAXED);
     if (worker->dropped_count < OM_DROPPED_MAX) {
@@ -33,14 +35,15 @@ void om_guard_drop(const om_graph *graph, const om_graph_arrays *arrays, om_work
 
 /* Puts `slot` into the row of `from`, in place of the farthest link that its node can spare when the row
  * is full. False when every node in the row depends on it. */
-static bool link_from(const om_graph *graph, const om_graph_arrays *arrays, uint32_t from, uint32_t slot,
-                      int32_t distance)
+static bool link_from(const om_graph *graph, const om_graph_arrays *arrays, uint32_t from,
+                      uint32_t slot, int32_t distance)
 {
     uint32_t *row = om_link_row(arrays->links, graph->words, from);
     int32_t *dist = arrays->link_dist + (size_t)from * graph->words;
     uint32_t count = om_link_load(row), hole = count + 1;
     if (count == graph->m0) {
-        for (hole = count; hole > 0 && *incoming(graph, arrays, om_link_load(row + hole)) < 2; hole--) {
+        for (hole = count; hole > 0 && *incoming(graph, arrays, om_link_load(row + hole)) < 2;
+             hole--) {
         }
         if (hole == 0) {
             return false;

@@ -45,7 +45,8 @@ static uint32_t batch_candidates(const insert_job *job, om_worker *worker, const
         uint32_t packed = kernels->pack_below(ctx->distance, ctx->flipped, n, limit, ctx->packed);
         for (uint32_t i = 0; i < packed; i++) {
             if (size < OM_BATCH_CANDIDATES || ctx->packed[i] < worker->merge[size - 1]) {
-                (void)kernels->beam_insert(worker->merge, size, OM_BATCH_CANDIDATES, ctx->packed[i]);
+                (void)kernels->beam_insert(worker->merge, size, OM_BATCH_CANDIDATES,
+                                           ctx->packed[i]);
                 size += size < OM_BATCH_CANDIDATES;
             }
         }
@@ -94,9 +95,10 @@ static void insert_node(const insert_job *job, om_worker *worker, uint32_t i)
                        worker->probe_data, &probe);
     if (job->frozen.count > 0) {
         om_ctx_begin(worker->ctx, job->frozen.count);
-        size = om_entry_search(&job->frozen, worker->ctx, &probe, graph->params.ef_construction, &counters);
-        (void)om_graph_walk(&job->frozen, worker->ctx, &probe, graph->params.ef_construction, &size, NULL,
-                            &counters);
+        size = om_entry_search(&job->frozen, worker->ctx, &probe, graph->params.ef_construction,
+                               &counters);
+        (void)om_graph_walk(&job->frozen, worker->ctx, &probe, graph->params.ef_construction, &size,
+                            NULL, &counters);
     }
     uint32_t batch_size = batch_candidates(job, worker, &probe, slot);
     merge_candidates(worker, size, batch_size);

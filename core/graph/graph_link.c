@@ -21,7 +21,8 @@ static void sort_by_target(om_build *build, uint32_t edges)
     for (uint32_t i = 0; i < edges; i++) {
         largest = om_max_u32(largest, build->edge[i].target);
     }
-    for (uint32_t shift = 0; shift < 32 && (shift == 0 || largest >> shift != 0); shift += RADIX_BITS) {
+    for (uint32_t shift = 0; shift < 32 && (shift == 0 || largest >> shift != 0);
+         shift += RADIX_BITS) {
         uint32_t start[RADIX_SIZE] = {0};
         for (uint32_t i = 0; i < edges; i++) {
             start[(build->edge[i].target >> shift) % RADIX_SIZE]++;
@@ -32,7 +33,8 @@ static void sort_by_target(om_build *build, uint32_t edges)
             at += size;
         }
         for (uint32_t i = 0; i < edges; i++) {
-            build->edge_sorted[start[(build->edge[i].target >> shift) % RADIX_SIZE]++] = build->edge[i];
+            build->edge_sorted[start[(build->edge[i].target >> shift) % RADIX_SIZE]++] =
+                build->edge[i];
         }
         om_redge *sorted = build->edge_sorted;
         build->edge_sorted = build->edge;
@@ -53,8 +55,8 @@ static uint32_t find_groups(om_build *build, uint32_t edges)
 }
 
 /* The present list and the new edges together, nearest first; at equal distance the newest first. */
-static void gather_list(const link_job *job, om_candidates *list, uint32_t target, const om_redge *edge,
-                        uint32_t n)
+static void gather_list(const link_job *job, om_candidates *list, uint32_t target,
+                        const om_redge *edge, uint32_t n)
 {
     uint32_t words = job->graph->words;
     const uint32_t *row = om_link_row(job->arrays->links, words, target);
@@ -79,8 +81,8 @@ static void gather_list(const link_job *job, om_candidates *list, uint32_t targe
 }
 
 /* Which links the pruned list no longer has. Both lists are short: a row and its new edges. */
-static void count_dropped(const link_job *job, om_worker *worker, uint32_t target, const om_redge *edge,
-                          uint32_t n)
+static void count_dropped(const link_job *job, om_worker *worker, uint32_t target,
+                          const om_redge *edge, uint32_t n)
 {
     const om_graph *graph = job->graph;
     const om_candidates *list = &worker->list;
@@ -142,7 +144,8 @@ static void link_task(void *arg, uint32_t worker_index, uint32_t task)
     }
 }
 
-void om_link_reverse(om_graph *graph, const om_graph_arrays *arrays, uint32_t edges, om_executor *executor)
+void om_link_reverse(om_graph *graph, const om_graph_arrays *arrays, uint32_t edges,
+                     om_executor *executor)
 {
     sort_by_target(graph->build, edges);
     link_job job = {graph, arrays, find_groups(graph->build, edges)};

@@ -40,7 +40,8 @@ static entry_layout lay_out(const entry_header *header)
 
 static const om_seeds *seeds_of(const om_graph *graph)
 {
-    return graph->hierarchy && graph->upper_graph != NULL ? graph->upper_graph->seeds : graph->seeds;
+    return graph->hierarchy && graph->upper_graph != NULL ? graph->upper_graph->seeds
+                                                          : graph->seeds;
 }
 
 static entry_header header_of(const om_graph *graph)
@@ -87,28 +88,29 @@ static omen_status_t check_slots(const uint8_t *bytes, uint32_t n, uint32_t limi
         uint32_t slot;
         memcpy(&slot, bytes + (size_t)i * sizeof slot, sizeof slot);
         if (slot >= limit) {
-            return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM, "entry points: %s %u names slot %u of %u",
-                           what, i, slot, limit);
+            return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
+                           "entry points: %s %u names slot %u of %u", what, i, slot, limit);
         }
     }
     return OMEN_OK;
 }
 
-static omen_status_t check_header(const entry_header *header, const om_graph_params *params, uint32_t count,
-                                  size_t size, omen_error *err)
+static omen_status_t check_header(const entry_header *header, const om_graph_params *params,
+                                  uint32_t count, size_t size, omen_error *err)
 {
     if (header->version != ENTRY_VERSION || header->entry != params->entry) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_FORMAT_VERSION, "entry points: version %u, kind %u",
-                       header->version, header->entry);
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_FORMAT_VERSION,
+                       "entry points: version %u, kind %u", header->version, header->entry);
     }
     if (header->seeds > count || header->upper > count || (count > 0 && header->seeds == 0) ||
         header->stride == 0 || header->stride % OM_CACHE_LINE != 0 ||
         header->stride > (OMEN_MAX_DIM + 2 * OM_IP_PAD + 64u) * sizeof(float) ||
         header->link_stride != om_graph_link_stride(params->m) || lay_out(header).end != size ||
         (header->entry == OMEN_ENTRY_HIERARCHY) != (header->upper > 0 && count > 0)) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
-                       "entry points: %u seeds, %u upper nodes, stride %llu do not fit %zu bytes and %u rows",
-                       header->seeds, header->upper, (unsigned long long)header->stride, size, count);
+        return om_fail(
+            err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
+            "entry points: %u seeds, %u upper nodes, stride %llu do not fit %zu bytes and %u rows",
+            header->seeds, header->upper, (unsigned long long)header->stride, size, count);
     }
     return OMEN_OK;
 }
@@ -120,9 +122,13 @@ static omen_status_t import_seeds(om_graph *graph, const entry_header *header, c
     if (seeds == NULL) {
         return om_fail_memory(err, "seeds", sizeof *seeds);
     }
-    *seeds = (om_seeds){.alloc = graph->alloc, .capacity = header->seeds, .count = header->seeds,
-                        .stride = header->stride, .borrowed = true,
-                        .slots = (uint32_t *)(uintptr_t)slots, .codes = (uint8_t *)(uintptr_t)codes};
+    *seeds = (om_seeds){.alloc = graph->alloc,
+                        .capacity = header->seeds,
+                        .count = header->seeds,
+                        .stride = header->stride,
+                        .borrowed = true,
+                        .slots = (uint32_t *)(uintptr_t)slots,
+                        .codes = (uint8_t *)(uintptr_t)codes};
     atomic_init(&seeds->refs, 1);
     graph->seeds = seeds;
     return OMEN_OK;
@@ -138,8 +144,12 @@ static omen_status_t import_upper(om_graph *graph, const entry_header *header, c
     if (upper == NULL) {
         return om_fail_memory(err, "hierarchy", sizeof *upper);
     }
-    *upper = (om_upper){.alloc = graph->alloc, .capacity = header->upper, .count = header->upper,
-                        .stride = header->stride, .link_stride = header->link_stride, .borrowed = true,
+    *upper = (om_upper){.alloc = graph->alloc,
+                        .capacity = header->upper,
+                        .count = header->upper,
+                        .stride = header->stride,
+                        .link_stride = header->link_stride,
+                        .borrowed = true,
                         .slots = (uint32_t *)(uintptr_t)(bytes + at.upper_slots),
                         .codes = (uint8_t *)(uintptr_t)(bytes + at.upper_codes),
                         .links = (uint32_t *)(uintptr_t)(bytes + at.upper_links)};
@@ -148,7 +158,8 @@ static omen_status_t import_upper(om_graph *graph, const entry_header *header, c
     omen_status_t status = om_graph_create(graph->alloc, &params, &graph->upper_graph, err);
     if (status == OMEN_OK) {
         atomic_store_explicit(&graph->upper_graph->count, header->upper, memory_order_release);
-        status = import_seeds(graph->upper_graph, header, bytes + at.seed_slots, bytes + at.seed_codes, err);
+        status = import_seeds(graph->upper_graph, header, bytes + at.seed_slots,
+                              bytes + at.seed_codes, err);
     }
     return status;
 }
@@ -160,19 +171,21 @@ omen_status_t om_graph_import(const om_alloc *alloc, const om_graph_params *para
     om_graph *graph = NULL;
     entry_header header;
     if (size < ENTRY_HEADER || (uintptr_t)bytes % OM_CACHE_LINE != 0) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM, "entry points: %zu bytes, at least %u needed",
-                       size, ENTRY_HEADER);
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
+                       "entry points: %zu bytes, at least %u needed", size, ENTRY_HEADER);
     }
     memcpy(&header, bytes, sizeof header);
     OM_TRY(check_header(&header, params, count, size, err));
     entry_layout at = lay_out(&header);
     bool hierarchy = header.upper > 0;
-    OM_TRY(check_slots(bytes + at.seed_slots, header.seeds, hierarchy ? header.upper : count, "seed", err));
+    OM_TRY(check_slots(bytes + at.seed_slots, header.seeds, hierarchy ? header.upper : count,
+                       "seed", err));
     OM_TRY(check_slots(bytes + at.upper_slots, header.upper, count, "upper node", err));
     OM_TRY(om_graph_create(alloc, params, &graph, err));
     atomic_store_explicit(&graph->count, count, memory_order_release);
-    OM_TRY(hierarchy ? import_upper(graph, &header, bytes, err)
-                     : import_seeds(graph, &header, bytes + at.seed_slots, bytes + at.seed_codes, err));
+    OM_TRY(hierarchy
+               ? import_upper(graph, &header, bytes, err)
+               : import_seeds(graph, &header, bytes + at.seed_slots, bytes + at.seed_codes, err));
     *out = graph;
     graph = NULL;
 out:

@@ -3,14 +3,14 @@
  * Depends on: base, simd.  SPDX-License-Identifier: Apache-2.0 */
 #include "graph_int.h"
 
-/* Candidates expanded together: the first rows of a gather arrive late, so a longer gather pays (fashion-mnist
- * 0.990: 38k QPS one at a time, 46k with three; 1M x 128 at 0.98: 14.3k and 17.2k), and the few expansions
- * that one at a time would have spared raise the recall a little. */
+/* Candidates expanded together: the first rows of a gather arrive late, so a longer gather pays
+ * (fashion-mnist 0.990: 38k QPS one at a time, 46k with three; 1M x 128 at 0.98: 14.3k and 17.2k), and
+ * the few expansions that one at a time would have spared raise the recall a little. */
 #define POPS 3u
 
-/* Appends the neighbours of `slot` that were not seen to the n in ctx->ids; marks them. The loop has no branch
- * that depends on data: about half of all neighbours have been seen, which no predictor can guess, and
- * the mispredictions would cost more than the distances (+42 % speed, ann-core section 0). Padding and slots
+/* Appends the neighbours of `slot` that were not seen to the n in ctx->ids; marks them. The loop has no
+ * branch that depends on data: about half of all neighbours have been seen, which no predictor can guess,
+ * and the mispredictions would cost more than the distances (+42 % speed, ann-core section 0). Padding and slots
  * beyond the view fall on the mark behind the last slot, which om_ctx_begin sets as seen. */
 static inline uint32_t collect_unseen(const om_graph_view *view, om_graph_ctx *ctx, uint32_t slot,
                                       uint32_t n)
@@ -38,8 +38,8 @@ static inline void prefetch_links(const om_graph_view *view, uint32_t slot)
     }
 }
 
-uint32_t om_beam_merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size, uint32_t ef,
-                       uint32_t *cur)
+uint32_t om_beam_merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
+                       uint32_t ef, uint32_t *cur)
 {
     for (uint32_t i = 0; i < n; i++) {
         ctx->flipped[i] = OM_SLOT_FLIP - ctx->ids[i];
@@ -82,8 +82,9 @@ static inline uint32_t expand_nearest(const om_graph_view *view, om_graph_ctx *c
     return n;
 }
 
-omen_status_t om_graph_walk(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe, uint32_t ef,
-                            uint32_t *size, const om_stop *stop, om_graph_counters *counters)
+omen_status_t om_graph_walk(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe,
+                            uint32_t ef, uint32_t *size, const om_stop *stop,
+                            om_graph_counters *counters)
 {
     const om_kernels *kernels = view->kernels;
     omen_status_t status = OMEN_OK;
@@ -91,7 +92,8 @@ omen_status_t om_graph_walk(const om_graph_view *view, om_graph_ctx *ctx, const 
     uint32_t found = *size, cur = 0;
     while (cur < found) {
         uint32_t n = expand_nearest(view, ctx, found, &cur, &hops);
-        kernels->gather[probe->kind](probe, view->arrays.codes, view->stride, ctx->ids, n, ctx->distance);
+        kernels->gather[probe->kind](probe, view->arrays.codes, view->stride, ctx->ids, n,
+                                     ctx->distance);
         distances += n;
         found = om_beam_merge(view, ctx, n, found, ef, &cur);
         if (OM_UNLIKELY(distances >= next_stop) && stop != NULL) {
@@ -109,8 +111,8 @@ omen_status_t om_graph_walk(const om_graph_view *view, om_graph_ctx *ctx, const 
 }
 
 omen_status_t om_graph_search(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe,
-                              uint32_t ef, const om_stop *stop, const uint64_t **keys, uint32_t *found,
-                              om_graph_counters *counters)
+                              uint32_t ef, const om_stop *stop, const uint64_t **keys,
+                              uint32_t *found, om_graph_counters *counters)
 {
     omen_status_t status = OMEN_OK;
     uint32_t size = 0;

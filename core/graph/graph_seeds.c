@@ -5,8 +5,8 @@
 
 #include "graph_int.h"
 
-omen_status_t om_seeds_create(const om_alloc *alloc, uint32_t capacity, size_t stride, om_seeds **out,
-                              omen_error *err)
+omen_status_t om_seeds_create(const om_alloc *alloc, uint32_t capacity, size_t stride,
+                              om_seeds **out, omen_error *err)
 {
     om_seeds *seeds = om_alloc_zero(alloc, 1, sizeof *seeds, OM_CACHE_LINE);
     if (seeds == NULL) {
@@ -33,7 +33,8 @@ void om_seeds_release(om_seeds *seeds)
     }
     if (!seeds->borrowed) {
         om_alloc_put(seeds->alloc, seeds->slots, seeds->capacity * sizeof(uint32_t), OM_CACHE_LINE);
-        om_alloc_put(seeds->alloc, seeds->codes, (size_t)seeds->capacity * seeds->stride, OM_CACHE_LINE);
+        om_alloc_put(seeds->alloc, seeds->codes, (size_t)seeds->capacity * seeds->stride,
+                     OM_CACHE_LINE);
     }
     om_alloc_put(seeds->alloc, seeds, sizeof *seeds, OM_CACHE_LINE);
 }
@@ -56,7 +57,8 @@ uint32_t om_seeds_search(const om_graph_view *view, om_graph_ctx *ctx, const om_
         for (uint32_t i = 0; i < n; i++) {
             ctx->ids[i] = at + i;
         }
-        view->kernels->gather[probe->kind](probe, seeds->codes, seeds->stride, ctx->ids, n, ctx->distance);
+        view->kernels->gather[probe->kind](probe, seeds->codes, seeds->stride, ctx->ids, n,
+                                           ctx->distance);
         memcpy(ctx->ids, seeds->slots + at, n * sizeof(uint32_t));
         size = om_beam_merge(view, ctx, n, size, wanted, &cur);
     }

@@ -15,8 +15,8 @@ static int64_t twice(const om_probe *probe, int32_t distance)
 /* Drops from the alive candidates those that are nearer to the kept neighbour than to the node itself:
  * the walk reaches them through it. Equal distances stay, or copies and lattice data would lose links.
  * lenient: only those that are less than half as far from the kept neighbour. */
-static uint32_t drop_shadowed(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker,
-                              uint32_t kept_slot, uint32_t alive, bool lenient)
+static uint32_t drop_shadowed(const om_graph *graph, const om_graph_arrays *arrays,
+                              om_worker *worker, uint32_t kept_slot, uint32_t alive, bool lenient)
 {
     const om_candidates *list = &worker->list;
     size_t stride = om_codec_stride(arrays->codec);
@@ -24,8 +24,8 @@ static uint32_t drop_shadowed(const om_graph *graph, const om_graph_arrays *arra
     for (uint32_t i = 0; i < alive; i++) {
         worker->gather_ids[i] = list->slot[worker->alive[i]];
     }
-    om_codec_row_probe(arrays->codec, arrays->codes + (size_t)kept_slot * stride, worker->select_data,
-                       &probe);
+    om_codec_row_probe(arrays->codec, arrays->codes + (size_t)kept_slot * stride,
+                       worker->select_data, &probe);
     graph->kernels->gather[probe.kind](&probe, arrays->codes, stride, worker->gather_ids, alive,
                                        worker->gather_out);
     uint32_t left = 0;
@@ -69,7 +69,8 @@ static uint32_t choose(const om_graph *graph, const om_graph_arrays *arrays, om_
     return kept;
 }
 
-void om_select(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker, uint32_t most)
+void om_select(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker,
+               uint32_t most)
 {
     om_candidates *list = &worker->list;
     uint32_t kept_at[2 * OMEN_MAX_M];

@@ -63,7 +63,8 @@ om_graph_arrays om_upper_arrays(const om_upper *upper, const om_codec *codec)
 
 /* A copy with room for `capacity` rows. Old views keep the old one; code rows are taken over only when the
  * codec is still the same. */
-static omen_status_t replace_upper(om_graph *graph, const om_codec *codec, uint32_t capacity, omen_error *err)
+static omen_status_t replace_upper(om_graph *graph, const om_codec *codec, uint32_t capacity,
+                                   omen_error *err)
 {
     om_upper *old = graph->upper, *fresh = NULL;
     omen_status_t status =
@@ -85,8 +86,8 @@ static omen_status_t replace_upper(om_graph *graph, const om_codec *codec, uint3
     return OMEN_OK;
 }
 
-omen_status_t om_upper_insert(om_graph *graph, const om_graph_arrays *arrays, uint32_t first, uint32_t n,
-                              om_executor *executor, omen_error *err)
+omen_status_t om_upper_insert(om_graph *graph, const om_graph_arrays *arrays, uint32_t first,
+                              uint32_t n, om_executor *executor, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     if (graph->upper_graph == NULL) {
@@ -119,8 +120,8 @@ out:
     return status;
 }
 
-omen_status_t om_upper_rescore(om_graph *graph, const om_graph_arrays *arrays, om_executor *executor,
-                               omen_error *err)
+omen_status_t om_upper_rescore(om_graph *graph, const om_graph_arrays *arrays,
+                               om_executor *executor, omen_error *err)
 {
     if (graph->upper == NULL) {
         return OMEN_OK;
@@ -131,8 +132,8 @@ omen_status_t om_upper_rescore(om_graph *graph, const om_graph_arrays *arrays, o
     }
     om_upper *upper = graph->upper;
     for (uint32_t i = 0; i < upper->count; i++) {
-        memcpy(upper->codes + i * upper->stride, arrays->codes + (size_t)upper->slots[i] * upper->stride,
-               upper->stride);
+        memcpy(upper->codes + i * upper->stride,
+               arrays->codes + (size_t)upper->slots[i] * upper->stride, upper->stride);
     }
     om_graph_arrays rows = om_upper_arrays(upper, arrays->codec);
     return om_graph_rescore(graph->upper_graph, &rows, executor, err);

@@ -228,7 +228,8 @@ static void write_tables(FILE *out)
     }
     fprintf(out, "const om_desc_file om_desc_files[] = {\n");
     for (int i = 0; i < file_count; i++) {
-        fprintf(out, "    {\"%s\", bytes_%d, sizeof bytes_%d, depends_%d},\n", files[i].name, i, i, i);
+        fprintf(out, "    {\"%s\", bytes_%d, sizeof bytes_%d, depends_%d},\n", files[i].name, i, i,
+                i);
     }
     fprintf(out, "};\nconst uint32_t om_desc_file_count = %d;\n", file_count);
     qsort(symbols, (size_t)symbol_count, sizeof *symbols, by_name);

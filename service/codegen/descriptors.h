@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 typedef struct om_desc_file {
-    const char *name; /* "omen/v1/items.proto"                            */
+    const char *name;     /* "omen/v1/items.proto"                            */
     const uint8_t *bytes; /* a FileDescriptorProto                        */
     uint32_t size;
     const uint32_t *depends; /* indices of its imports, ends with UINT32_MAX */

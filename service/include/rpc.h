@@ -29,11 +29,14 @@ typedef struct om_rpc_message {
 /* [any] Gives the message back. NULL is accepted. */
 void om_rpc_message_free(om_rpc_message *message);
 
-enum { OM_RPC_QUIET = 1u,     /* health, reflection: no admission limit, served while draining */
-       OM_RPC_HOT = 2u };     /* more request slots                                            */
+enum {
+    OM_RPC_QUIET = 1u, /* health, reflection: no admission limit, served while draining */
+    OM_RPC_HOT = 2u
+}; /* more request slots                                            */
 typedef struct om_rpc_impl {
     uint32_t flags;
-    size_t state_size; /* bytes of om_rpc_state, zero at the start                                 */
+    size_t
+        state_size; /* bytes of om_rpc_state, zero at the start                                 */
     /* The call was admitted and its first message is being read. May be NULL. */
     void (*start)(om_rpc *rpc);
     /* A message; NULL: the client half-closed. The method owns the message. For unary and server

@@ -19,34 +19,44 @@ typedef struct om_rt om_rt;
 /* Options: zero means the default in brackets. What is pointed to is borrowed until om_rt_free. */
 typedef struct om_rt_options {
     omen_db *db;
-    om_metrics *metrics;       /* NULL: nothing is counted                                             */
-    om_slog *log;              /* NULL: silence                                                        */
-    om_tls *tls;               /* NULL: plain text                                                     */
-    const char *const *listen; /* "127.0.0.1:7070", "[::1]:0", "unix:/run/omend.sock"                  */
+    om_metrics *metrics; /* NULL: nothing is counted                                             */
+    om_slog *log;        /* NULL: silence                                                        */
+    om_tls *tls;         /* NULL: plain text                                                     */
+    const char *const
+        *listen; /* "127.0.0.1:7070", "[::1]:0", "unix:/run/omend.sock"                  */
     size_t listen_count;
     /* The listener cannot accept any more (file descriptors ran out: the transport never recovers).
      * The process should drain and exit with a failure, so that its supervisor restarts it. Called at
      * most once, by any thread. NULL: only logged. */
     void (*fatal)(void *ctx, const char *why);
     void *fatal_ctx;
-    uint32_t cq_threads;           /* [clamp(cores / 4, 2, 4)] at least 2                                */
-    uint32_t search_threads;       /* [cores]                                                           */
-    uint32_t ingest_threads;       /* [clamp(cores, 2, 8)]                                              */
-    uint32_t search_queue;         /* searches that may wait [64 * search_threads]                      */
-    uint32_t max_in_flight;        /* calls [4096]                                                      */
-    uint32_t max_streams;          /* concurrent streams a connection [128]                             */
-    uint32_t max_message_bytes;    /* [16 MiB]                                                          */
-    uint32_t max_metadata_bytes;   /* [16 KiB]                                                          */
-    uint64_t stream_window_bytes;  /* unacknowledged bytes of a StreamWrite [8 MiB]                     */
-    uint64_t transport_quota;      /* bytes the transport may buffer [512 MiB]                          */
-    uint32_t keepalive_ms;         /* [60,000]                                                          */
-    uint32_t keepalive_timeout_ms; /* [20,000]                                                          */
-    uint32_t connection_idle_ms;   /* [15 minutes]                                                      */
-    uint32_t connection_age_ms;    /* [30 minutes]                                                      */
-    uint32_t connection_grace_ms;  /* after the age, for calls that still run [10 minutes]              */
-    uint32_t handshake_ms;         /* [10,000]                                                          */
-    uint32_t slow_log_ms;          /* calls that took longer are logged [0: off]                        */
-    uint64_t memory_limit_bytes;   /* only told to clients by GetServerInfo                             */
+    uint32_t cq_threads; /* [clamp(cores / 4, 2, 4)] at least 2                                */
+    uint32_t search_threads; /* [cores]                                                           */
+    uint32_t ingest_threads; /* [clamp(cores, 2, 8)]                                              */
+    uint32_t search_queue;   /* searches that may wait [64 * search_threads]                      */
+    uint32_t max_in_flight;  /* calls [4096]                                                      */
+    uint32_t max_streams;    /* concurrent streams a connection [128]                             */
+    uint32_t
+        max_message_bytes; /* [16 MiB]                                                          */
+    uint32_t
+        max_metadata_bytes; /* [16 KiB]                                                          */
+    uint64_t
+        stream_window_bytes; /* unacknowledged bytes of a StreamWrite [8 MiB]                     */
+    uint64_t
+        transport_quota;   /* bytes the transport may buffer [512 MiB]                          */
+    uint32_t keepalive_ms; /* [60,000]                                                          */
+    uint32_t
+        keepalive_timeout_ms; /* [20,000]                                                          */
+    uint32_t
+        connection_idle_ms; /* [15 minutes]                                                      */
+    uint32_t
+        connection_age_ms; /* [30 minutes]                                                      */
+    uint32_t
+        connection_grace_ms; /* after the age, for calls that still run [10 minutes]              */
+    uint32_t handshake_ms;   /* [10,000]                                                          */
+    uint32_t slow_log_ms;    /* calls that took longer are logged [0: off]                        */
+    uint64_t
+        memory_limit_bytes; /* only told to clients by GetServerInfo                             */
 } om_rt_options;
 
 /* Binds, starts the threads and serves. Health says NOT_SERVING until om_rt_set_serving(true).
@@ -68,11 +78,13 @@ void om_rt_free(om_rt *rt);
 
 /* A poll; never blocks. */
 typedef struct om_rt_stats {
-    uint64_t in_flight;        /* calls                                                                */
-    uint64_t streams;          /* StreamWrite calls                                                    */
-    uint64_t searches_queued;  /* waiting for a worker                                                 */
+    uint64_t in_flight; /* calls                                                                */
+    uint64_t streams;   /* StreamWrite calls                                                    */
+    uint64_t
+        searches_queued; /* waiting for a worker                                                 */
     uint64_t ingest_queued;
-    uint64_t oldest_beat_ns;   /* CLOCK_MONOTONIC: every queue thread has run since; liveness          */
+    uint64_t
+        oldest_beat_ns; /* CLOCK_MONOTONIC: every queue thread has run since; liveness          */
 } om_rt_stats;
 void om_rt_get_stats(const om_rt *rt, om_rt_stats *out);
 #endif

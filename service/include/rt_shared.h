@@ -17,12 +17,12 @@ struct om_colls;
 enum {
     OM_RT_MAX_CQ = 4,
     OM_RT_ADMIN_THREADS = 4,
-    OM_RT_MAX_RECALLS = 2,           /* MeasureRecall calls at once                          */
-    OM_RT_MAX_SEARCHES = 1024,       /* searches of one BatchSearch                          */
-    OM_RT_MAX_GET_ITEMS = 65536,     /* ids of one BatchGet                                  */
-    OM_RT_STREAM_BATCHES = 64,       /* batches of a stream that wait for a worker           */
-    OM_RT_STREAM_ERRORS = 64,        /* BatchErrors that wait for a slow reader              */
-    OM_RT_ITEM_ERRORS = 1000,        /* item errors told about one batch                     */
+    OM_RT_MAX_RECALLS = 2,       /* MeasureRecall calls at once                          */
+    OM_RT_MAX_SEARCHES = 1024,   /* searches of one BatchSearch                          */
+    OM_RT_MAX_GET_ITEMS = 65536, /* ids of one BatchGet                                  */
+    OM_RT_STREAM_BATCHES = 64,   /* batches of a stream that wait for a worker           */
+    OM_RT_STREAM_ERRORS = 64,    /* BatchErrors that wait for a slow reader              */
+    OM_RT_ITEM_ERRORS = 1000,    /* item errors told about one batch                     */
     OM_RT_MESSAGE_BYTES = 16 << 20,
     OM_RT_METADATA_BYTES = 16 << 10,
     OM_RT_WINDOW_BYTES = 8 << 20,

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -126,7 +127,7 @@ om_pool *om_pool_start(const char *name, uint32_t threads, uint32_t capacity)
     pthread_mutex_init(&p->mutex, NULL);
     p->tail = &p->head;
     p->capacity = capacity;
-    strncpy(p->name, name, sizeof p->name - 1);
+    (void)snprintf(p->name, sizeof p->name, "%s", name);
     while (p->threads < threads) {
         if (pthread_create(&p->thread[p->threads], NULL, work, p) != 0) {
             om_pool_free(p);

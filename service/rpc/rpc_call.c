@@ -220,8 +220,8 @@ void om_rpc_listen(om_queue *q, uint32_t method)
     grpc_call_error error = GRPC_CALL_OK;
     if (method < om_rpc_method_count) {
         error = grpc_server_request_registered_call(q->rt->server, q->rt->registered[method],
-                                                    &rpc->call, &rpc->deadline, &rpc->metadata, NULL,
-                                                    q->cq, q->cq, &rpc->t_new);
+                                                    &rpc->call, &rpc->deadline, &rpc->metadata,
+                                                    NULL, q->cq, q->cq, &rpc->t_new);
     } else {
         error = grpc_server_request_call(q->rt->server, &rpc->call, &rpc->details, &rpc->metadata,
                                          q->cq, q->cq, &rpc->t_new);
@@ -426,7 +426,8 @@ static void give_message(om_rpc *rpc, grpc_byte_buffer *buffer)
     om_metrics_rpc_received(rpc->rt->metrics[rpc->index], size);
     om_rpc_message *message = NULL;
     if (buffer->type != GRPC_BB_RAW || buffer->data.raw.compression != GRPC_COMPRESS_NONE) {
-        om_failure_set(&f, OMEN_UNIMPLEMENTED, "UNIMPLEMENTED", NULL, "compressed messages are refused");
+        om_failure_set(&f, OMEN_UNIMPLEMENTED, "UNIMPLEMENTED", NULL,
+                       "compressed messages are refused");
     } else if ((message = message_of(buffer)) == NULL) {
         om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the message");
     }

@@ -12,11 +12,11 @@
 #include "rt_shared.h"
 
 enum {
-    RPC_ROOM = 2048,       /* first arena bytes of a call, inside it              */
-    RPC_STATE = 384,       /* method state that needs no memory of its own        */
-    RPC_REQUEST_ID = 36,   /* longest x-request-id that is accepted               */
-    RPC_FREE_KEPT = 1024,  /* idle call objects kept by a queue                   */
-    RPC_SLOTS = 4,         /* requests waiting for a call, per method and queue   */
+    RPC_ROOM = 2048,      /* first arena bytes of a call, inside it              */
+    RPC_STATE = 384,      /* method state that needs no memory of its own        */
+    RPC_REQUEST_ID = 36,  /* longest x-request-id that is accepted               */
+    RPC_FREE_KEPT = 1024, /* idle call objects kept by a queue                   */
+    RPC_SLOTS = 4,        /* requests waiting for a call, per method and queue   */
     RPC_SLOTS_HOT = 16
 };
 

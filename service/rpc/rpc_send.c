@@ -5,7 +5,8 @@
 
 #include "rpc_int.h"
 
-static_assert(sizeof(grpc_slice) <= sizeof(((om_rpc_out *)NULL)->slice), "om_rpc_out holds a slice");
+static_assert(sizeof(grpc_slice) <= sizeof(((om_rpc_out *)NULL)->slice),
+              "om_rpc_out holds a slice");
 
 static grpc_slice slice_of(const om_rpc_out *out)
 {
@@ -190,7 +191,8 @@ static uint32_t final_code(const om_rpc *rpc, uint64_t now)
     if (atomic_load(&rpc->finished)) {
         return rpc->code;
     }
-    return rpc->deadline_ns != 0 && now >= rpc->deadline_ns ? OMEN_DEADLINE_EXCEEDED : OMEN_CANCELLED;
+    return rpc->deadline_ns != 0 && now >= rpc->deadline_ns ? OMEN_DEADLINE_EXCEEDED
+                                                            : OMEN_CANCELLED;
 }
 
 static void slow_log(const om_rpc *rpc, uint32_t code, uint64_t total)

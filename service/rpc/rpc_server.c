@@ -59,7 +59,8 @@ static void fill_options(om_rt_options *o)
     or_default(&o->connection_age_ms, 30 * 60000);
     or_default(&o->connection_grace_ms, 10 * 60000);
     or_default(&o->handshake_ms, 10000);
-    o->stream_window_bytes = o->stream_window_bytes == 0 ? OM_RT_WINDOW_BYTES : o->stream_window_bytes;
+    o->stream_window_bytes =
+        o->stream_window_bytes == 0 ? OM_RT_WINDOW_BYTES : o->stream_window_bytes;
     o->transport_quota = o->transport_quota == 0 ? 512ull << 20 : o->transport_quota;
 }
 
@@ -118,8 +119,8 @@ static void *queue_loop(void *arg)
     om_queue *q = arg;
     pthread_setname_np(pthread_self(), "omend-rpc");
     for (;;) {
-        gpr_timespec wake = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                         gpr_time_from_millis(BEAT_MS, GPR_TIMESPAN));
+        gpr_timespec wake =
+            gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(BEAT_MS, GPR_TIMESPAN));
         grpc_event event = grpc_completion_queue_next(q->cq, wake, NULL);
         beat(q);
         if (event.type == GRPC_QUEUE_SHUTDOWN) {
@@ -160,8 +161,8 @@ static bool start_queues(om_rt *rt)
 static void disable_deadlock_detection(void)
 {
     void (*set_mode)(int) = NULL;
-    *(void **)&set_mode =
-        dlsym(RTLD_DEFAULT, "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE");
+    *(void **)&set_mode = dlsym(
+        RTLD_DEFAULT, "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE");
     if (set_mode != NULL) {
         set_mode(0);
     }
@@ -187,9 +188,9 @@ static omen_status_t make_parts(om_rt *rt, omen_error *err)
     rt->shared.ingest = om_pool_start("omend-ingest", o->ingest_threads, 4096);
     rt->shared.admin = om_pool_start("omend-admin", OM_RT_ADMIN_THREADS, 256);
     rt->shared.colls = om_colls_create(o->db);
-    if (rt->registered == NULL || rt->metrics == NULL || rt->ports == NULL || rt->tls_ports == NULL ||
-        rt->shared.search == NULL || rt->shared.ingest == NULL || rt->shared.admin == NULL ||
-        rt->shared.colls == NULL) {
+    if (rt->registered == NULL || rt->metrics == NULL || rt->ports == NULL ||
+        rt->tls_ports == NULL || rt->shared.search == NULL || rt->shared.ingest == NULL ||
+        rt->shared.admin == NULL || rt->shared.colls == NULL) {
         return fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_NO_MEMORY,
                     "no memory or threads for the server", "");
     }
@@ -200,10 +201,26 @@ static omen_status_t make_parts(om_rt *rt, omen_error *err)
     return OMEN_OK;
 }
 
+/* The core takes a port modulo 65,536. */
+static bool port_fits(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    char *end = NULL;
+    if (strncmp(address, "unix:", 5) == 0) {
+        return true;
+    }
+    return colon != NULL && colon[1] >= '0' && colon[1] <= '9' && strtoul(colon + 1, &end, 10) <= 65535 &&
+           *end == '\0';
+}
+
 static omen_status_t bind_all(om_rt *rt, omen_error *err)
 {
     const om_rt_options *o = &rt->shared.opt;
     for (size_t i = 0; i < o->listen_count; i++) {
+        if (!port_fits(o->listen[i])) {
+            return fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
+                        "not HOST:PORT with a port of 0 to 65535: ", o->listen[i]);
+        }
         grpc_server_credentials *creds = om_rpc_credentials(rt, i);
         if (creds == NULL) {
             return fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "TLS material is not usable", "");
@@ -211,10 +228,11 @@ static omen_status_t bind_all(om_rt *rt, omen_error *err)
         int port = grpc_server_add_http2_port(rt->server, o->listen[i], creds);
         grpc_server_credentials_release(creds);
         if (port == 0) {
-            return fail(err, OMEN_UNAVAILABLE, OMEN_D_IO,
-                        "cannot listen (address in use, not of this machine, or TLS material that does "
-                        "not work) at ",
-                        o->listen[i]);
+            return fail(
+                err, OMEN_UNAVAILABLE, OMEN_D_IO,
+                "cannot listen (address in use, not of this machine, or TLS material that does "
+                "not work) at ",
+                o->listen[i]);
         }
         rt->ports[i] = strncmp(o->listen[i], "unix:", 5) == 0 ? 0 : (uint16_t)port;
     }

@@ -1,5 +1,6 @@
 /* crc32c.c - CRC-32C with the processor's instruction where there is one, three lanes at a time: the
- * instruction has a latency of three cycles and could start every cycle. SPDX-License-Identifier: Apache-2.0 */
+ * instruction has a latency of three cycles and could start every cycle.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "crc32c.h"
 
 #include <pthread.h>

@@ -95,8 +95,9 @@ static uint32_t retry_after(const omen_error *err)
 
 bool om_failure_from_engine(om_failure *f, const omen_error *err)
 {
-    uint32_t code = err->status > 0 && err->status <= OM_CODE_UNAUTHENTICATED ? (uint32_t)err->status
-                                                                              : OMEN_INTERNAL;
+    uint32_t code = err->status > 0 && err->status <= OM_CODE_UNAUTHENTICATED
+                        ? (uint32_t)err->status
+                        : OMEN_INTERNAL;
     const char *reason = omen_detail_name(err->detail);
     if (err->detail == OMEN_D_NONE) {
         reason = omen_status_name(err->status);
@@ -118,9 +119,11 @@ bool om_utf8_valid(const uint8_t *text, size_t size)
     size_t i = 0;
     while (i < size) {
         uint8_t c = text[i];
-        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2
-                                 : c >= 0xf0 && c < 0xf5   ? 3
-                                                           : SIZE_MAX;
+        size_t more = c < 0x80                ? 0
+                      : c >= 0xc2 && c < 0xe0 ? 1
+                      : c >= 0xe0 && c < 0xf0 ? 2
+                      : c >= 0xf0 && c < 0xf5 ? 3
+                                              : SIZE_MAX;
         if (c == 0 || more > size - i - 1) {
             return false;
         }

@@ -39,7 +39,8 @@ void *om_arena_alloc(om_arena *a, size_t size, size_t align)
         return NULL;
     }
     uintptr_t skip = (uintptr_t)(-(uintptr_t)a->at & (align - 1));
-    if (a->at == NULL || (size_t)(a->end - a->at) < skip || (size_t)(a->end - a->at) - skip < size) {
+    if (a->at == NULL || (size_t)(a->end - a->at) < skip ||
+        (size_t)(a->end - a->at) - skip < size) {
         if (!add_chunk(a, size)) {
             return NULL;
         }

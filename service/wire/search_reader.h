@@ -33,11 +33,11 @@ bool om_read_name(om_wread *r, size_t size, const char *field, char *out, size_t
 /* The answer to a search. */
 typedef struct om_wire_hits {
     uint32_t count;
-    uint32_t id_type;        /* OMEN_ID_*                                            */
-    const uint64_t *keys;    /* U64: the ids                                         */
-    const omen_column *ids;  /* UUID: 16 bytes each; STRING: 64-bit offsets          */
+    uint32_t id_type;       /* OMEN_ID_*                                            */
+    const uint64_t *keys;   /* U64: the ids                                         */
+    const omen_column *ids; /* UUID: 16 bytes each; STRING: 64-bit offsets          */
     const float *distances;
-    const uint8_t *vectors;  /* NULL, or count rows                                  */
+    const uint8_t *vectors; /* NULL, or count rows                                  */
     size_t vectors_size;
     uint32_t vectors_type, vectors_dim;
     uint64_t version;

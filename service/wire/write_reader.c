@@ -18,8 +18,8 @@ static bool malformed(const om_wread *r, const char *what, om_failure *f)
 
 static bool no_memory(om_failure *f, size_t bytes)
 {
-    om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for a batch of %zu bytes",
-                   bytes);
+    om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL,
+                   "no memory for a batch of %zu bytes", bytes);
     f->retry_ms = 1000;
     return false;
 }
@@ -96,7 +96,8 @@ static bool ids_kind(om_wire_ids *ids, uint32_t kind, om_failure *f)
     return true;
 }
 
-static bool take_u64(om_wread *r, const om_wfield *field, uint8_t *to, om_wire_ids *ids, om_failure *f)
+static bool take_u64(om_wread *r, const om_wfield *field, uint8_t *to, om_wire_ids *ids,
+                     om_failure *f)
 {
     if (!ids_kind(ids, OM_IDS_U64, f)) {
         return false;
@@ -379,7 +380,8 @@ uint32_t om_read_stream_kind(om_wread *r, om_failure *f)
         }
         return OM_STREAM_NONE;
     }
-    if (field.number < OM_STREAM_OPEN || field.number > OM_STREAM_CLOSE || field.type != OM_WT_LEN) {
+    if (field.number < OM_STREAM_OPEN || field.number > OM_STREAM_CLOSE ||
+        field.type != OM_WT_LEN) {
         om_failure_set(f, OMEN_UNIMPLEMENTED, "UNIMPLEMENTED", "message",
                        "StreamWriteRequest has field %u, which this server does not know",
                        field.number);

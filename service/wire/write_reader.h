@@ -54,8 +54,13 @@ bool om_read_ids(om_wread *r, om_wbuffer *buffer, om_wire_ids *out, om_failure *
 /* False when the checksum is given and wrong. */
 bool om_write_batch_crc_ok(const om_wire_batch *batch);
 
-enum { OM_STREAM_NONE = 0, OM_STREAM_OPEN = 1, OM_STREAM_BATCH = 2, OM_STREAM_FLUSH = 3,
-       OM_STREAM_CLOSE = 4 };
+enum {
+    OM_STREAM_NONE = 0,
+    OM_STREAM_OPEN = 1,
+    OM_STREAM_BATCH = 2,
+    OM_STREAM_FLUSH = 3,
+    OM_STREAM_CLOSE = 4
+};
 /* Which member of StreamWriteRequest the message has, and the reader stands inside it afterwards. The
  * member must be the only field, as every encoder writes it. OM_STREAM_NONE: *f says why. */
 uint32_t om_read_stream_kind(om_wread *r, om_failure *f);

@@ -24,8 +24,8 @@ static void *zeroed(const om_alloc *alloc, size_t count, size_t size)
 void fixture_open(fixture *f, const fixture_options *options, make_row_fn make)
 {
     omen_error err;
-    om_codec_params params = {options->dim, options->metric, OMEN_F32, options->quantization,
-                              OMEN_ROTATE_OFF, 1};
+    om_codec_params params = {options->dim,          options->metric, OMEN_F32,
+                              options->quantization, OMEN_ROTATE_OFF, 1};
     om_graph_params graph = {options->m, options->ef_construction, options->entry, 0, 42};
     memset(f, 0, sizeof *f);
     f->alloc.budget = &f->budget;
@@ -60,8 +60,8 @@ void fixture_index(fixture *f, uint32_t end)
     while (om_graph_count(f->graph) < end) {
         uint32_t first = om_graph_count(f->graph);
         uint32_t batch = om_min_u32(om_graph_batch_end(first), end) - first;
-        assert_int_equal(om_graph_insert(f->graph, &f->arrays, batch, om_pool_executor(f->pool), &err),
-                         OMEN_OK);
+        assert_int_equal(
+            om_graph_insert(f->graph, &f->arrays, batch, om_pool_executor(f->pool), &err), OMEN_OK);
     }
 }
 
@@ -92,7 +92,8 @@ uint32_t fixture_search(fixture *f, const float *query, uint32_t ef, uint64_t *k
     assert_int_equal(om_graph_view_create(f->graph, &f->arrays, &view, &err), OMEN_OK);
     assert_int_equal(om_graph_ctx_reserve(f->ctx, view, ef, &err), OMEN_OK);
     om_codec_query(f->codec, query, f->scratch, f->probe, &probe);
-    assert_int_equal(om_graph_search(view, f->ctx, &probe, ef, NULL, &beam, &found, &counters), OMEN_OK);
+    assert_int_equal(om_graph_search(view, f->ctx, &probe, ef, NULL, &beam, &found, &counters),
+                     OMEN_OK);
     found = om_min_u32(found, k);
     if (found > 0) {
         memcpy(keys, beam, found * sizeof *keys);
@@ -115,7 +116,8 @@ uint32_t fixture_brute(fixture *f, const float *query, uint64_t *keys, uint32_t 
     om_codec_query(f->codec, query, f->scratch, f->probe, &probe);
     for (uint32_t i = 0; i < n; i++) {
         int32_t distance;
-        om_kernels_by_name("scalar")->gather[probe.kind](&probe, f->codes, f->stride, &i, 1, &distance);
+        om_kernels_by_name("scalar")->gather[probe.kind](&probe, f->codes, f->stride, &i, 1,
+                                                         &distance);
         all[i] = om_key_pack(distance, i);
     }
     qsort(all, n, sizeof *all, compare_keys);

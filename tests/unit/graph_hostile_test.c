@@ -7,8 +7,13 @@
 
 #include "rng.h"
 
-static const fixture_options usual = {.n = 1200, .dim = 24, .metric = OMEN_L2, .threads = 1,
-                                      .entry = OMEN_ENTRY_SEEDS, .m = 8, .ef_construction = 60,
+static const fixture_options usual = {.n = 1200,
+                                      .dim = 24,
+                                      .metric = OMEN_L2,
+                                      .threads = 1,
+                                      .entry = OMEN_ENTRY_SEEDS,
+                                      .m = 8,
+                                      .ef_construction = 60,
                                       .quantization = OMEN_QUANT_SQ8};
 
 static om_graph_params params_of(const fixture_options *options)
@@ -17,8 +22,8 @@ static om_graph_params params_of(const fixture_options *options)
 }
 
 /* Searches a graph made from `bytes`; whatever they hold, no slot is out of range. */
-static omen_status_t search_imported(fixture *f, const fixture_options *options, const uint8_t *bytes,
-                                     size_t size)
+static omen_status_t search_imported(fixture *f, const fixture_options *options,
+                                     const uint8_t *bytes, size_t size)
 {
     omen_error err;
     om_graph *graph = NULL;
@@ -105,7 +110,9 @@ static void *failing_alloc(void *ctx, size_t size, size_t align)
         return NULL;
     }
     void *block = NULL;
-    return posix_memalign(&block, align < sizeof(void *) ? sizeof(void *) : align, size) == 0 ? block : NULL;
+    return posix_memalign(&block, align < sizeof(void *) ? sizeof(void *) : align, size) == 0
+               ? block
+               : NULL;
 }
 
 static void failing_free(void *ctx, void *block, size_t size, size_t align)

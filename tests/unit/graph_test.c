@@ -6,8 +6,13 @@
 
 #include "rng.h"
 
-static const fixture_options usual = {.n = 3000, .dim = 32, .metric = OMEN_L2, .threads = 2,
-                                      .entry = OMEN_ENTRY_SEEDS, .m = 16, .ef_construction = 100,
+static const fixture_options usual = {.n = 3000,
+                                      .dim = 32,
+                                      .metric = OMEN_L2,
+                                      .threads = 2,
+                                      .entry = OMEN_ENTRY_SEEDS,
+                                      .m = 16,
+                                      .ef_construction = 100,
                                       .quantization = OMEN_QUANT_SQ8};
 
 static om_graph_report check(fixture *f)
@@ -212,7 +217,8 @@ static void test_rescore_keeps_the_graph(void **state)
         assert_int_equal(om_codec_train(&f.alloc, &params, f.rows, f.n, &codec, &err), OMEN_OK);
         assert_int_equal(om_codec_stride(codec), f.stride);
         for (uint32_t i = 0; i < f.n; i++) {
-            (void)om_codec_encode(codec, f.rows + (size_t)i * f.dim, f.scratch, f.codes + i * f.stride);
+            (void)om_codec_encode(codec, f.rows + (size_t)i * f.dim, f.scratch,
+                                  f.codes + i * f.stride);
         }
         om_codec_free(f.codec);
         f.codec = codec;
@@ -243,7 +249,8 @@ static void test_stop_ends_the_walk(void **state)
     assert_int_equal(om_graph_view_create(f.graph, &f.arrays, &view, &err), OMEN_OK);
     assert_int_equal(om_graph_ctx_reserve(f.ctx, view, 2000, &err), OMEN_OK);
     om_codec_query(f.codec, f.rows, f.scratch, f.probe, &probe);
-    assert_int_equal(om_graph_search(view, f.ctx, &probe, 2000, &stop, &keys, &found, &all), OMEN_OK);
+    assert_int_equal(om_graph_search(view, f.ctx, &probe, 2000, &stop, &keys, &found, &all),
+                     OMEN_OK);
     assert_int_equal(found, 2000);
     atomic_store(&op.cancelled, 1);
     assert_int_equal(om_graph_search(view, f.ctx, &probe, 2000, &stop, &keys, &found, &cut),

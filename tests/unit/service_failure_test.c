@@ -120,7 +120,9 @@ static decoded decode(const om_failure *failure)
 static void test_engine_error(void **state)
 {
     (void)state;
-    omen_error err = {.status = OMEN_INVALID_ARGUMENT, .detail = OMEN_D_NOT_FINITE, .item = 17,
+    omen_error err = {.status = OMEN_INVALID_ARGUMENT,
+                      .detail = OMEN_D_NOT_FINITE,
+                      .item = 17,
                       .message = "item 17: not finite"};
     om_failure f;
     om_failure_from_engine(&f, &err);
@@ -145,9 +147,9 @@ static void test_every_engine_status_keeps_its_code(void **state)
         om_failure f;
         om_failure_from_engine(&f, &err);
         assert_int_equal(decode(&f).code, status);
-        assert_int_equal(om_failure_retriable(&f),
-                         status == OMEN_RESOURCE_EXHAUSTED || status == OMEN_UNAVAILABLE ||
-                             status == OMEN_ABORTED);
+        assert_int_equal(om_failure_retriable(&f), status == OMEN_RESOURCE_EXHAUSTED ||
+                                                       status == OMEN_UNAVAILABLE ||
+                                                       status == OMEN_ABORTED);
     }
     omen_error odd = {.status = 99, .item = OMEN_NONE};
     om_failure f;
@@ -158,7 +160,9 @@ static void test_every_engine_status_keeps_its_code(void **state)
 static void test_retry(void **state)
 {
     (void)state;
-    omen_error err = {.status = OMEN_RESOURCE_EXHAUSTED, .detail = OMEN_D_BACKLOG, .item = OMEN_NONE,
+    omen_error err = {.status = OMEN_RESOURCE_EXHAUSTED,
+                      .detail = OMEN_D_BACKLOG,
+                      .item = OMEN_NONE,
                       .message = "behind"};
     om_failure f;
     om_failure_from_engine(&f, &err);

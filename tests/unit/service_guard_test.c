@@ -12,24 +12,25 @@
 
 enum { ROUNDS = 3000 };
 
-static const ProtobufCMessageDescriptor *const items_type = &omen__v1__batch_get_request__descriptor;
+static const ProtobufCMessageDescriptor *const items_type =
+    &omen__v1__batch_get_request__descriptor;
 
 /* A message type that contains itself, which our protocol has not: for the depth limit. */
 static const ProtobufCFieldDescriptor self_fields[1];
 static const ProtobufCIntRange self_ranges[] = {{1, 0}, {0, 1}};
 static const unsigned self_names[] = {0};
-static const ProtobufCMessageDescriptor self_type = {
-    .magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-    .name = "Self",
-    .short_name = "Self",
-    .c_name = "Self",
-    .package_name = "",
-    .sizeof_message = sizeof(ProtobufCMessage) + sizeof(void *),
-    .n_fields = 1,
-    .fields = self_fields,
-    .fields_sorted_by_name = self_names,
-    .n_field_ranges = 1,
-    .field_ranges = self_ranges};
+static const ProtobufCMessageDescriptor self_type = {.magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+                                                     .name = "Self",
+                                                     .short_name = "Self",
+                                                     .c_name = "Self",
+                                                     .package_name = "",
+                                                     .sizeof_message =
+                                                         sizeof(ProtobufCMessage) + sizeof(void *),
+                                                     .n_fields = 1,
+                                                     .fields = self_fields,
+                                                     .fields_sorted_by_name = self_names,
+                                                     .n_field_ranges = 1,
+                                                     .field_ranges = self_ranges};
 static const ProtobufCFieldDescriptor self_fields[1] = {{.name = "self",
                                                          .id = 1,
                                                          .label = PROTOBUF_C_LABEL_OPTIONAL,
@@ -96,17 +97,19 @@ static void refused(const ProtobufCMessageDescriptor *type, const char *bytes, s
 static void test_malformed(void **state)
 {
     (void)state;
-    REFUSED(items_type, "\x0a");                 /* tag without length                       */
-    REFUSED(items_type, "\x0a\x05" "ab");        /* longer than the message                  */
-    REFUSED(items_type, "\x0a\x02" "a\0");       /* NUL in text                              */
-    REFUSED(items_type, "\x0a\x02\xc3\x28");     /* not UTF-8                                */
-    REFUSED(items_type, "\x12\x00\x12\x00");     /* singular message twice                   */
-    REFUSED(items_type, "\x0b\x0c");             /* groups                                   */
-    REFUSED(items_type, "\x0e\x00");             /* wire type 6                              */
-    REFUSED(items_type, "\x00\x01");             /* field number 0                           */
+    REFUSED(items_type, "\x0a"); /* tag without length                       */
+    REFUSED(items_type, "\x0a\x05"
+                        "ab"); /* longer than the message                  */
+    REFUSED(items_type, "\x0a\x02"
+                        "a\0");              /* NUL in text                              */
+    REFUSED(items_type, "\x0a\x02\xc3\x28"); /* not UTF-8                                */
+    REFUSED(items_type, "\x12\x00\x12\x00"); /* singular message twice                   */
+    REFUSED(items_type, "\x0b\x0c");         /* groups                                   */
+    REFUSED(items_type, "\x0e\x00");         /* wire type 6                              */
+    REFUSED(items_type, "\x00\x01");         /* field number 0                           */
     REFUSED(items_type, "\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"); /* more than 64 bits  */
-    REFUSED(items_type, "\x21\x01\x02");         /* half a fixed64                           */
-    REFUSED(items_type, "\x08\x01");             /* a number where text is: protobuf-c's view */
+    REFUSED(items_type, "\x21\x01\x02"); /* half a fixed64                           */
+    REFUSED(items_type, "\x08\x01");     /* a number where text is: protobuf-c's view */
 }
 
 static void test_good(void **state)
@@ -138,8 +141,8 @@ static void test_amplification(void **state)
         bytes[i] = 0x0a; /* ListCollectionsResponse.collections */
     }
     om_arena_init(&arena, NULL, 0, 0);
-    assert_null(om_guard_unpack(&omen__v1__list_collections_response__descriptor, &arena, bytes, BYTES,
-                                &f));
+    assert_null(om_guard_unpack(&omen__v1__list_collections_response__descriptor, &arena, bytes,
+                                BYTES, &f));
     assert_int_equal(f.code, OMEN_INVALID_ARGUMENT);
     assert_true(arena.used <= OM_ARENA_SLACK + OM_ARENA_FACTOR * (size_t)BYTES);
     om_arena_reset(&arena);

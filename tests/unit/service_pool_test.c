@@ -170,8 +170,10 @@ static void test_jobs_that_queue_themselves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order_of_one_worker),  cmocka_unit_test(test_capacity_and_deadline),
-        cmocka_unit_test(test_later),                cmocka_unit_test(test_free_runs_what_waits),
+        cmocka_unit_test(test_order_of_one_worker),
+        cmocka_unit_test(test_capacity_and_deadline),
+        cmocka_unit_test(test_later),
+        cmocka_unit_test(test_free_runs_what_waits),
         cmocka_unit_test(test_jobs_that_queue_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,8 @@ static inline split split_bytes(const uint8_t *data, size_t size, uint64_t *stat
     size_t at = 0;
     while (at < size || s.count == 0) {
         size_t left = size - at;
-        size_t part = left == 0 || s.count == SPLIT_MAX - 1 ? left : below(state, (uint32_t)left + 1);
+        size_t part =
+            left == 0 || s.count == SPLIT_MAX - 1 ? left : below(state, (uint32_t)left + 1);
         part = below(state, 4) == 0 && left > 0 && s.count < SPLIT_MAX - 1 ? part % 8 : part;
         uint8_t *copy = malloc(part > 0 ? part : 1);
         if (copy == NULL) {

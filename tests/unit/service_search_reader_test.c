@@ -239,11 +239,22 @@ static void test_response_u64(void **state)
         keys[i] = (uint64_t)i << 40;
         distances[i] = (float)i / 2;
     }
-    omen_explain explain = {.plan = OMEN_PLAN_GRAPH, .ef = 64, .distances = 1000, .hops = 30,
-                            .reranked = 20, .entry_ns = 1, .graph_ns = 500, .scan_ns = 0,
+    omen_explain explain = {.plan = OMEN_PLAN_GRAPH,
+                            .ef = 64,
+                            .distances = 1000,
+                            .hops = 30,
+                            .reranked = 20,
+                            .entry_ns = 1,
+                            .graph_ns = 500,
+                            .scan_ns = 0,
                             .rerank_ns = 1u << 30};
-    om_wire_hits hits = {.id_type = OMEN_ID_U64, .keys = keys, .distances = distances,
-                         .version = 77, .partial = true, .explain = &explain, .queue_ns = 9};
+    om_wire_hits hits = {.id_type = OMEN_ID_U64,
+                         .keys = keys,
+                         .distances = distances,
+                         .version = 77,
+                         .partial = true,
+                         .explain = &explain,
+                         .queue_ns = 9};
     for (hits.count = 0; hits.count <= 300; hits.count += 75) {
         Omen__V1__SearchResponse *r = written(&hits);
         assert_int_equal(r->ids->n_u64, hits.count);
@@ -275,9 +286,14 @@ static void test_response_other_ids(void **state)
         vectors[i] = (uint8_t)i;
     }
     omen_column strings = {text, offsets, 64, 0};
-    om_wire_hits hits = {.count = 3, .id_type = OMEN_ID_STRING, .ids = &strings,
-                         .distances = distances, .vectors = vectors, .vectors_size = sizeof vectors,
-                         .vectors_type = OMEN_U8, .vectors_dim = 8};
+    om_wire_hits hits = {.count = 3,
+                         .id_type = OMEN_ID_STRING,
+                         .ids = &strings,
+                         .distances = distances,
+                         .vectors = vectors,
+                         .vectors_size = sizeof vectors,
+                         .vectors_type = OMEN_U8,
+                         .vectors_dim = 8};
     Omen__V1__SearchResponse *r = written(&hits);
     assert_int_equal(r->ids->n_str, 3);
     assert_string_equal(r->ids->str[2], "def");
@@ -305,8 +321,8 @@ static void test_response_other_ids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_requests), cmocka_unit_test(test_damaged_requests),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_response_u64),
+        cmocka_unit_test(test_random_requests),    cmocka_unit_test(test_damaged_requests),
+        cmocka_unit_test(test_refusals),           cmocka_unit_test(test_response_u64),
         cmocka_unit_test(test_response_other_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

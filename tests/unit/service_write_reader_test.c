@@ -46,8 +46,8 @@ static void random_ids(sample *s, uint64_t *seed)
         break;
     default:
         for (uint32_t i = 0; i < n; i++) {
-            snprintf(s->text[i], sizeof s->text[i], "%.*s%u", (int)below(seed, 12), "id-\xc3\xa9-xyz-0123",
-                     below(seed, 1000));
+            snprintf(s->text[i], sizeof s->text[i], "%.*s%u", (int)below(seed, 12),
+                     "id-\xc3\xa9-xyz-0123", below(seed, 1000));
             s->text[i][0] = 'i'; /* a cut inside the two-byte letter would not be UTF-8 */
             if (!om_utf8_valid((const uint8_t *)s->text[i], strlen(s->text[i]))) {
                 snprintf(s->text[i], sizeof s->text[i], "plain%u", i);
@@ -171,8 +171,9 @@ static void test_damaged_batches(void **state)
             Omen__V1__WriteBatch *other = omen__v1__write_batch__unpack(NULL, size, bytes);
             assert_non_null(other);
             assert_int_equal(got.seq, other->seq);
-            size_t other_size =
-                other->items != NULL && other->items->vectors != NULL ? other->items->vectors->data.len : 0;
+            size_t other_size = other->items != NULL && other->items->vectors != NULL
+                                    ? other->items->vectors->data.len
+                                    : 0;
             assert_int_equal(got.vectors.size, other_size);
             size_t ids = other->items != NULL && other->items->ids != NULL
                              ? other->items->ids->n_u64 + other->items->ids->n_str +
@@ -271,7 +272,8 @@ static void test_string_id_limits(void **state)
     static const struct {
         size_t size;
         bool ok;
-    } cases[] = {{0, false}, {1, true}, {OMEN_MAX_STRING_ID, true}, {OMEN_MAX_STRING_ID + 1, false}};
+    } cases[] = {
+        {0, false}, {1, true}, {OMEN_MAX_STRING_ID, true}, {OMEN_MAX_STRING_ID + 1, false}};
     char text[OMEN_MAX_STRING_ID + 2];
     memset(text, 'x', sizeof text);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -293,7 +295,8 @@ static void test_string_id_limits(void **state)
 static void test_bad_text_in_id(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\xff", "\xc3", "a\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc0\x80"};
+    static const char *const bad[] = {"\xff", "\xc3", "a\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                      "\xc0\x80"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         built b;
         begin(&b);
@@ -382,9 +385,11 @@ static void test_crc(void **state)
         size_t cut = below(&seed, (uint32_t)size + 1);
         uint32_t want = om_wire_crc32c_plain(0, bytes, size);
         assert_int_equal(om_wire_crc32c(0, bytes, size), want);
-        assert_int_equal(om_wire_crc32c(om_wire_crc32c(0, bytes, cut), bytes + cut, size - cut), want);
+        assert_int_equal(om_wire_crc32c(om_wire_crc32c(0, bytes, cut), bytes + cut, size - cut),
+                         want);
     }
-    om_wire_batch batch = {.ids = {.data = "1234", .size = 4}, .vectors = {.data = (const uint8_t *)"56789", .size = 5}};
+    om_wire_batch batch = {.ids = {.data = "1234", .size = 4},
+                           .vectors = {.data = (const uint8_t *)"56789", .size = 5}};
     assert_true(om_write_batch_crc_ok(&batch));
     batch.crc32c = 0xe3069283u;
     assert_true(om_write_batch_crc_ok(&batch));
@@ -395,11 +400,16 @@ static void test_crc(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_batches),   cmocka_unit_test(test_damaged_batches),
-        cmocka_unit_test(test_mixed_ids),        cmocka_unit_test(test_unpacked_ids),
-        cmocka_unit_test(test_string_id_limits), cmocka_unit_test(test_bad_text_in_id),
-        cmocka_unit_test(test_not_implemented_fields), cmocka_unit_test(test_repeated_parts),
-        cmocka_unit_test(test_stream_kinds),     cmocka_unit_test(test_crc),
+        cmocka_unit_test(test_random_batches),
+        cmocka_unit_test(test_damaged_batches),
+        cmocka_unit_test(test_mixed_ids),
+        cmocka_unit_test(test_unpacked_ids),
+        cmocka_unit_test(test_string_id_limits),
+        cmocka_unit_test(test_bad_text_in_id),
+        cmocka_unit_test(test_not_implemented_fields),
+        cmocka_unit_test(test_repeated_parts),
+        cmocka_unit_test(test_stream_kinds),
+        cmocka_unit_test(test_crc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

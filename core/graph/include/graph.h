@@ -25,7 +25,7 @@
 #define OM_NO_SLOT UINT32_MAX
 
 typedef struct om_graph_params {
-    uint32_t m;               /* links chosen for a new node; m0 = 2m - 1 kept */
+    uint32_t m; /* links chosen for a new node; m0 = 2m - 1 kept */
     uint32_t ef_construction;
     uint32_t entry; /* OMEN_ENTRY_* */
     uint32_t reserved;
@@ -62,21 +62,22 @@ uint32_t om_graph_batch_end(uint32_t first);
 omen_status_t om_graph_insert(om_graph *graph, const om_graph_arrays *arrays, uint32_t n,
                               om_executor *executor, omen_error *err) OM_NODISCARD;
 /* Recomputes link_dist and the seeds' copies after the codes were written anew by another codec. */
-omen_status_t om_graph_rescore(om_graph *graph, const om_graph_arrays *arrays, om_executor *executor,
-                               omen_error *err) OM_NODISCARD;
+omen_status_t om_graph_rescore(om_graph *graph, const om_graph_arrays *arrays,
+                               om_executor *executor, omen_error *err) OM_NODISCARD;
 /* Nodes in the graph. */
 uint32_t om_graph_count(const om_graph *graph);
 
 /* An immutable handle for searches: arrays + entry points as they are now. Cheap. Publish it with
  * a release store; retire it (om_graph_view_free) when no reader can hold it any more. */
 typedef struct om_graph_view om_graph_view;
-omen_status_t om_graph_view_create(om_graph *graph, const om_graph_arrays *arrays, om_graph_view **out,
-                                   omen_error *err) OM_NODISCARD;
+omen_status_t om_graph_view_create(om_graph *graph, const om_graph_arrays *arrays,
+                                   om_graph_view **out, omen_error *err) OM_NODISCARD;
 void om_graph_view_free(om_graph_view *view);
 uint32_t om_graph_view_count(const om_graph_view *view);
 
 /* Scratch for searches over up to `slots` slots, beam up to `ef`; grows by om_graph_ctx_reserve. */
-omen_status_t om_graph_ctx_create(const om_alloc *alloc, om_graph_ctx **out, omen_error *err) OM_NODISCARD;
+omen_status_t om_graph_ctx_create(const om_alloc *alloc, om_graph_ctx **out,
+                                  omen_error *err) OM_NODISCARD;
 omen_status_t om_graph_ctx_reserve(om_graph_ctx *ctx, const om_graph_view *view, uint32_t ef,
                                    omen_error *err) OM_NODISCARD;
 void om_graph_ctx_free(om_graph_ctx *ctx);
@@ -91,8 +92,8 @@ typedef struct om_graph_counters {
  * valid until the next use of ctx; *found <= ef. Slots >= the view's count are never returned.
  * OMEN_CANCELLED / OMEN_DEADLINE_EXCEEDED when `stop` says so: keys and found are valid then too. */
 omen_status_t om_graph_search(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe,
-                              uint32_t ef, const om_stop *stop, const uint64_t **keys, uint32_t *found,
-                              om_graph_counters *counters) OM_NODISCARD;
+                              uint32_t ef, const om_stop *stop, const uint64_t **keys,
+                              uint32_t *found, om_graph_counters *counters) OM_NODISCARD;
 
 /* Portable bytes of the entry structure (seeds, upper levels) for a segment file, and a graph on top of
  * read-only arrays. `bytes` (aligned to 64, a mapped section) is used in place and must outlive the graph;
@@ -100,7 +101,8 @@ omen_status_t om_graph_search(const om_graph_view *view, om_graph_ctx *ctx, cons
 size_t om_graph_export_size(const om_graph *graph);
 void om_graph_export(const om_graph *graph, uint8_t *out);
 omen_status_t om_graph_import(const om_alloc *alloc, const om_graph_params *params, uint32_t count,
-                              const uint8_t *bytes, size_t size, om_graph **out, omen_error *err) OM_NODISCARD;
+                              const uint8_t *bytes, size_t size, om_graph **out,
+                              omen_error *err) OM_NODISCARD;
 
 /* The oracle: counts <= m0, links < count, no self links, no duplicates, padding, every node reachable from
  * the entry points. Fills the report; OMEN_DATA_LOSS when a rule is broken (not for unreached nodes). */
@@ -108,7 +110,7 @@ typedef struct om_graph_report {
     uint32_t nodes, unreached, min_degree, max_degree;
     double mean_degree;
 } om_graph_report;
-omen_status_t om_graph_check(const om_graph *graph, const om_graph_arrays *arrays, om_graph_report *out,
-                             omen_error *err);
+omen_status_t om_graph_check(const om_graph *graph, const om_graph_arrays *arrays,
+                             om_graph_report *out, omen_error *err);
 size_t om_graph_entry_bytes(const om_graph *graph);
 #endif
