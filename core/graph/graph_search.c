@@ -8,10 +8,11 @@
  * the few expansions that one at a time would have spared raise the recall a little. */
 #define POPS 3u
 
-/* Appends the neighbours of `slot` that were not seen to the n in ctx->ids; marks them. The loop has no
- * branch that depends on data: about half of all neighbours have been seen, which no predictor can guess,
- * and the mispredictions would cost more than the distances (+42 % speed, ann-core section 0). Padding and slots
- * beyond the view fall on the mark behind the last slot, which om_ctx_begin sets as seen. */
+/* Appends the neighbours of `slot` that were not seen to the n in ctx->ids; marks them. The loop
+ * has no branch that depends on data: about half of all neighbours have been seen, which no
+ * predictor can guess, and the mispredictions would cost more than the distances (+42 % speed, ann-
+ * core section 0). Padding and slots beyond the view fall on the mark behind the last slot, which
+ * om_ctx_begin sets as seen. */
 static inline uint32_t collect_unseen(const om_graph_view *view, om_graph_ctx *ctx, uint32_t slot,
                                       uint32_t n)
 {
