@@ -72,7 +72,8 @@ static bool check(const om_apply *a, om_failure *f)
     }
     if (!om_write_batch_crc_ok(b)) {
         om_failure_set(f, OMEN_DATA_LOSS, "CHECKSUM", "crc32c",
-                       "crc32c is %08x, which is not that of the ids and vectors received", b->crc32c);
+                       "crc32c is %08x, which is not that of the ids and vectors received",
+                       b->crc32c);
         f->retry_ms = 1;
         return false;
     }
@@ -163,7 +164,8 @@ om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
         a->item_status = malloc(a->batch->ids.count * sizeof *a->item_status);
         if (a->item_status == NULL) {
             *final = false;
-            om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for item errors");
+            om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL,
+                           "no memory for item errors");
             f->retry_ms = 1000;
             return OM_APPLY_FAILED;
         }
@@ -171,10 +173,9 @@ om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
     fill(a, &batch);
     a->result = (omen_write_result){.struct_size = sizeof a->result};
     uint64_t start = om_pool_now_ns();
-    omen_status_t status =
-        a->batch->op == OP_DELETE
-            ? omen_delete_batch(a->coll->handle, &batch, &a->result, a->op, &err)
-            : omen_add_batch(a->coll->handle, &batch, &a->result, a->op, &err);
+    omen_status_t status = a->batch->op == OP_DELETE
+                               ? omen_delete_batch(a->coll->handle, &batch, &a->result, a->op, &err)
+                               : omen_add_batch(a->coll->handle, &batch, &a->result, a->op, &err);
     a->engine_ns += om_pool_now_ns() - start;
     if (status != OMEN_OK) {
         return report(a, &err, final, f);

@@ -15,15 +15,15 @@ typedef struct om_apply {
     uint64_t stream_epoch;
     const char *request_id; /* NULL: none                     */
     omen_op *op;
-    int32_t *item_status;  /* set with per_item_errors; freed by om_apply_end */
+    int32_t *item_status; /* set with per_item_errors; freed by om_apply_end */
     omen_write_result result;
     uint64_t engine_ns;
-    uint64_t busy_rows; /* backlog when the engine was busy last      */
+    uint64_t busy_rows;  /* backlog when the engine was busy last      */
     uint32_t busy_tries; /* since then without a change               */
 } om_apply;
 
 typedef enum om_apply_end_t {
-    OM_APPLIED, /* result is set                                                               */
+    OM_APPLIED,    /* result is set                                                               */
     OM_APPLY_BUSY, /* the index is too far behind: nothing happened, the same call may come again */
     OM_APPLY_FAILED /* *f says why                                                              */
 } om_apply_end_t;

@@ -3,6 +3,7 @@
  * between. Answers wait in a short list: when the client is slow, the lanes park.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ typedef struct batch_call {
     om_rpc_message *message;
     lane lanes[LANES];
     uint32_t lane_count;
+    _Atomic uint64_t engine_ns;
     pthread_mutex_t mutex; /* guards what follows, down to the actor's */
     om_wread reader;
     uint32_t taken, total;
@@ -89,13 +91,14 @@ static answer *search_one(batch_call *c, uint32_t index, const om_wire_search *q
                      .op = c->op,
                      .timeout_us = om_rpc_timeout_us(c->rpc),
                      .queue_ns = queue_ns};
-    s.coll = om_method_coll(c->rpc, q->collection, &f);
+    s.coll = om_method_find(c->shared, q->collection, &f);
     answer *a = NULL;
     if (s.coll != NULL && om_search_check(q, s.coll, &f) && om_search_run(&s, &f)) {
         a = found_answer(index, &s);
     } else {
         a = failed_answer(index, &f);
     }
+    atomic_fetch_add_explicit(&c->engine_ns, s.engine_ns, memory_order_relaxed);
     om_search_end(&s);
     om_coll_release(s.coll);
     return a;
@@ -187,6 +190,7 @@ static void finish(batch_call *c)
 {
     om_failure f;
     c->ended = true;
+    om_rpc_note_engine(c->rpc, 0, atomic_load(&c->engine_ns));
     if (c->short_of_memory) {
         om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for an answer");
         f.retry_ms = 1000;

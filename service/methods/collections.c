@@ -284,12 +284,14 @@ static void submit(om_rpc *rpc, void *request, void (*work)(admin_call *))
 
 static void create_message(om_rpc *rpc, om_rpc_message *m)
 {
-    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__create_collection_request__descriptor), create_work);
+    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__create_collection_request__descriptor),
+           create_work);
 }
 
 static void delete_message(om_rpc *rpc, om_rpc_message *m)
 {
-    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__delete_collection_request__descriptor), delete_work);
+    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__delete_collection_request__descriptor),
+           delete_work);
 }
 
 static void list_message(om_rpc *rpc, om_rpc_message *m)

@@ -84,8 +84,10 @@ static omen_status_t open_new(om_colls *c, const char *name, om_coll **out, omen
     om_coll *coll = calloc(1, sizeof *coll);
     if (coll == NULL) {
         if (err != NULL) {
-            *err = (omen_error){.status = OMEN_RESOURCE_EXHAUSTED, .detail = OMEN_D_NO_MEMORY,
-                                .item = OMEN_NONE, .message = "no memory for a collection handle"};
+            *err = (omen_error){.status = OMEN_RESOURCE_EXHAUSTED,
+                                .detail = OMEN_D_NO_MEMORY,
+                                .item = OMEN_NONE,
+                                .message = "no memory for a collection handle"};
         }
         return OMEN_RESOURCE_EXHAUSTED;
     }

@@ -10,9 +10,9 @@
 typedef struct om_colls om_colls;
 typedef struct om_coll {
     omen_collection *handle;
-    omen_options options;        /* as created, defaults filled in                        */
-    uint32_t row_bytes;          /* of a stored vector                                    */
-    _Atomic uint32_t search_ns;  /* smoothed time of recent graph searches; 0: not known  */
+    omen_options options;       /* as created, defaults filled in                        */
+    uint32_t row_bytes;         /* of a stored vector                                    */
+    _Atomic uint32_t search_ns; /* smoothed time of recent graph searches; 0: not known  */
     char name[OMEN_MAX_NAME + 1];
     _Atomic uint32_t refs;
     struct om_coll *next;

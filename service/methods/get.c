@@ -78,7 +78,9 @@ static omen_status_t lookup_strings(get_call *c, omen_error *err)
         omen_column column = {data, offsets, 64, 0};
         status = omen_lookup(c->coll->handle, &column, ids->n_str, c->keys, err);
     } else {
-        *err = (omen_error){.status = status, .detail = OMEN_D_NO_MEMORY, .item = OMEN_NONE,
+        *err = (omen_error){.status = status,
+                            .detail = OMEN_D_NO_MEMORY,
+                            .item = OMEN_NONE,
                             .message = "no memory for the ids"};
     }
     free(offsets);
@@ -180,9 +182,10 @@ static bool reserve(get_call *c, om_failure *f)
     size_t vectors = c->request->with_vectors ? (size_t)c->count * c->coll->row_bytes : 0;
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(c->rpc));
     if (vectors > s->opt.max_message_bytes) {
-        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "with_vectors",
-                              "the vectors of %u items have %zu bytes, the limit of a message is %u",
-                              c->count, vectors, s->opt.max_message_bytes);
+        return om_failure_set(
+            f, OMEN_INVALID_ARGUMENT, "LIMIT", "with_vectors",
+            "the vectors of %u items have %zu bytes, the limit of a message is %u", c->count,
+            vectors, s->opt.max_message_bytes);
     }
     arena->limit = arena->used + 9 * (size_t)c->count;
     c->keys = om_arena_alloc(arena, 8 * (size_t)c->count, 8);
@@ -204,7 +207,8 @@ static omen_status_t read_items(get_call *c, omen_error *err)
         status = lookup(c, err);
     }
     if (status == OMEN_OK && c->vectors != NULL) {
-        status = omen_get_vectors(c->coll->handle, c->keys, c->count, c->vectors, 0, 0, c->found, err);
+        status =
+            omen_get_vectors(c->coll->handle, c->keys, c->count, c->vectors, 0, 0, c->found, err);
     }
     if (status != OMEN_OK) {
         return status;
@@ -322,7 +326,8 @@ static void count_message(om_rpc *rpc, om_rpc_message *message)
     count_call *c = om_rpc_state(rpc);
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
     om_failure f;
-    const Omen__V1__CountRequest *q = om_rpc_unpack(rpc, message, &omen__v1__count_request__descriptor);
+    const Omen__V1__CountRequest *q =
+        om_rpc_unpack(rpc, message, &omen__v1__count_request__descriptor);
     if (q == NULL) {
         return;
     }

@@ -30,8 +30,9 @@ static bool known_service(const char *name)
 static int state_now(om_rpc *rpc)
 {
     om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
-    return atomic_load(&s->serving) ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-                                    : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
+    return atomic_load(&s->serving)
+               ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+               : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
 }
 
 static response_t response_of(int state)
@@ -44,7 +45,8 @@ static response_t response_of(int state)
 
 static void check_message(om_rpc *rpc, om_rpc_message *message)
 {
-    request_t *req = om_rpc_unpack(rpc, message, &grpc__health__v1__health_check_request__descriptor);
+    request_t *req =
+        om_rpc_unpack(rpc, message, &grpc__health__v1__health_check_request__descriptor);
     if (req == NULL) {
         return;
     }
@@ -84,7 +86,8 @@ static void tell(om_rpc *rpc)
 static void watch_message(om_rpc *rpc, om_rpc_message *message)
 {
     watch *w = om_rpc_state(rpc);
-    request_t *req = om_rpc_unpack(rpc, message, &grpc__health__v1__health_check_request__descriptor);
+    request_t *req =
+        om_rpc_unpack(rpc, message, &grpc__health__v1__health_check_request__descriptor);
     if (req == NULL) {
         w->ended = true;
         return;

@@ -1,20 +1,27 @@
 /* method_util.c - what several methods need. SPDX-License-Identifier: Apache-2.0 */
 #include "method_util.h"
 
-om_coll *om_method_coll(om_rpc *rpc, const char *name, om_failure *f)
+om_coll *om_method_find(om_rt_shared *shared, const char *name, om_failure *f)
 {
     omen_error err;
     om_coll *coll = NULL;
-    om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
     if (name[0] == '\0') {
         om_failure_set(f, OMEN_INVALID_ARGUMENT, "NAME", "collection", "collection is empty");
         return NULL;
     }
-    if (om_colls_get(s->colls, name, &coll, &err) != OMEN_OK) {
+    if (om_colls_get(shared->colls, name, &coll, &err) != OMEN_OK) {
         om_failure_from_engine(f, &err);
         return NULL;
     }
-    om_rpc_note_collection(rpc, name);
+    return coll;
+}
+
+om_coll *om_method_coll(om_rpc *rpc, const char *name, om_failure *f)
+{
+    om_coll *coll = om_method_find(om_rt_shared_of(om_rpc_runtime(rpc)), name, f);
+    if (coll != NULL) {
+        om_rpc_note_collection(rpc, name);
+    }
     return coll;
 }
 
@@ -29,7 +36,8 @@ void om_method_fail_full(om_rpc *rpc, const char *what)
 {
     om_failure f;
     om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
-    om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "RATE", NULL, "too many %s wait on this server", what);
+    om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "RATE", NULL, "too many %s wait on this server",
+                   what);
     f.retry_ms = 100;
     om_metrics_rpc_shed(s->opt.metrics, OM_SHED_QUEUE);
     om_rpc_finish(rpc, &f);
@@ -63,6 +71,6 @@ omen_status_t om_method_wait_visible(om_rpc *rpc, om_coll *coll, uint64_t versio
     if (status != OMEN_OK || progress.visible_version >= version) {
         return status;
     }
-    return omen_wait(coll->handle, version, OMEN_WAIT_VISIBLE, om_rpc_timeout_us(rpc), om_rpc_op(rpc),
-                     err);
+    return omen_wait(coll->handle, version, OMEN_WAIT_VISIBLE, om_rpc_timeout_us(rpc),
+                     om_rpc_op(rpc), err);
 }

@@ -6,7 +6,9 @@
 #include "rpc.h"
 #include "rt_shared.h"
 
-/* The collection, or NULL with *f filled. */
+/* [any] The collection, or NULL with *f filled. */
+om_coll *om_method_find(om_rt_shared *shared, const char *name, om_failure *f);
+/* The same, and the call is about it. One thread at a time. */
 om_coll *om_method_coll(om_rpc *rpc, const char *name, om_failure *f);
 /* Ends the call with what the engine reported. */
 void om_method_fail_engine(om_rpc *rpc, const omen_error *err);

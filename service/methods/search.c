@@ -61,8 +61,8 @@ static bool is_quick(const search_call *c)
 {
     uint32_t expected = atomic_load_explicit(&c->coll->search_ns, memory_order_relaxed);
     return !c->request.exact && c->request.min_version == 0 && !c->request.with_vectors &&
-           c->request.ef <= 512 && c->request.limit <= 128 && expected > 0 && expected < INLINE_NS &&
-           om_rpc_neighbours(c->rpc) <= INLINE_CALLS;
+           c->request.ef <= 512 && c->request.limit <= 128 && expected > 0 &&
+           expected < INLINE_NS && om_rpc_neighbours(c->rpc) <= INLINE_CALLS;
 }
 
 static bool parse(search_call *c, om_rpc_message *message, om_failure *f)
@@ -110,7 +110,5 @@ static void destroy(om_rpc *rpc)
     om_coll_release(c->coll);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_Search = {.flags = OM_RPC_HOT,
-                                                  .state_size = sizeof(search_call),
-                                                  .message = message,
-                                                  .destroy = destroy};
+const om_rpc_impl om_impl_omen_v1_Items_Search = {
+    .flags = OM_RPC_HOT, .state_size = sizeof(search_call), .message = message, .destroy = destroy};

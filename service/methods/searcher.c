@@ -28,8 +28,8 @@ bool om_search_check(const om_wire_search *q, const om_coll *coll, om_failure *f
     }
     if (width == 0 || (type != coll->options.dtype && type != OMEN_F32)) {
         return om_failure_set(f, OMEN_INVALID_ARGUMENT, "TYPE", "legs.vector.vector.type",
-                              "vector.type is %u, the collection %s has %u; F32 is accepted too", type,
-                              coll->name, coll->options.dtype);
+                              "vector.type is %u, the collection %s has %u; F32 is accepted too",
+                              type, coll->name, coll->options.dtype);
     }
     if (q->dim != 0 && q->dim != coll->options.dim) {
         return om_failure_set(f, OMEN_INVALID_ARGUMENT, "DIM_MISMATCH", "legs.vector.vector.dim",
@@ -83,7 +83,8 @@ static bool search(om_searcher *s, uint64_t *keys, float *distances, om_failure 
     omen_error err;
     uint32_t flags = 0;
     omen_query query = {.struct_size = sizeof query,
-                        .flags = (q->exact ? OMEN_EXACT : 0) | (q->partial_ok ? OMEN_PARTIAL_OK : 0),
+                        .flags =
+                            (q->exact ? OMEN_EXACT : 0) | (q->partial_ok ? OMEN_PARTIAL_OK : 0),
                         .vectors = q->vector,
                         .dtype = q->type,
                         .dim = s->coll->options.dim,
@@ -188,7 +189,8 @@ static bool fetch_vectors(om_searcher *s, uint64_t *keys, float *distances, om_f
     if (vectors == NULL || found == NULL) {
         return no_memory(f);
     }
-    if (omen_get_vectors(s->coll->handle, keys, s->hits.count, vectors, 0, 0, found, &err) != OMEN_OK) {
+    if (omen_get_vectors(s->coll->handle, keys, s->hits.count, vectors, 0, 0, found, &err) !=
+        OMEN_OK) {
         return om_failure_from_engine(f, &err);
     }
     uint32_t n = 0;
@@ -235,8 +237,9 @@ bool om_search_run(om_searcher *s, om_failure *f)
             return false;
         }
         if (s->hits.count != before) {
-            return om_failure_set(f, OMEN_ABORTED, "ABORTED", NULL,
-                                  "the items found were deleted while the answer was made: try again");
+            return om_failure_set(
+                f, OMEN_ABORTED, "ABORTED", NULL,
+                "the items found were deleted while the answer was made: try again");
         }
     }
     if (q->explain) {

@@ -13,7 +13,7 @@ typedef struct om_searcher {
     omen_op *op;         /* may be NULL                                           */
     uint64_t timeout_us; /* 0: none                                               */
     uint64_t queue_ns;
-    uint64_t engine_ns;  /* set                                                   */
+    uint64_t engine_ns; /* set                                                   */
     /* set by om_search_run: what to write, and how many bytes that takes */
     om_wire_hits hits;
     size_t size;

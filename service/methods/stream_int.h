@@ -48,11 +48,11 @@ typedef struct om_stream_call {
     pthread_mutex_t mutex; /* guards all down to the actor's */
     stream_entry ring[STREAM_RING];
     uint32_t first, count;
-    uint64_t bytes;   /* of the messages in the ring                      */
-    bool running;     /* a worker or a waiting job has the ring           */
-    bool stopped;     /* the ring is not processed any more               */
-    bool closed;      /* Close or half-close was reached                  */
-    bool failed;      /* the call ends with `failure`                     */
+    uint64_t bytes; /* of the messages in the ring                      */
+    bool running;   /* a worker or a waiting job has the ring           */
+    bool stopped;   /* the ring is not processed any more               */
+    bool closed;    /* Close or half-close was reached                  */
+    bool failed;    /* the call ends with `failure`                     */
     bool throttled, window_due, ack_due, opened;
     om_failure failure;
     uint64_t received_seq, done_seq, version, accepted;

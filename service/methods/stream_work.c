@@ -341,8 +341,8 @@ void om_stream_flush(om_job *job, bool expired)
     bool stop = om_rpc_is_cancelled(s->rpc) || om_rpc_draining(s->rpc);
     omen_status_t status = OMEN_OK;
     if (!stop) {
-        status = omen_wait(s->coll->handle, s->flush_version, OMEN_WAIT_INDEXED, STREAM_FLUSH_US, s->op,
-                           &err);
+        status = omen_wait(s->coll->handle, s->flush_version, OMEN_WAIT_INDEXED, STREAM_FLUSH_US,
+                           s->op, &err);
         if (status == OMEN_DEADLINE_EXCEEDED) {
             om_pool_submit_always(s->shared->admin, job);
             return;

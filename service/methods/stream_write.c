@@ -24,8 +24,9 @@ static void write_ack(om_stream_call *s)
         stats.indexed_rows = 0; /* dropped meanwhile: the rest of the Ack is still true */
     }
     om_rpc_out out;
-    size_t size = om_wsize_fixed64(received) + 2 * om_wsize_fixed64(done) + om_wsize_fixed64(version) +
-                  om_wsize_uint(accepted) + om_wsize_uint(stats.indexed_rows);
+    size_t size = om_wsize_fixed64(received) + 2 * om_wsize_fixed64(done) +
+                  om_wsize_fixed64(version) + om_wsize_uint(accepted) +
+                  om_wsize_uint(stats.indexed_rows);
     om_rpc_out_init(&out, om_wsize_len(size));
     om_wbuf w = om_wbuf_of(out.data, out.size);
     om_w_len(&w, 2, size);
@@ -49,7 +50,8 @@ static void write_window(om_stream_call *s)
     uint32_t retry_ms = throttled ? STREAM_RETRY_MS : 0;
     const char *why = throttled ? "index_backlog" : "";
     size_t text = strlen(why);
-    size_t size = om_wsize_uint(window) + om_wsize_uint(retry_ms) + (text > 0 ? om_wsize_len(text) : 0);
+    size_t size =
+        om_wsize_uint(window) + om_wsize_uint(retry_ms) + (text > 0 ? om_wsize_len(text) : 0);
     om_rpc_out out;
     om_rpc_out_init(&out, om_wsize_len(size));
     om_wbuf w = om_wbuf_of(out.data, out.size);
@@ -177,7 +179,8 @@ static void read_next(om_stream_call *s)
         return;
     }
     if (s->full_ns != 0) {
-        om_metrics_ingest_stall(s->shared->opt.metrics, OM_STALL_WINDOW, om_pool_now_ns() - s->full_ns);
+        om_metrics_ingest_stall(s->shared->opt.metrics, OM_STALL_WINDOW,
+                                om_pool_now_ns() - s->full_ns);
         s->full_ns = 0;
     }
     s->reading = true;

@@ -209,8 +209,8 @@ static bool port_fits(const char *address)
     if (strncmp(address, "unix:", 5) == 0) {
         return true;
     }
-    return colon != NULL && colon[1] >= '0' && colon[1] <= '9' && strtoul(colon + 1, &end, 10) <= 65535 &&
-           *end == '\0';
+    return colon != NULL && colon[1] >= '0' && colon[1] <= '9' &&
+           strtoul(colon + 1, &end, 10) <= 65535 && *end == '\0';
 }
 
 static omen_status_t bind_all(om_rt *rt, omen_error *err)
