@@ -63,9 +63,9 @@ omen_status_t om_codec_create(const om_alloc *alloc, const om_codec_params *para
         codec->center = om_alloc_zero(alloc, codec->code_dim, sizeof(float), OM_CACHE_LINE);
         codec->zero_code = om_alloc_get(alloc, codec->stride, OM_CACHE_LINE);
         if (codec->center == NULL || codec->zero_code == NULL) {
+            const uint64_t wanted = (uint64_t)codec->code_dim * sizeof(float) + codec->stride;
             om_codec_free(codec);
-            return om_fail_memory(err, "codec",
-                                  (uint64_t)codec->code_dim * sizeof(float) + codec->stride);
+            return om_fail_memory(err, "codec", wanted);
         }
         memset(codec->zero_code, 0x80, codec->stride);
     }
