@@ -24,7 +24,8 @@ static void *torture_alloc(void *ctx, size_t size, size_t align)
     t->calls++;
     bool fail = t->for_good ? t->calls >= t->fail_at : t->calls == t->fail_at;
     if (!fail) {
-        block = aligned_alloc(align < 16 ? 16 : align, (size + align - 1) / align * align + align);
+        size_t power = align < 16 ? 16 : align;
+        block = aligned_alloc(power, (size + power - 1) / power * power + power);
         assert_non_null(block);
         t->bytes += (int64_t)size;
         t->blocks++;

@@ -9,7 +9,7 @@
 
 #include "engine_fixture.h"
 
-enum { DIM = 8, STABLE = 600, MOVING = 400, ROUNDS = 60, K = 10 };
+enum { DIM = 8, STABLE = 600, MOVING = 400, ROUNDS = 30, CHURNS = 80, SAVES = 10, K = 10 };
 
 /* Keys below STABLE are never touched after the start; keys from there on are upserted all the time, with
  * vectors far away from the stable ones; keys from 10,000 on come and go. */
@@ -66,7 +66,7 @@ static void *churn_thread(void *context)
     for (uint32_t i = 0; i < 50 * DIM; i++) {
         rows[i] = -6.0f - 0.001f * (float)i;
     }
-    for (uint64_t round = 0; !atomic_load(&s->stop); round++) {
+    for (uint64_t round = 0; round < CHURNS && !atomic_load(&s->stop); round++) {
         for (uint32_t i = 0; i < 50; i++) {
             keys[i] = 10000 + round * 50 + i;
         }
@@ -164,7 +164,7 @@ static void *save_thread(void *context)
     omen_error err;
     char path[512];
     (void)snprintf(path, sizeof path, "%s", fx_path("threads.omen"));
-    while (!atomic_load(&s->stop)) {
+    for (uint32_t round = 0; round < SAVES && !atomic_load(&s->stop); round++) {
         omen_open_options opt = {
             .struct_size = sizeof opt, .flags = OMEN_OPEN_VERIFY, .file = path};
         omen_collection *c = NULL;
