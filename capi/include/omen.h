@@ -292,7 +292,8 @@ typedef struct omen_hits {               /* [ext] the caller's arrays; row q sta
     omen_explain *explain;               /* NULL or [count]                                             */
     uint64_t  version;                   /* set: everything up to it was visible                        */
 } omen_hits;
-/* k nearest items of each query; fewer only when the collection has fewer. */
+/* k nearest items of each query; fewer only when the collection has fewer. When a call of several queries
+ * fails, the arrays of hits may hold the results of some. */
 OMEN_CALL omen_search(omen_collection *c, const omen_query *query, omen_hits *hits, omen_error *err);
 /* The same for the common case: dense f32 queries, distances may be NULL, the caller's thread only. */
 OMEN_CALL omen_search_f32(omen_collection *c, const float *queries, uint32_t count, uint32_t k,

@@ -21,6 +21,7 @@ enum { CLIPPED_ROWS_IN = 50, CLIPPED_COMPONENTS_IN = 200 };
 
 typedef struct coder {
     om_collection *c;
+    om_executor *executor;
     const om_codec *codec;
     om_codes *codes;
     om_window *windows;
@@ -97,7 +98,7 @@ static void encode_task(void *ctx, uint32_t worker, uint32_t task)
 /* Codes of rows [first, last), by all threads. */
 static omen_status_t encode_rows(om_collection *c, coder *k, omen_error *err)
 {
-    uint32_t threads = c->rt->executor->threads;
+    uint32_t threads = k->executor->threads;
     k->per_worker = scratch_floats(c, k->codec);
     size_t bytes = threads * k->per_worker * sizeof(float);
     k->scratch = om_alloc_get(&c->rt->alloc, bytes, OM_CACHE_LINE);
@@ -105,7 +106,7 @@ static omen_status_t encode_rows(om_collection *c, coder *k, omen_error *err)
         return om_fail_memory(err, "encoding", bytes);
     }
     uint32_t tasks = (k->last - k->first + ENCODE_TASK - 1) / ENCODE_TASK;
-    c->rt->executor->run(c->rt->executor, encode_task, k, tasks);
+    k->executor->run(k->executor, encode_task, k, tasks);
     om_alloc_put(&c->rt->alloc, k->scratch, bytes, OM_CACHE_LINE);
     return OMEN_OK;
 }
@@ -146,7 +147,8 @@ uint64_t om_clipped_rows(om_collection *c)
     return sum;
 }
 
-omen_status_t om_encode_step(om_collection *c, uint32_t target, omen_error *err)
+omen_status_t om_encode_step(om_collection *c, uint32_t target, om_executor *executor,
+                             omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     uint32_t first = atomic_load_explicit(&c->codes->encoded, memory_order_relaxed);
@@ -156,6 +158,7 @@ omen_status_t om_encode_step(om_collection *c, uint32_t target, omen_error *err)
     }
     OM_TRY(reserve_windows(c, last, err));
     coder k = {.c = c,
+               .executor = executor,
                .codec = c->codec,
                .codes = c->codes,
                .windows = c->windows,
@@ -163,6 +166,7 @@ omen_status_t om_encode_step(om_collection *c, uint32_t target, omen_error *err)
                .last = last};
     OM_TRY(encode_rows(c, &k, err));
     atomic_store_explicit(&c->codes->encoded, last, memory_order_release);
+    atomic_store_explicit(&c->coded, last, memory_order_relaxed);
 out:
     return status;
 }
@@ -260,6 +264,7 @@ static omen_status_t prepare_change(om_collection *c, change *n, omen_error *err
     OM_TRY(om_codes_create(c->rt, &c->layout, c->codes->capacity, &n->codes, err));
     OM_TRY(om_codes_commit(n->codes, &c->layout, n->encoded, err));
     coder k = {.c = c,
+               .executor = c->rt->executor,
                .codec = n->codec,
                .codes = n->codes,
                .windows = n->windows,
@@ -298,15 +303,22 @@ static omen_status_t switch_codec(om_collection *c, change *n, omen_error *err)
     omen_status_t status = OMEN_OK;
     om_graph_arrays old_arrays = arrays_with(c, c->codec, c->codes);
     om_graph_arrays new_arrays = arrays_with(c, n->codec, n->codes);
-    OM_TRY(om_graph_rescore(c->graph, &new_arrays, c->rt->executor, err));
-    status = om_graph_view_create(c->graph, &new_arrays, &n->graph, err);
+    status = om_graph_rescore(c->graph, &new_arrays, c->rt->executor, err);
+    if (status == OMEN_OK) {
+        status = om_graph_view_create(c->graph, &new_arrays, &n->graph, err);
+    }
     if (status == OMEN_OK) {
         status = swap_codes(c, n->codes, err);
     }
     if (status != OMEN_OK) {
-        /* Back to the codes that stay; what was there before fits in memory again. */
+        /* Back to the codes that stay. Without the memory for that the entry points keep codes of the
+         * other codec: searches begin in worse places until the next training. */
         omen_status_t back = om_graph_rescore(c->graph, &old_arrays, c->rt->executor, NULL);
-        return back != OMEN_OK ? back : status;
+        if (back != OMEN_OK) {
+            om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine",
+                         "collection '%s': no memory to score the graph again", c->name);
+        }
+        return status;
     }
     om_window *windows = c->windows;
     om_mutex_lock(&c->marks_mu);
@@ -318,9 +330,9 @@ static omen_status_t switch_codec(om_collection *c, change *n, omen_error *err)
     om_view_parts parts = {
         .store = c->store, .codes = n->codes, .codec = n->codec, .graph = n->graph};
     om_view_publish(c, n->view, &parts);
+    atomic_store_explicit(&c->coded, n->encoded, memory_order_relaxed);
     atomic_fetch_add_explicit(&c->retrained, 1, memory_order_relaxed);
-out:
-    return status;
+    return OMEN_OK;
 }
 
 static omen_status_t retrain(om_collection *c, omen_error *err)

@@ -8,7 +8,12 @@
  * goes on until an eighth is left. */
 #include "engine_int.h"
 
-enum { RETRY_NS = 100 * 1000 * 1000, RECLAIM_NS = 10 * 1000 * 1000, PAUSE_NS = 1000 * 1000 };
+enum {
+    RETRY_NS = 100 * 1000 * 1000,
+    RECLAIM_NS = 10 * 1000 * 1000,
+    PAUSE_NS = 1000 * 1000,
+    CODE_LAG = 8192
+};
 #define QUIET_NS UINT64_C(20000000)
 
 /* ---- Steps ----------------------------------------------------------------------------------- */
@@ -79,7 +84,7 @@ omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool 
     }
     OM_TRY(om_codec_start(c, om_min_u32(visible, OM_FIRST_SAMPLE), err));
     uint32_t end = om_min_u32(next_border(indexed), visible);
-    OM_TRY(om_encode_step(c, visible, err));
+    OM_TRY(om_encode_step(c, visible, c->rt->executor, err));
     uint32_t encoded = atomic_load_explicit(&c->codes->encoded, memory_order_relaxed);
     om_assert(encoded >= end);
     (void)encoded;
@@ -200,6 +205,14 @@ void om_indexer_free(om_indexer *indexer)
     om_alloc_put(alloc, indexer, sizeof *indexer, _Alignof(om_indexer));
 }
 
+/* Whether enough rows wait for codes that a search gains by them. */
+static bool lacks_codes(om_collection *c, uint32_t visible)
+{
+    uint32_t coded = atomic_load_explicit(&c->coded, memory_order_relaxed);
+    return c->options.quantization == OMEN_QUANT_SQ8 && visible >= OM_FIRST_SAMPLE &&
+           visible > coded && visible - coded >= CODE_LAG;
+}
+
 /* Whether there is a whole micro-batch, something to free, or nothing; and from when on. Mutex
  * held. */
 static bool wants(item *it, uint64_t *ready_ns)
@@ -214,7 +227,7 @@ static bool wants(item *it, uint64_t *ready_ns)
     } else if (backlog < c->backlog_limit / 8) {
         it->draining = false;
     }
-    *ready_ns = it->draining ? 0 : last + QUIET_NS;
+    *ready_ns = it->draining || lacks_codes(c, visible) ? 0 : last + QUIET_NS;
     *ready_ns = *ready_ns < it->not_before_ns ? it->not_before_ns : *ready_ns;
     if (has_batch(indexed, visible)) {
         return true;
@@ -223,13 +236,32 @@ static bool wants(item *it, uint64_t *ready_ns)
     return atomic_load(&c->untidy);
 }
 
+/* In a burst: codes for some of its rows, on this thread alone. Index mutex held. */
+static omen_status_t code_step(om_collection *c, bool *moved, omen_error *err)
+{
+    uint32_t visible = om_min_u32(atomic_load(&c->visible), c->index_limit);
+    *moved = false;
+    if (!lacks_codes(c, visible)) {
+        return OMEN_OK;
+    }
+    omen_status_t status = om_codec_start(c, OM_FIRST_SAMPLE, err);
+    if (status == OMEN_OK) {
+        status = om_encode_step(c, visible, &om_executor_serial, err);
+        *moved = true;
+    }
+    return status;
+}
+
 static void work_on(om_collection *c, item *it)
 {
     omen_error err;
     bool moved = false;
     bool clean = true;
+    uint64_t last = atomic_load_explicit(&c->last_append_ns, memory_order_relaxed);
+    bool burst = !it->draining && om_now_ns() < last + QUIET_NS;
     om_mutex_lock(&c->index_mu);
-    omen_status_t status = om_index_step(c, UINT32_MAX, false, &moved, &err);
+    omen_status_t status =
+        burst ? code_step(c, &moved, &err) : om_index_step(c, UINT32_MAX, false, &moved, &err);
     clean = om_view_reclaim(c);
     om_mutex_unlock(&c->index_mu);
     it->not_before_ns = clean || moved ? 0 : om_now_ns() + RECLAIM_NS;

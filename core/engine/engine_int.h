@@ -294,8 +294,9 @@ struct om_collection {
     uint32_t *former;  /* scratch of a batch: the slots that its items had */
     uint64_t former_room;
     _Atomic uint64_t last_append_ns;
-    _Atomic bool queued; /* in the indexer's queue */
-    _Atomic bool untidy; /* views wait to be freed */
+    _Atomic bool queued;    /* in the indexer's queue */
+    _Atomic bool untidy;    /* views wait to be freed */
+    _Atomic uint32_t coded; /* rows that have codes: a hint */
 
     om_rwlock ids_mu; /* rank IDS: the tables below */
     om_idmap map;
@@ -403,7 +404,8 @@ omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool 
 omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *stop, omen_op *op,
                              omen_error *err) OM_NODISCARD;
 /* Codes for what is visible, a bounded number of rows, once there is a codec. Index mutex held. */
-omen_status_t om_encode_step(om_collection *c, uint32_t target, omen_error *err) OM_NODISCARD;
+omen_status_t om_encode_step(om_collection *c, uint32_t target, om_executor *executor,
+                             omen_error *err) OM_NODISCARD;
 omen_status_t om_codec_start(om_collection *c, uint32_t target, omen_error *err) OM_NODISCARD;
 omen_status_t om_codec_review(om_collection *c, omen_error *err) OM_NODISCARD;
 /* The next row count at which the codec is reviewed: micro-batches end there. */
