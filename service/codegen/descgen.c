@@ -154,7 +154,9 @@ static void add_service(span message, const char *package, FILE *inc)
             server = g.number == 6 ? (int)g.value : server;
         }
         for (char *c = full; *c != '\0'; c++) {
-            *c = *c == '.' ? '_' : *c;
+            if (*c == '.') {
+                *c = '_';
+            }
         }
         fprintf(inc, "OM_METHOD(%s, \"%s\", \"%s\", %d, %d)\n", full, name, method, client, server);
     }

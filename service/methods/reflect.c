@@ -73,6 +73,7 @@ static void send_error(om_rpc *rpc, response_t *r, int32_t code, const char *tex
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
     r->error_response = &e;
     om_rpc_write_pb(rpc, &r->base);
+    r->error_response = NULL;
 }
 
 static void send_file(om_rpc *rpc, response_t *r, const om_desc_file *file)
@@ -90,6 +91,7 @@ static void send_file(om_rpc *rpc, response_t *r, const om_desc_file *file)
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
     r->file_descriptor_response = &f;
     om_rpc_write_pb(rpc, &r->base);
+    r->file_descriptor_response = NULL;
 }
 
 static void send_services(om_rpc *rpc, response_t *r)
@@ -109,6 +111,7 @@ static void send_services(om_rpc *rpc, response_t *r)
         GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
     r->list_services_response = &list;
     om_rpc_write_pb(rpc, &r->base);
+    r->list_services_response = NULL;
 }
 
 static void answer(om_rpc *rpc, request_t *req)

@@ -134,7 +134,8 @@ void om_rpc_start_tag(om_rpc *rpc, om_tag *tag, const grpc_op *ops, size_t count
         om_slog(rpc->rt->shared.opt.log, OMEN_LOG_ERROR, "rpc_batch", "a batch was refused",
                 OM_SLOG_U64("error", error));
         grpc_call_cancel(rpc->call, NULL);
-        om_rpc_release(rpc);
+        /* Never the last hold: whoever starts a batch has one. */
+        atomic_fetch_sub_explicit(&rpc->pending, 1, memory_order_acq_rel);
     }
 }
 

@@ -19,9 +19,9 @@ void om_rpc_out_init(om_rpc_out *out, size_t size)
 {
     /* A large slice: a small one would hold its bytes inside itself, and they would move with it. */
     grpc_slice slice = grpc_slice_malloc_large(size > 0 ? size : 1);
-    out->data = GRPC_SLICE_START_PTR(slice);
+    slice.data.refcounted.length = size;
+    out->data = slice.data.refcounted.bytes;
     out->size = size;
-    GRPC_SLICE_SET_LENGTH(slice, size);
     memcpy(out->slice, &slice, sizeof slice);
 }
 

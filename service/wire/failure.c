@@ -114,29 +114,35 @@ bool om_failure_retriable(const om_failure *f)
     return f->retry_ms > 0 || f->code == OMEN_UNAVAILABLE || f->code == OMEN_ABORTED;
 }
 
+/* Bytes that follow the first byte of a character; SIZE_MAX: no character starts so. */
+static size_t utf8_more(uint8_t first)
+{
+    if (first < 0x80) {
+        return first == 0 ? SIZE_MAX : 0;
+    }
+    if (first < 0xc2 || first > 0xf4) {
+        return SIZE_MAX;
+    }
+    return first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+}
+
+/* Whether the second byte makes an overlong form, a surrogate, or a number beyond U+10FFFF. */
+static bool utf8_out_of_range(uint8_t first, uint8_t second)
+{
+    return (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+           (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f);
+}
+
 bool om_utf8_valid(const uint8_t *text, size_t size)
 {
     size_t i = 0;
     while (i < size) {
-        uint8_t c = text[i];
-        size_t more = c < 0x80                ? 0
-                      : c >= 0xc2 && c < 0xe0 ? 1
-                      : c >= 0xe0 && c < 0xf0 ? 2
-                      : c >= 0xf0 && c < 0xf5 ? 3
-                                              : SIZE_MAX;
-        if (c == 0 || more > size - i - 1) {
+        size_t more = utf8_more(text[i]);
+        if (more > size - i - 1 || (more > 0 && utf8_out_of_range(text[i], text[i + 1]))) {
             return false;
         }
         for (size_t k = 1; k <= more; k++) {
             if ((text[i + k] & 0xc0) != 0x80) {
-                return false;
-            }
-        }
-        /* Overlong forms, surrogates and what lies beyond U+10FFFF. */
-        if (more >= 2) {
-            uint8_t d = text[i + 1];
-            if ((c == 0xe0 && d < 0xa0) || (c == 0xed && d > 0x9f) || (c == 0xf0 && d < 0x90) ||
-                (c == 0xf4 && d > 0x8f)) {
                 return false;
             }
         }
