@@ -8,7 +8,7 @@
 #include "cmd.h"
 
 enum { THREADS_MAX = 256, RUNS_MAX = 16, IN_FLIGHT_MAX = 512 };
-static const double WARM_UP_S = 0.2;
+static const double warm_up_s = 0.2;
 
 typedef struct worker {
     pthread_t thread;
@@ -42,7 +42,7 @@ static void *work(void *arg)
     worker *w = arg;
     double begin = om_tool_now();
     w->ok = true;
-    while (w->ok && om_tool_now() - begin < WARM_UP_S) {
+    while (w->ok && om_tool_now() - begin < warm_up_s) {
         (void)step(w, false);
     }
     (void)pthread_barrier_wait(w->start);
@@ -193,8 +193,8 @@ static void print_rows(const om_args *args, const bench_row *rows, size_t count,
 
 static bool run(const om_args *args, om_target *t, bool remote, om_tool_error *err)
 {
-    uint32_t threads[RUNS_MAX];
-    bench_row rows[RUNS_MAX];
+    uint32_t threads[RUNS_MAX] = {0};
+    bench_row rows[RUNS_MAX] = {0};
     size_t count = 0;
     double recall = -1;
     om_matrix queries = {0};

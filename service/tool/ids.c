@@ -229,7 +229,7 @@ size_t om_ids_text(const om_ids *ids, size_t i, char buf[OM_ID_TEXT])
     len = len < OM_ID_TEXT ? len : OM_ID_TEXT - 1;
     for (size_t b = 0; b < len; b++) {
         unsigned char c = (unsigned char)text[b];
-        buf[b] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+        buf[b] = c < 0x20 || c == 0x7f ? '?' : text[b];
     }
     buf[len] = '\0';
     return len;

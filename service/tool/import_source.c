@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,6 +35,24 @@ struct om_source {
     uint8_t out[OUT_BYTES];
 };
 
+/* Waits for a pipe in short steps: a signal that comes just before a read would not interrupt it. A
+ * regular file is always readable. */
+static bool wait_readable(const om_source *s, om_tool_error *err)
+{
+    struct pollfd fd = {.fd = s->fd, .events = POLLIN};
+    int ready = 0;
+    while (ready <= 0 && !om_tool_interrupted()) {
+        ready = poll(&fd, 1, 100);
+        if (ready < 0 && errno != EINTR) {
+            return om_tool_fail(err, OM_EXIT_RUNTIME, "%s: poll failed: %s", s->name,
+                                strerror(errno));
+        }
+    }
+    return om_tool_interrupted()
+               ? om_tool_fail(err, OM_EXIT_INTERRUPTED, "%s: interrupted", s->name)
+               : true;
+}
+
 /* Fills the raw buffer when it is empty. At the end raw_end is set and nothing is added. */
 static bool fill_raw(om_source *s, om_tool_error *err)
 {
@@ -52,12 +71,12 @@ static bool fill_raw(om_source *s, om_tool_error *err)
     } else {
         ssize_t n;
         do {
-            n = read(s->fd, s->raw, RAW_BYTES);
-        } while (n < 0 && errno == EINTR && !om_tool_interrupted());
-        if (n < 0) {
-            if (errno == EINTR) {
-                return om_tool_fail(err, OM_EXIT_INTERRUPTED, "%s: interrupted", s->name);
+            if (!wait_readable(s, err)) {
+                return false;
             }
+            n = read(s->fd, s->raw, RAW_BYTES);
+        } while (n < 0 && (errno == EINTR || errno == EAGAIN));
+        if (n < 0) {
             return om_tool_fail(err, OM_EXIT_RUNTIME, "%s: read failed: %s", s->name,
                                 strerror(errno));
         }

@@ -59,8 +59,8 @@ bool om_remote_search(om_target *base, const om_search_params *p, om_search_resu
                       om_tool_error *err);
 bool om_remote_session_open(om_target *base, const om_search_params *p, size_t in_flight,
                             om_session **out, om_tool_error *err);
-bool om_remote_session_step(om_session *s, uint64_t *latency_ns, om_tool_error *err);
-void om_remote_session_close(om_session *s);
+bool om_remote_session_step(om_session *base, uint64_t *latency_ns, om_tool_error *err);
+void om_remote_session_close(om_session *base);
 bool om_remote_write_begin(om_target *base, const om_target_write_options *opt, om_tool_error *err);
 bool om_remote_write(om_target *base, const om_target_batch *batch, om_tool_error *err);
 bool om_remote_write_end(om_target *base, om_target_written *out, om_tool_error *err);

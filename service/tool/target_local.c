@@ -12,7 +12,7 @@
 
 #include "target_local.h"
 
-static const char NAME[] = "file"; /* of the collection inside the private database */
+static const char own_name[] = "file"; /* of the collection inside the private database */
 
 static void local_close(om_target *base)
 {
@@ -59,7 +59,7 @@ static bool open_collection(om_local *t, om_tool_error *err)
     omen_open_options opt = {.struct_size = sizeof opt, .file = t->path};
     if (omen_db_open(NULL, NULL, &t->db, &why) != OMEN_OK ||
         omen_op_create(&t->op, &why) != OMEN_OK ||
-        omen_open(t->db, NAME, &opt, &t->collection, &why) != OMEN_OK) {
+        omen_open(t->db, own_name, &opt, &t->collection, &why) != OMEN_OK) {
         om_tool_fail_omen(err, &why);
         return om_tool_wrap(err, "%s", t->path);
     }
@@ -108,7 +108,7 @@ bool om_local_create(const om_place *place, const omen_options *opt, om_tool_err
     omen_collection *c = NULL;
     omen_error why;
     bool ok = omen_db_open(NULL, NULL, &db, &why) == OMEN_OK &&
-              omen_create(db, NAME, opt, &c, &why) == OMEN_OK &&
+              omen_create(db, own_name, opt, &c, &why) == OMEN_OK &&
               omen_save(c, place->path, NULL, &why) == OMEN_OK;
     omen_collection_free(c);
     omen_db_free(db);

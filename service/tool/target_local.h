@@ -23,8 +23,8 @@ bool om_local_search(om_target *base, const om_search_params *p, om_search_resul
                      om_tool_error *err);
 bool om_local_session_open(om_target *base, const om_search_params *p, size_t in_flight,
                            om_session **out, om_tool_error *err);
-bool om_local_session_step(om_session *s, uint64_t *latency_ns, om_tool_error *err);
-void om_local_session_close(om_session *s);
+bool om_local_session_step(om_session *base, uint64_t *latency_ns, om_tool_error *err);
+void om_local_session_close(om_session *base);
 bool om_local_erase(om_target *base, const om_ids *ids, uint64_t *removed, om_tool_error *err);
 bool om_local_write_begin(om_target *base, const om_target_write_options *opt, om_tool_error *err);
 bool om_local_write(om_target *base, const om_target_batch *batch, om_tool_error *err);

@@ -6,8 +6,8 @@
 
 #include "target_local.h"
 
-static const char COPY_NAME[] = "copy";
-static const uint64_t TICK_US = 100000;
+static const char copy_name[] = "copy";
+static const uint64_t tick_us = 100000;
 
 static bool failed(const om_local *t, const omen_error *why, om_tool_error *err)
 {
@@ -82,7 +82,7 @@ static bool begin(om_local *t, om_tool_error *err)
     omen_error why;
     omen_options opt = t->options;
     opt.struct_size = sizeof opt;
-    if (omen_create(t->db, COPY_NAME, &opt, &t->writing, &why) != OMEN_OK) {
+    if (omen_create(t->db, copy_name, &opt, &t->writing, &why) != OMEN_OK) {
         return om_tool_fail_omen(err, &why);
     }
     bool ok = room_make(&room, t, err);
@@ -100,7 +100,7 @@ static bool wait_indexed(om_local *t, om_tool_error *err)
 {
     for (;;) {
         omen_error why;
-        omen_status_t status = omen_wait(t->writing, 0, OMEN_WAIT_INDEXED, TICK_US, t->op, &why);
+        omen_status_t status = omen_wait(t->writing, 0, OMEN_WAIT_INDEXED, tick_us, t->op, &why);
         tick(t);
         if (status == OMEN_OK) {
             return true;

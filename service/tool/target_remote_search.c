@@ -5,7 +5,7 @@
 
 #include "remote.h"
 
-static const char METHOD[] = "/omen.v1.Items/Search";
+static const char method[] = "/omen.v1.Items/Search";
 enum { IN_FLIGHT = 16, QUERIES_A_ROUND = 256 };
 
 static om_rpcc_buf *pack_query(const om_remote *t, const om_search_params *p, size_t i,
@@ -90,7 +90,7 @@ static bool run_round(om_remote *t, const om_search_params *p, size_t first, siz
         while (ok && started < count && started - ended < IN_FLIGHT) {
             om_rpcc_buf *packed = pack_query(t, p, first + started, err);
             ok = packed != NULL;
-            if (ok && !om_rpcc_start(t->client, METHOD, packed, t->endpoint.timeout_ms,
+            if (ok && !om_rpcc_start(t->client, method, packed, t->endpoint.timeout_ms,
                                      &replies[started])) {
                 ok = om_tool_no_memory(err, 64);
             }
@@ -188,7 +188,7 @@ static bool start_one(remote_session *s, om_tool_error *err)
 {
     double *slot = &s->started[s->free_slot];
     *slot = om_tool_now();
-    if (!om_rpcc_start(s->client, METHOD, s->queries[s->at], 0, slot)) {
+    if (!om_rpcc_start(s->client, method, s->queries[s->at], 0, slot)) {
         return om_tool_fail(err, OM_EXIT_RUNTIME, "a call could not be started");
     }
     s->at = s->at + 1 < s->count ? s->at + 1 : 0;

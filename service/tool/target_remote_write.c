@@ -10,7 +10,7 @@
 #include "remote.h"
 #include "stream_writer.h"
 
-static const char METHOD[] = "/omen.v1.Items/StreamWrite";
+static const char method[] = "/omen.v1.Items/StreamWrite";
 enum { POLL_MS = 100, BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 3000 };
 
 /* What the stream is for at the moment: after a reconnect it goes on with it. */
@@ -104,7 +104,7 @@ static bool connect_stream(om_remote_writer *w, om_tool_error *err)
     if (!om_endpoint_connect(e, &w->client, err)) {
         return false;
     }
-    if (!om_rpcc_stream_open(w->client, METHOD, &w->stream, &status)) {
+    if (!om_rpcc_stream_open(w->client, method, &w->stream, &status)) {
         return om_remote_fail(e, &status, err);
     }
     open.collection = om_remote_text(w->target->name);

@@ -39,7 +39,11 @@ bool om_tool_wrap(om_tool_error *err, const char *fmt, ...) __attribute__((forma
 bool om_tool_fail_omen(om_tool_error *err, const omen_error *from);
 /* The exit code for a status (the numbers of omen.h and of gRPC are the same). */
 int om_tool_exit_code(int status);
-bool om_tool_no_memory(om_tool_error *err, size_t bytes);
+static inline bool om_tool_no_memory(om_tool_error *err, size_t bytes)
+{
+    (void)om_tool_fail(err, OM_EXIT_RUNTIME, "out of memory (%zu bytes wanted)", bytes);
+    return false;
+}
 
 /* Set by SIGINT and SIGTERM; long work looks at it between steps. */
 bool om_tool_interrupted(void);

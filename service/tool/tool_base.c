@@ -77,11 +77,6 @@ bool om_tool_fail_omen(om_tool_error *err, const omen_error *from)
     return false;
 }
 
-bool om_tool_no_memory(om_tool_error *err, size_t bytes)
-{
-    return om_tool_fail(err, OM_EXIT_RUNTIME, "out of memory (%zu bytes wanted)", bytes);
-}
-
 static void on_signal(int sig)
 {
     if (interrupted) {

@@ -8,8 +8,8 @@
 
 /* Distances are sums in f32 here and exact, or f64, in the file: this much relative error is
  * neither's. */
-static const double TIE_RELATIVE = 2e-6;
-static const double TIE_COSINE = 1e-6;
+static const double tie_relative = 2e-6;
+static const double tie_cosine = 1e-6;
 
 void om_truth_free(om_truth *t)
 {
@@ -73,7 +73,7 @@ static double tie_limit(const om_truth *t, size_t row, size_t k)
         return -(double)INFINITY;
     }
     double value = value_at(&t->distances, row, k - 1);
-    return t->cosine ? 1 - value + TIE_COSINE : value + fabs(value) * TIE_RELATIVE;
+    return t->cosine ? 1 - value + tie_cosine : value + fabs(value) * tie_relative;
 }
 
 static bool is_true(const int32_t *ids, size_t k, uint64_t id)
@@ -133,7 +133,7 @@ double om_exact_recall(const om_search_result *exact, const om_search_result *fo
             continue;
         }
         double last = (double)exact->distances[first + want - 1];
-        double limit = last + fabs(last) * TIE_RELATIVE;
+        double limit = last + fabs(last) * tie_relative;
         size_t hits = 0;
         for (size_t i = found->starts[q]; i < found->starts[q + 1] && hits < want; i++) {
             hits += (double)found->distances[i] <= limit;

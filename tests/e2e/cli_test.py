@@ -63,6 +63,14 @@ class Folder(unittest.TestCase):
     def path(self, name):
         return self.folder / name
 
+    def interrupt(self, run):
+        """Ctrl-C for a tool that waits for more input, which stays open. Returns what it says."""
+        run.send_signal(signal.SIGINT)
+        code = run.wait(PATIENCE)
+        _, error = run.communicate()
+        self.assertEqual(code, 130, error)
+        return error
+
 
 class Files(Folder):
     """On segment files."""
@@ -187,9 +195,7 @@ class Files(Folder):
         # The pipe holds 64 KiB: once more than that is written, omen has begun to read.
         run.stdin.write(b"[1, 2, 3, 4, 5, 6, 7, 8]\n" * 8000)
         run.stdin.flush()
-        run.send_signal(signal.SIGINT)
-        _, error = run.communicate(timeout=PATIENCE)
-        self.assertEqual(run.returncode, 130, error)
+        error = self.interrupt(run)
         self.assertIn(b"interrupted", error)
         self.assertEqual(a.read_bytes(), before)
         self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["a.omen", "rows.fvecs"])
@@ -487,9 +493,7 @@ class AtAServer(Folder):
         run.stdin.flush()
         while omen_json("count", "part", *self.at)["count"] == 0:
             pass  # until the first batch is there
-        run.send_signal(signal.SIGINT)
-        _, error = run.communicate(timeout=PATIENCE)
-        self.assertEqual(run.returncode, 130, error)
+        error = self.interrupt(run)
         self.assertIn(b"interrupted", error)
         rest = omen_json("import", "part", "-", *name, *self.at, text=lines)
         self.assertEqual(rest["rows"], 4000)
