@@ -6,3 +6,4 @@ om_test(engine_search_test SOURCES engine_search_test.c engine_fixture.c DEPENDS
 om_test(engine_file_test SOURCES engine_file_test.c engine_fixture.c DEPENDS omendb)
 om_test(engine_memory_test SOURCES engine_memory_test.c engine_fixture.c DEPENDS omendb)
 om_test(engine_threads_test SOURCES engine_threads_test.c engine_fixture.c DEPENDS omendb)
+om_test(engine_hostile_test SOURCES engine_hostile_test.c engine_fixture.c DEPENDS capi)

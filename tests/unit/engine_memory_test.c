@@ -203,12 +203,50 @@ static void a_full_budget_refuses_writes_and_serves_reads(void **state)
     fx_close(&f);
 }
 
+/* Once its scratch has its size, a search allocates nothing: in the tail, in the graph, or exactly. */
+static void warm_searches_allocate_nothing(void **state)
+{
+    (void)state;
+    enum { MANY = 4000 };
+    torture t = {.fail_at = UINT64_MAX};
+    assert_int_equal(pthread_mutex_init(&t.mutex, NULL), 0);
+    fixture f = {.rt = NULL};
+    omen_runtime_options ropt = {.struct_size = sizeof ropt, .threads = 1};
+    ropt.allocator = (omen_allocator){torture_alloc, torture_free, &t};
+    OK(&f, omen_runtime_create(&ropt, &f.rt, &f.err));
+    omen_db_options dopt = {.struct_size = sizeof dopt, .runtime = f.rt};
+    OK(&f, omen_db_open(NULL, &dopt, &f.db, &f.err));
+    f.options = (omen_options){.struct_size = sizeof f.options, .dim = DIM};
+    OK(&f, omen_create(f.db, "c", &f.options, &f.c, &f.err));
+    float *rows = fx_rows(MANY, DIM, 43);
+    fx_add(&f, rows, MANY, 0);
+    fx_index(&f);
+    uint64_t before = 0;
+    for (uint32_t round = 0; round < 50; round++) {
+        uint64_t keys[10];
+        float distances[10];
+        const fx_query graph = {.vector = rows + (size_t)round * DIM, .k = 10};
+        const fx_query exact = {.vector = graph.vector, .k = 10, .flags = OMEN_EXACT};
+        assert_int_equal(fx_search(&f, &graph, keys, distances), 10);
+        assert_int_equal(fx_search(&f, &exact, keys, distances), 10);
+        (void)pthread_mutex_lock(&t.mutex);
+        assert_true(round == 0 || t.calls == before);
+        before = t.calls;
+        (void)pthread_mutex_unlock(&t.mutex);
+    }
+    free(rows);
+    fx_close(&f);
+    assert_int_equal(t.blocks, 0);
+    assert_int_equal(pthread_mutex_destroy(&t.mutex), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allocations_fail_one_after_the_other),
         cmocka_unit_test(budgets_run_out_anywhere),
         cmocka_unit_test(a_full_budget_refuses_writes_and_serves_reads),
+        cmocka_unit_test(warm_searches_allocate_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
