@@ -41,8 +41,15 @@ typedef struct om_rt_shared {
     _Atomic bool serving;
     _Atomic uint32_t drain_grace_ms;
     _Atomic uint64_t streams;
+    _Atomic uint64_t ingest_bytes; /* batches received and not yet applied, of all calls */
     _Atomic uint32_t recalls;
 } om_rt_shared;
+
+/* Counts received bytes of batches in (or out, when negative). */
+void om_rt_note_ingest(om_rt_shared *shared, int64_t bytes);
+/* Whether batches hold so much memory that only calls which hold none may go on reading. Half of what
+ * the transport may buffer: its quota must never be what ends a stream. */
+bool om_rt_ingest_full(const om_rt_shared *shared);
 
 om_rt_shared *om_rt_shared_of(om_rt *rt);
 #endif

@@ -21,6 +21,7 @@ typedef struct write_call {
     om_apply apply;
     bool parsed;
     uint32_t durability;
+    size_t held;         /* bytes of the message, counted until the end */
     uint64_t stalled_ns; /* when the index was first found too far behind; 0: it was not */
     char collection[OMEN_MAX_NAME + 1];
     char request_id[OMEN_MAX_REQUEST_ID + 1];
@@ -170,9 +171,15 @@ static void run(om_job *job, bool expired)
 static void message(om_rpc *rpc, om_rpc_message *received)
 {
     write_call *c = om_rpc_state(rpc);
-    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
     c->rpc = rpc;
     c->message = received;
+    if (om_rt_ingest_full(s)) {
+        om_method_fail_full(rpc, "batches");
+        return;
+    }
+    c->held = received->size;
+    om_rt_note_ingest(s, (int64_t)c->held);
     c->op = om_rpc_op(rpc);
     c->job.run = run;
     c->job.deadline_ns = om_rpc_deadline_ns(rpc);
@@ -186,6 +193,7 @@ static void message(om_rpc *rpc, om_rpc_message *received)
 static void destroy(om_rpc *rpc)
 {
     write_call *c = om_rpc_state(rpc);
+    om_rt_note_ingest(om_rt_shared_of(om_rpc_runtime(rpc)), -(int64_t)c->held);
     release_message(c);
     om_apply_end(&c->apply);
     om_wbuffer_free(&c->buffer);

@@ -1,6 +1,18 @@
 /* method_util.c - what several methods need. SPDX-License-Identifier: Apache-2.0 */
 #include "method_util.h"
 
+void om_rt_note_ingest(om_rt_shared *shared, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&shared->ingest_bytes, (uint64_t)bytes, memory_order_relaxed);
+    om_metrics_ingest_window_bytes(shared->opt.metrics, bytes);
+}
+
+bool om_rt_ingest_full(const om_rt_shared *shared)
+{
+    return atomic_load_explicit(&shared->ingest_bytes, memory_order_relaxed) >=
+           shared->opt.transport_quota / 2;
+}
+
 om_coll *om_method_find(om_rt_shared *shared, const char *name, om_failure *f)
 {
     omen_error err;

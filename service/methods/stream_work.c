@@ -17,7 +17,7 @@ void om_stream_drop_ring(om_stream_call *s)
         s->ring[s->first].message = NULL;
         s->first = (s->first + 1) % STREAM_RING;
     }
-    om_metrics_ingest_window_bytes(s->shared->opt.metrics, -(int64_t)s->bytes);
+    om_rt_note_ingest(s->shared, -(int64_t)s->bytes);
     s->bytes = 0;
 }
 
@@ -31,7 +31,7 @@ void om_stream_push(om_stream_call *s, om_rpc_message *message)
         *e = (stream_entry){message, message != NULL ? message->size : 0};
         s->count++;
         s->bytes += e->size;
-        om_metrics_ingest_window_bytes(s->shared->opt.metrics, (int64_t)e->size);
+        om_rt_note_ingest(s->shared, (int64_t)e->size);
         s->running = true;
     }
     pthread_mutex_unlock(&s->mutex);
@@ -50,7 +50,7 @@ static void pop(om_stream_call *s)
     stream_entry *e = &s->ring[s->first];
     om_rpc_message_free(e->message);
     e->message = NULL;
-    om_metrics_ingest_window_bytes(s->shared->opt.metrics, -(int64_t)e->size);
+    om_rt_note_ingest(s->shared, -(int64_t)e->size);
     s->bytes -= e->size;
     s->first = (s->first + 1) % STREAM_RING;
     s->count--;

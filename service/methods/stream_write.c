@@ -171,8 +171,10 @@ static void read_next(om_stream_call *s)
         return;
     }
     pthread_mutex_lock(&s->mutex);
-    bool room = s->bytes < s->shared->opt.stream_window_bytes && s->count < OM_RT_STREAM_BATCHES &&
-                s->note_count < OM_RT_STREAM_ERRORS && !s->stopped && !s->closed && !s->failed;
+    bool room = s->bytes < s->shared->opt.stream_window_bytes &&
+                (s->count == 0 || !om_rt_ingest_full(s->shared)) &&
+                s->count < OM_RT_STREAM_BATCHES && s->note_count < OM_RT_STREAM_ERRORS &&
+                !s->stopped && !s->closed && !s->failed;
     pthread_mutex_unlock(&s->mutex);
     if (!room) {
         s->full_ns = s->full_ns == 0 ? om_pool_now_ns() : s->full_ns;
