@@ -210,6 +210,15 @@ def plot(name, threads, curves, path):
     pyplot.close(figure)
 
 
+def notes():
+    """What people wrote down beside the figures: NOTES.md."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "NOTES.md")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [file.read().rstrip()]
+
+
 def write(out):
     """RESULTS.md and one plot a set and number of threads, in out."""
     with open(os.path.join(out, "results.json"), encoding="utf-8") as file:
@@ -221,13 +230,13 @@ def write(out):
         machine["cpu"], machine["cores"], machine["kernel"],
         ", ".join("%s %s" % pair for pair in machine["versions"].items())), "",
         "Medians; in each round all systems take turns. QPS at a recall: log QPS interpolated over recall on "
-        "the Pareto front;", "\">=\": the curve begins above that recall. How to run it: README.md.", ""]
+        "the Pareto front;", "\">=\": the curve begins above that recall. How it is run and measured: README.md.", ""]
     for name, extra in extras["sets"].items():
         curves = Curves([row for row in rows if row["set"] == name])
         lines += set_section(name, curves, extra)
         for threads in (1, 2):
             plot(name, threads, curves, os.path.join(out, "%s-%d.png" % (name, threads)))
-    lines += recall_section(extras) + service_section(extras)
+    lines += recall_section(extras) + service_section(extras) + notes()
     with open(os.path.join(out, "RESULTS.md"), "w", encoding="utf-8") as file:
         file.write("\n".join(lines).rstrip() + "\n")
 

@@ -20,6 +20,7 @@ import report
 
 CLOCK = os.sysconf("SC_CLK_TCK")
 SEARCH_ROWS = 10000
+STOP_SECONDS = 20
 
 
 def tool(args, *command):
@@ -45,7 +46,12 @@ def server(args, *options):
         yield addresses.group(1), addresses.group(2), child.pid
     finally:
         child.terminate()
-        child.wait()
+        try:
+            child.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            print("bench: omend was still stopping after %d s" % STOP_SECONDS, flush=True)
+            child.terminate()  # a second signal: at once
+            child.wait()
 
 
 def cpu_seconds(pid):
@@ -119,7 +125,9 @@ def stream(args, folder):
         made = datasets.write_set("lowdim-1m", os.path.join(args.out, "sets"))
         base, queries = os.path.join(made, "base.bin"), os.path.join(made, "query.bin")
     with server(args) as (address, _, pid):
-        tool(args, "create", "stream", "--dim", "128", "--server", address)
+        # QUICK has fewer rows than the tail may have by default: a smaller one shows the steady state.
+        tail = ("--max-backlog", str(rows + rows // 10)) if args.quick else ()
+        tool(args, "create", "stream", "--dim", "128", "--server", address, *tail)
         before = cpu_seconds(pid)
         command = [os.path.join(args.build, "bin", "stream_bench"), address, "stream", base, queries,
                    str(rows), "6" if args.quick else "60"]
