@@ -237,7 +237,8 @@ static void take_message(writer *w, om_rpcc_buf *bytes)
         break;
     case OMEN__V1__STREAM_WRITE_RESPONSE__MESSAGE_WINDOW:
         /* Less than a batch would stop this simple client for good. */
-        w->window = m->window->window_bytes > w->batch_bytes ? m->window->window_bytes : w->batch_bytes;
+        w->window =
+            m->window->window_bytes > w->batch_bytes ? m->window->window_bytes : w->batch_bytes;
         w->window_changes++;
         break;
     case OMEN__V1__STREAM_WRITE_RESPONSE__MESSAGE_ERROR:
@@ -319,7 +320,8 @@ int main(int argc, char **argv)
     writer w = {.collection = argv[2], .base = &base};
     searcher *s = must(calloc(1, sizeof *s));
     w.first_batches = strtoull(argv[5], NULL, 10) / BATCH_ROWS;
-    if (w.first_batches == 0 || w.first_batches * BATCH_ROWS > base.count || queries.dim != base.dim) {
+    if (w.first_batches == 0 || w.first_batches * BATCH_ROWS > base.count ||
+        queries.dim != base.dim) {
         die("usage", "ROWS is less than a batch or more than the base has, or the dims differ");
     }
     encode_first(&w);

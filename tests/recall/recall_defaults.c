@@ -190,10 +190,8 @@ static outcome search(const set *s, omen_collection *c)
                             .count = (uint32_t)n,
                             .k = K,
                             .ef = beam};
-        omen_hits hits = {.struct_size = sizeof hits,
-                          .keys = keys,
-                          .distances = distances,
-                          .explain = explain};
+        omen_hits hits = {
+            .struct_size = sizeof hits, .keys = keys, .distances = distances, .explain = explain};
         must(omen_search(c, &query, &hits, &err), &err);
         for (size_t i = 0; i < n; i++) {
             if (explain[i].plan != OMEN_PLAN_GRAPH || explain[i].scanned != 0) {
@@ -267,11 +265,11 @@ static void run(const char *name, const char *folder, bool json)
     outcome o = measure(name, folder, files);
     double share = 100 * o.distances / (double)o.rows;
     if (json) {
-        (void)printf("{\"set\": \"%s\", \"rows\": %llu, \"recall\": %.5f, \"distances\": %.1f}\n", name,
-                     (unsigned long long)o.rows, o.recall, o.distances);
+        (void)printf("{\"set\": \"%s\", \"rows\": %llu, \"recall\": %.5f, \"distances\": %.1f}\n",
+                     name, (unsigned long long)o.rows, o.recall, o.distances);
     } else {
-        (void)printf("%-30s %6llu rows  recall@10 %.4f  distances %7.1f a query, %5.2f %%%s\n", name,
-                     (unsigned long long)o.rows, o.recall, o.distances, share,
+        (void)printf("%-30s %6llu rows  recall@10 %.4f  distances %7.1f a query, %5.2f %%%s\n",
+                     name, (unsigned long long)o.rows, o.recall, o.distances, share,
                      o.passed ? "" : "  FAILED");
     }
     (void)fflush(stdout);
@@ -310,7 +308,8 @@ int main(int argc, char **argv)
     beam = with_ef ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
     const char *folder = argc > 1 + options ? argv[1 + options] : getenv("DATA");
     if (folder == NULL || folder[0] == '\0') {
-        (void)fprintf(stderr, "recall_defaults: no FOLDER, and DATA is not set: nothing is tested\n");
+        (void)fprintf(stderr,
+                      "recall_defaults: no FOLDER, and DATA is not set: nothing is tested\n");
         return SKIPPED;
     }
     if (layout_of(folder) != NULL) {
