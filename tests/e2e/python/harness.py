@@ -126,10 +126,15 @@ class Omend:
     def stop(self):
         """A clean end, which every test demands of its server."""
         self.terminate()
-        code, log = self.wait(), self.read_log()
+        try:
+            code = self.wait()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = "nothing: it does not end, signal %d" % self.process.wait()
+        log = self.read_log()
         self.close()
         if code != 0:
-            raise AssertionError("omend ended with %d:\n%s" % (code, log))
+            raise AssertionError("omend ended with %s:\n%s" % (code, log))
 
 
 class Client:
