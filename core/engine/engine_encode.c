@@ -295,7 +295,7 @@ static om_graph_arrays arrays_with(const om_collection *c, const om_codec *codec
     return (om_graph_arrays){.codec = codec,
                              .codes = codes->array.base,
                              .links = (uint32_t *)(void *)c->store->array[OM_A_LINKS].base,
-                             .link_dist = (int32_t *)(void *)c->store->array[OM_A_LINK_DIST].base};
+                             .incoming = (uint32_t *)(void *)c->store->array[OM_A_INCOMING].base};
 }
 
 static omen_status_t switch_codec(om_collection *c, change *n, omen_error *err)

@@ -65,7 +65,7 @@ static om_graph_arrays arrays_of(const om_codec *codec, const om_store *store,
     return (om_graph_arrays){.codec = codec,
                              .codes = codes->array.base,
                              .links = (uint32_t *)(void *)store->array[OM_A_LINKS].base,
-                             .link_dist = (int32_t *)(void *)store->array[OM_A_LINK_DIST].base};
+                             .incoming = (uint32_t *)(void *)store->array[OM_A_INCOMING].base};
 }
 
 static omen_status_t make_arrays(om_collection *c, uint32_t capacity, uint64_t rows, grown *g,

@@ -45,7 +45,7 @@ static om_graph_arrays graph_arrays(const om_collection *c)
     return (om_graph_arrays){.codec = c->codec,
                              .codes = c->codes->array.base,
                              .links = (uint32_t *)(void *)c->store->array[OM_A_LINKS].base,
-                             .link_dist = (int32_t *)(void *)c->store->array[OM_A_LINK_DIST].base};
+                             .incoming = (uint32_t *)(void *)c->store->array[OM_A_INCOMING].base};
 }
 
 /* Rows [indexed, end) into the graph, and a view that has them. */

@@ -167,7 +167,7 @@ typedef struct
     uint8_t *base;
     size_t heap_bytes;
 } om_array;
-enum { OM_A_VECTORS, OM_A_KEYS, OM_A_DEAD, OM_A_LINKS, OM_A_LINK_DIST, OM_A_NORMS, OM_A_COUNT };
+enum { OM_A_VECTORS, OM_A_KEYS, OM_A_DEAD, OM_A_LINKS, OM_A_INCOMING, OM_A_NORMS, OM_A_COUNT };
 typedef struct om_store {
     uint32_t capacity;  /* rows */
     uint32_t committed; /* rows; guarded by the write mutex */

@@ -25,7 +25,7 @@ void om_layout_init(om_layout *layout, const om_codec_params *codec, uint32_t m)
     layout->bytes[OM_A_KEYS] = sizeof(uint64_t);
     layout->bytes[OM_A_DEAD] = 0;
     layout->bytes[OM_A_LINKS] = layout->link_stride;
-    layout->bytes[OM_A_LINK_DIST] = layout->link_stride;
+    layout->bytes[OM_A_INCOMING] = sizeof(uint32_t);
     layout->bytes[OM_A_NORMS] = codec->metric == OMEN_COSINE ? sizeof(float) : 0;
     uint64_t most = VM_MOST_BYTES / om_layout_total(layout);
     layout->max_rows = (uint32_t)om_min_u64(most, OMEN_MAX_ROWS);

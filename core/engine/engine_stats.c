@@ -80,7 +80,7 @@ static void store_bytes(om_collection *c, omen_stats *out)
     if (c->store != NULL) {
         out->bytes_vectors = om_array_bytes(&c->store->array[OM_A_VECTORS]);
         out->bytes_links = om_array_bytes(&c->store->array[OM_A_LINKS]) +
-                           om_array_bytes(&c->store->array[OM_A_LINK_DIST]);
+                           om_array_bytes(&c->store->array[OM_A_INCOMING]);
         out->bytes_codes = om_array_bytes(&c->codes->array);
         out->bytes_ids = om_array_bytes(&c->store->array[OM_A_KEYS]) +
                          om_array_bytes(&c->store->array[OM_A_NORMS]) +

@@ -1,8 +1,6 @@
-/* graph.c - the graph object and its views; rescoring after a change of codec.
+/* graph.c - the graph object and its views; what a change of codec asks of it.
  * Depends on: base, simd, quant.  SPDX-License-Identifier: Apache-2.0 */
 #include "graph_int.h"
-
-#define ROWS_PER_TASK 256u
 
 size_t om_graph_link_stride(uint32_t m)
 {
@@ -85,67 +83,8 @@ uint32_t om_graph_view_count(const om_graph_view *view)
     return view->count;
 }
 
-typedef struct rescore_job {
-    om_graph *graph;
-    const om_graph_arrays *arrays;
-    size_t stride;
-    uint32_t count;
-} rescore_job;
-
-static void sort_row(uint32_t *row, int32_t *dist, uint32_t count)
-{
-    for (uint32_t i = 2; i <= count; i++) {
-        uint32_t slot = om_link_load(row + i), at = i;
-        int32_t distance = dist[i];
-        while (at > 1 && dist[at - 1] > distance) {
-            om_link_store(row + at, om_link_load(row + at - 1));
-            dist[at] = dist[at - 1];
-            at--;
-        }
-        om_link_store(row + at, slot);
-        dist[at] = distance;
-    }
-}
-
-static void rescore_row(const rescore_job *job, om_worker *worker, uint32_t slot)
-{
-    const om_graph_arrays *arrays = job->arrays;
-    uint32_t *row = om_link_row(arrays->links, job->graph->words, slot);
-    int32_t *dist = arrays->link_dist + (size_t)slot * job->graph->words;
-    uint32_t count = om_link_load(row);
-    om_probe probe;
-    for (uint32_t i = 0; i < count; i++) {
-        worker->gather_ids[i] = om_link_load(row + 1 + i);
-    }
-    om_codec_row_probe(arrays->codec, arrays->codes + (size_t)slot * job->stride,
-                       worker->probe_data, &probe);
-    job->graph->kernels->gather[probe.kind](&probe, arrays->codes, job->stride, worker->gather_ids,
-                                            count, dist + 1);
-    sort_row(row, dist, count);
-}
-
-static void rescore_task(void *arg, uint32_t worker, uint32_t task)
-{
-    const rescore_job *job = arg;
-    uint32_t end = om_min_u32(job->count, (task + 1) * ROWS_PER_TASK);
-    for (uint32_t slot = task * ROWS_PER_TASK; slot < end; slot++) {
-        rescore_row(job, &job->graph->build->worker[worker], slot);
-    }
-}
-
 omen_status_t om_graph_rescore(om_graph *graph, const om_graph_arrays *arrays,
                                om_executor *executor, omen_error *err)
 {
-    omen_status_t status = OMEN_OK;
-    om_graph_view frozen = {0};
-    om_view_fill(graph, arrays, &frozen);
-    if (frozen.count == 0) {
-        return OMEN_OK;
-    }
-    OM_TRY(om_entry_rescore(graph, arrays, executor, err));
-    OM_TRY(om_build_reserve(graph, &frozen, executor->threads, err));
-    rescore_job job = {graph, arrays, frozen.stride, frozen.count};
-    executor->run(executor, rescore_task, &job, (frozen.count + ROWS_PER_TASK - 1) / ROWS_PER_TASK);
-out:
-    return status;
+    return om_graph_count(graph) == 0 ? OMEN_OK : om_entry_rescore(graph, arrays, executor, err);
 }

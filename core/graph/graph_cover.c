@@ -123,17 +123,23 @@ static uint32_t pool_pick(const pool *p, uint32_t probe_kind, double sum, uint64
 }
 
 /* Mean distance from linked rows of the pool to their nearest neighbour; 0 when there are none. */
-static double neighbor_distance(const pool *p, const om_graph_arrays *arrays, uint32_t probe_kind)
+static double neighbor_distance(const pool *p, const om_graph_arrays *arrays)
 {
-    om_probe probe = {.kind = probe_kind};
     uint32_t linked = 0, count = om_graph_count(p->graph);
     double sum = 0.0;
     for (uint32_t i = 0; i < p->n; i++) {
-        size_t at = (size_t)p->slots[i] * p->graph->words;
-        if (p->slots[i] < count && om_link_load(arrays->links + at) > 0) {
-            sum += as_number(&probe, arrays->link_dist[at + 1]);
-            linked++;
+        const uint32_t *row = arrays->links + (size_t)p->slots[i] * p->graph->words;
+        if (p->slots[i] >= count || om_link_load(row) == 0) {
+            continue;
         }
+        uint32_t neighbor = om_link_load(row + 1);
+        int32_t distance;
+        om_probe probe;
+        om_codec_row_probe(p->codec, p->codes + i * p->stride, p->probe_data, &probe);
+        p->graph->kernels->gather[probe.kind](&probe, arrays->codes, p->stride, &neighbor, 1,
+                                              &distance);
+        sum += as_number(&probe, distance);
+        linked++;
     }
     return linked > 0 ? sum / linked : 0.0;
 }
@@ -161,7 +167,7 @@ omen_status_t om_cover_draw(om_graph *graph, const om_graph_arrays *arrays, uint
     uint64_t state = graph->params.seed + rows;
     uint32_t most = om_min_u32(SEEDS_MAX, p.n), least = om_min_u32(least_seeds(rows), most);
     double sum = pool_take(&p, seeds, om_rng_below(&state, p.n));
-    double covered = COVER_RATIO * neighbor_distance(&p, arrays, seeds->probe_kind) * p.n;
+    double covered = COVER_RATIO * neighbor_distance(&p, arrays) * p.n;
     while (seeds->count < most && (seeds->count < least || sum > covered)) {
         uint32_t at = pool_pick(&p, seeds->probe_kind, sum, &state);
         if (at == p.n) {

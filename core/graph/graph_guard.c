@@ -1,31 +1,29 @@
-/* graph_guard.c - no node without an incoming link. Pruning a full list can drop the last link that leads to
- * a node, which no search would then find again (peers: lucene #12627, hnswlib #352). Every node's incoming
- * links are counted while the graph is built, in word 0 of its link_dist row; a node that lost its last
- * one is linked again from its nearest neighbour. The counts do not depend on the order of threads, and
- * the mending runs on one thread in slot order, so the graph stays deterministic.
+/* graph_guard.c - no node without an incoming link. Pruning a full list can drop the last link that leads
+ * to a node, which no search would then find again (peers: lucene #12627, hnswlib #352). Every node's
+ * incoming links are counted while the graph is built; a node that lost its last one is linked again
+ * from its nearest neighbour. The counts do not depend on the order of threads, and the mending runs on
+ * one thread in slot order, so the graph stays deterministic.
  * Depends on: base.  SPDX-License-Identifier: Apache-2.0 */
 #include "graph_int.h"
 
-static int32_t *incoming(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot)
+static uint32_t incoming(const om_graph_arrays *arrays, uint32_t slot)
 {
-    return arrays->link_dist + (size_t)slot * graph->words;
+    return __atomic_load_n(arrays->incoming + slot, __ATOMIC_RELAXED);
 }
 
-void om_guard_reset(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot)
+void om_guard_reset(const om_graph_arrays *arrays, uint32_t slot)
 {
-    *incoming(graph, arrays, slot) = 0;
+    __atomic_store_n(arrays->incoming + slot, 0, __ATOMIC_RELAXED);
 }
 
-void om_guard_add(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot,
-                  int32_t links)
+void om_guard_add(const om_graph_arrays *arrays, uint32_t slot, uint32_t links)
 {
-    __atomic_fetch_add(incoming(graph, arrays, slot), links, __ATOMIC_RELAXED);
+    __atomic_fetch_add(arrays->incoming + slot, links, __ATOMIC_RELAXED);
 }
 
-void om_guard_drop(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker,
-                   uint32_t slot)
+void om_guard_drop(const om_graph_arrays *arrays, om_worker *worker, uint32_t slot)
 {
-    __atomic_fetch_sub(incoming(graph, arrays, slot), 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(arrays->incoming + slot, 1, __ATOMIC_RELAXED);
     if (worker->dropped_count < OM_DROPPED_MAX) {
         worker->dropped[worker->dropped_count] = slot;
     }
@@ -36,42 +34,31 @@ void om_guard_drop(const om_graph *graph, const om_graph_arrays *arrays, om_work
 /* Puts `slot` into the row of `from`, in place of the farthest link that its node can spare when the row
  * is full. False when every node in the row depends on it. */
 static bool link_from(const om_graph *graph, const om_graph_arrays *arrays, uint32_t from,
-                      uint32_t slot, int32_t distance)
+                      uint32_t slot)
 {
     uint32_t *row = om_link_row(arrays->links, graph->words, from);
-    int32_t *dist = arrays->link_dist + (size_t)from * graph->words;
     uint32_t count = om_link_load(row), hole = count + 1;
     if (count == graph->m0) {
-        for (hole = count; hole > 0 && *incoming(graph, arrays, om_link_load(row + hole)) < 2;
-             hole--) {
+        for (hole = count; hole > 0 && incoming(arrays, om_link_load(row + hole)) < 2; hole--) {
         }
         if (hole == 0) {
             return false;
         }
-        om_guard_add(graph, arrays, om_link_load(row + hole), -1);
-        for (; hole < count; hole++) {
-            om_link_store(row + hole, om_link_load(row + hole + 1));
-            dist[hole] = dist[hole + 1];
-        }
+        __atomic_fetch_sub(arrays->incoming + om_link_load(row + hole), 1, __ATOMIC_RELAXED);
     }
-    for (; hole > 1 && dist[hole - 1] > distance; hole--) {
-        om_link_store(row + hole, om_link_load(row + hole - 1));
-        dist[hole] = dist[hole - 1];
-    }
+    /* Out of order, at the end or where the hole was: the next change of the list sorts it. */
     om_link_store(row + hole, slot);
-    dist[hole] = distance;
     om_link_store(row, om_min_u32(count + 1, graph->m0));
-    om_guard_add(graph, arrays, slot, 1);
+    om_guard_add(arrays, slot, 1);
     return true;
 }
 
 static void mend(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot)
 {
     const uint32_t *row = om_link_row(arrays->links, graph->words, slot);
-    const int32_t *dist = arrays->link_dist + (size_t)slot * graph->words;
     uint32_t count = om_link_load(row);
-    for (uint32_t i = 1; i <= count && *incoming(graph, arrays, slot) == 0; i++) {
-        (void)link_from(graph, arrays, om_link_load(row + i), slot, dist[i]);
+    for (uint32_t i = 1; i <= count && incoming(arrays, slot) == 0; i++) {
+        (void)link_from(graph, arrays, om_link_load(row + i), slot);
     }
 }
 
@@ -97,7 +84,7 @@ void om_guard_mend(om_graph *graph, const om_graph_arrays *arrays, uint32_t firs
         om_worker *worker = &build->worker[w];
         all = all || worker->dropped_count > OM_DROPPED_MAX;
         for (uint32_t i = 0; i < om_min_u32(worker->dropped_count, OM_DROPPED_MAX); i++) {
-            if (*incoming(graph, arrays, worker->dropped[i]) == 0 && worker->dropped[i] < first) {
+            if (incoming(arrays, worker->dropped[i]) == 0 && worker->dropped[i] < first) {
                 build->lonely[lonely++] = worker->dropped[i];
             }
         }

@@ -76,11 +76,9 @@ static void write_new_row(const insert_job *job, const om_candidates *list, uint
 {
     uint32_t words = job->graph->words;
     uint32_t *row = om_link_row(job->arrays->links, words, slot);
-    int32_t *dist = job->arrays->link_dist + (size_t)slot * words;
     om_link_store(row, list->n);
     for (uint32_t i = 0; i + 1 < words; i++) {
         om_link_store(row + 1 + i, i < list->n ? list->slot[i] : OM_NO_SLOT);
-        dist[1 + i] = i < list->n ? list->distance[i] : 0;
     }
 }
 
@@ -127,7 +125,7 @@ static uint32_t collect_edges(const om_graph *graph, const om_graph_arrays *arra
     om_build *build = graph->build;
     uint32_t edges = 0;
     for (uint32_t i = 0; i < n; i++) {
-        om_guard_reset(graph, arrays, first + i);
+        om_guard_reset(arrays, first + i);
         for (uint32_t j = 0; j < build->chosen_count[i]; j++) {
             build->edge[edges++] = (om_redge){build->chosen[i * graph->m + j], first + i,
                                               build->chosen_dist[i * graph->m + j]};
@@ -141,7 +139,7 @@ omen_status_t om_graph_insert(om_graph *graph, const om_graph_arrays *arrays, ui
 {
     omen_status_t status = OMEN_OK;
     uint32_t first = om_graph_count(graph);
-    om_assert(n >= 1 && n <= OM_GRAPH_MAX_BATCH && arrays->link_dist != NULL);
+    om_assert(n >= 1 && n <= OM_GRAPH_MAX_BATCH && arrays->incoming != NULL);
     insert_job job = {.graph = graph, .arrays = arrays, .first = first, .n = n};
     om_view_fill(graph, arrays, &job.frozen);
     job.frozen.entry = (om_entry_view){0};

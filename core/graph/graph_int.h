@@ -78,7 +78,7 @@ typedef struct om_upper {
     uint32_t *slots;
     uint8_t *codes;
     uint32_t *links;
-    int32_t *link_dist;
+    uint32_t *incoming;
 } om_upper;
 
 typedef struct om_entry_view {
@@ -204,6 +204,12 @@ typedef struct om_worker {
 void om_select(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker,
                uint32_t most);
 
+/* Distances of a node to n slots, n <= worker->capacity, in the geometry of the graph. Distances are not kept
+ * beside the links: computing the twenty of a changed list again costs a few percent of a build, keeping
+ * them would cost as many bytes as the links, for ever. */
+void om_node_distances(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker,
+                       uint32_t node, const uint32_t *slots, uint32_t n, int32_t *out);
+
 /* ---- Build (graph_insert.c, graph_link.c) ------------------------------------------------------------- */
 typedef struct om_build {
     uint32_t workers;
@@ -222,11 +228,9 @@ void om_build_free(om_graph *graph);
 /* Everything of a view but its entry points. */
 void om_view_fill(const om_graph *graph, const om_graph_arrays *arrays, om_graph_view *view);
 /* ---- Incoming links (graph_guard.c) ------------------------------------------------------------------- */
-void om_guard_reset(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot);
-void om_guard_add(const om_graph *graph, const om_graph_arrays *arrays, uint32_t slot,
-                  int32_t links);
-void om_guard_drop(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker,
-                   uint32_t slot);
+void om_guard_reset(const om_graph_arrays *arrays, uint32_t slot);
+void om_guard_add(const om_graph_arrays *arrays, uint32_t slot, uint32_t links);
+void om_guard_drop(const om_graph_arrays *arrays, om_worker *worker, uint32_t slot);
 /* Links every node of the batch, and every one that lost its last incoming link, from a neighbour. */
 void om_guard_mend(om_graph *graph, const om_graph_arrays *arrays, uint32_t first, uint32_t n);
 

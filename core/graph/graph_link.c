@@ -54,29 +54,50 @@ static uint32_t find_groups(om_build *build, uint32_t edges)
     return groups;
 }
 
-/* The present list and the new edges together, nearest first; at equal distance the newest first. */
-static void gather_list(const link_job *job, om_candidates *list, uint32_t target,
+void om_node_distances(const om_graph *graph, const om_graph_arrays *arrays, om_worker *worker,
+                       uint32_t node, const uint32_t *slots, uint32_t n, int32_t *out)
+{
+    size_t stride = om_codec_stride(arrays->codec);
+    om_probe probe;
+    om_codec_row_probe(arrays->codec, arrays->codes + (size_t)node * stride, worker->probe_data,
+                       &probe);
+    graph->kernels->gather[probe.kind](&probe, arrays->codes, stride, slots, n, out);
+}
+
+/* Moves the last entry of the list to its place: nearest first, at equal distance the newest first. */
+static void settle_last(om_candidates *list)
+{
+    uint32_t at = list->n - 1, slot = list->slot[at];
+    int32_t distance = list->distance[at];
+    while (at > 0 && (list->distance[at - 1] > distance ||
+                      (list->distance[at - 1] == distance && list->slot[at - 1] < slot))) {
+        list->slot[at] = list->slot[at - 1];
+        list->distance[at] = list->distance[at - 1];
+        at--;
+    }
+    list->slot[at] = slot;
+    list->distance[at] = distance;
+}
+
+/* The present list and the new edges together, in order. */
+static void gather_list(const link_job *job, om_worker *worker, uint32_t target,
                         const om_redge *edge, uint32_t n)
 {
-    uint32_t words = job->graph->words;
-    const uint32_t *row = om_link_row(job->arrays->links, words, target);
-    const int32_t *dist = job->arrays->link_dist + (size_t)target * words;
-    list->n = om_link_load(row);
-    for (uint32_t i = 0; i < list->n; i++) {
-        list->slot[i] = om_link_load(row + 1 + i);
-        list->distance[i] = dist[1 + i];
+    om_candidates *list = &worker->list;
+    const uint32_t *row = om_link_row(job->arrays->links, job->graph->words, target);
+    uint32_t present = om_link_load(row);
+    for (uint32_t i = 0; i < present; i++) {
+        worker->gather_ids[i] = om_link_load(row + 1 + i);
     }
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = list->n++;
-        while (at > 0 && (list->distance[at - 1] > edge[i].distance ||
-                          (list->distance[at - 1] == edge[i].distance &&
-                           list->slot[at - 1] < edge[i].source))) {
-            list->slot[at] = list->slot[at - 1];
-            list->distance[at] = list->distance[at - 1];
-            at--;
-        }
-        list->slot[at] = edge[i].source;
-        list->distance[at] = edge[i].distance;
+    om_node_distances(job->graph, job->arrays, worker, target, worker->gather_ids, present,
+                      worker->gather_out);
+    list->n = 0;
+    for (uint32_t i = 0; i < present + n; i++) {
+        bool old = i < present;
+        list->slot[list->n] = old ? worker->gather_ids[i] : edge[i - present].source;
+        list->distance[list->n] = old ? worker->gather_out[i] : edge[i - present].distance;
+        list->n++;
+        settle_last(list);
     }
 }
 
@@ -94,7 +115,7 @@ static void count_dropped(const link_job *job, om_worker *worker, uint32_t targe
             at++;
         }
         if (at == list->n) {
-            om_guard_drop(graph, job->arrays, worker, slot);
+            om_guard_drop(job->arrays, worker, slot);
         }
     }
     for (uint32_t i = 0; i < list->n; i++) {
@@ -103,7 +124,7 @@ static void count_dropped(const link_job *job, om_worker *worker, uint32_t targe
             at++;
         }
         if (at < n) {
-            om_guard_add(graph, job->arrays, list->slot[i], 1);
+            om_guard_add(job->arrays, list->slot[i], 1);
         }
     }
 }
@@ -112,11 +133,9 @@ static void write_list(const link_job *job, const om_candidates *list, uint32_t 
 {
     uint32_t words = job->graph->words;
     uint32_t *row = om_link_row(job->arrays->links, words, target);
-    int32_t *dist = job->arrays->link_dist + (size_t)target * words;
     uint32_t before = om_link_load(row);
     for (uint32_t i = 0; i < om_max_u32(list->n, before); i++) {
         om_link_store(row + 1 + i, i < list->n ? list->slot[i] : OM_NO_SLOT);
-        dist[1 + i] = i < list->n ? list->distance[i] : 0;
     }
     om_link_store(row, list->n);
 }
@@ -130,14 +149,14 @@ static void link_task(void *arg, uint32_t worker_index, uint32_t task)
     for (uint32_t group = task * GROUPS_PER_TASK; group < end; group++) {
         uint32_t at = build->group[group], n = build->group[group + 1] - at;
         uint32_t target = build->edge[at].target;
-        gather_list(job, &worker->list, target, build->edge + at, n);
-        om_guard_add(job->graph, job->arrays, target, (int32_t)n);
+        gather_list(job, worker, target, build->edge + at, n);
+        om_guard_add(job->arrays, target, n);
         if (worker->list.n > job->graph->m0) {
             om_select(job->graph, job->arrays, worker, job->graph->m0);
             count_dropped(job, worker, target, build->edge + at, n);
         } else {
             for (uint32_t i = 0; i < n; i++) {
-                om_guard_add(job->graph, job->arrays, build->edge[at + i].source, 1);
+                om_guard_add(job->arrays, build->edge[at + i].source, 1);
             }
         }
         write_list(job, &worker->list, target);

@@ -201,7 +201,7 @@ size_t om_graph_entry_bytes(const om_graph *graph)
     }
     if (graph->upper != NULL) {
         bytes += graph->upper->capacity *
-                 (graph->upper->stride + 2 * graph->upper->link_stride + sizeof(uint32_t));
+                 (graph->upper->stride + graph->upper->link_stride + 2 * sizeof(uint32_t));
         bytes += om_graph_entry_bytes(graph->upper_graph);
     }
     return bytes;

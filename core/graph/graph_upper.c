@@ -31,9 +31,9 @@ omen_status_t om_upper_create(const om_alloc *alloc, uint32_t capacity, size_t s
     upper->slots = om_alloc_zero(alloc, capacity, sizeof(uint32_t), OM_CACHE_LINE);
     upper->codes = om_alloc_zero(alloc, capacity, stride, OM_CACHE_LINE);
     upper->links = om_alloc_zero(alloc, capacity, upper->link_stride, OM_CACHE_LINE);
-    upper->link_dist = om_alloc_zero(alloc, capacity, upper->link_stride, OM_CACHE_LINE);
+    upper->incoming = om_alloc_zero(alloc, capacity, sizeof(uint32_t), OM_CACHE_LINE);
     if (upper->slots == NULL || upper->codes == NULL || upper->links == NULL ||
-        upper->link_dist == NULL) {
+        upper->incoming == NULL) {
         om_upper_release(upper);
         return om_fail_memory(err, "hierarchy", (uint64_t)capacity * (stride + 260u));
     }
@@ -51,14 +51,14 @@ void om_upper_release(om_upper *upper)
         om_alloc_put(upper->alloc, upper->slots, capacity * sizeof(uint32_t), OM_CACHE_LINE);
         om_alloc_put(upper->alloc, upper->codes, capacity * upper->stride, OM_CACHE_LINE);
         om_alloc_put(upper->alloc, upper->links, capacity * upper->link_stride, OM_CACHE_LINE);
-        om_alloc_put(upper->alloc, upper->link_dist, capacity * upper->link_stride, OM_CACHE_LINE);
+        om_alloc_put(upper->alloc, upper->incoming, capacity * sizeof(uint32_t), OM_CACHE_LINE);
     }
     om_alloc_put(upper->alloc, upper, sizeof *upper, OM_CACHE_LINE);
 }
 
 om_graph_arrays om_upper_arrays(const om_upper *upper, const om_codec *codec)
 {
-    return (om_graph_arrays){codec, upper->codes, upper->links, upper->link_dist};
+    return (om_graph_arrays){codec, upper->codes, upper->links, upper->incoming};
 }
 
 /* A copy with room for `capacity` rows. Old views keep the old one; code rows are taken over only when the
@@ -76,7 +76,7 @@ static omen_status_t replace_upper(om_graph *graph, const om_codec *codec, uint3
         fresh->count = old->count;
         memcpy(fresh->slots, old->slots, old->count * sizeof(uint32_t));
         memcpy(fresh->links, old->links, old->count * old->link_stride);
-        memcpy(fresh->link_dist, old->link_dist, old->count * old->link_stride);
+        memcpy(fresh->incoming, old->incoming, old->count * sizeof(uint32_t));
         if (fresh->stride == old->stride) {
             memcpy(fresh->codes, old->codes, old->count * old->stride);
         }

@@ -1,13 +1,14 @@
 """The synthetic sets of the benchmark: fixed formulas and seeds, the same bytes on every machine with the
 same NumPy generator (PCG64).
 
-lowdim-1m      1,000,000 x 128: 16 latent Gaussian factors through one tanh layer, plus small noise: a smooth
+lowdim-1m      1,000,000 x 128: 28 latent Gaussian factors through one tanh layer, plus small noise: a smooth
                sheet of low intrinsic dimension, as learned embeddings are.
-clustered-1m   1,000,000 x 128: 1,000 Gaussian clusters in 24 latent dimensions whose spread exceeds the
+clustered-1m   1,000,000 x 128: 1,000 Gaussian clusters in 36 latent dimensions whose spread exceeds the
                distance between neighbouring centres (heavy overlap), mapped linearly, plus small noise.
 
 Queries come from the same distributions and are no base rows. Ground truth is exact: float32 matrix products
-to find 64 candidates, float64 distances to order them.
+to find candidates, float64 distances to order them.
+SPDX-License-Identifier: Apache-2.0
 """
 import os
 import sys
@@ -21,28 +22,28 @@ TRUTH = 100
 
 def _lowdim(rows, seed):
     model = np.random.Generator(np.random.PCG64(1001))
-    first = model.standard_normal((16, 64), dtype=np.float32) / 4.0
+    first = model.standard_normal((28, 64), dtype=np.float32) / 5.0
     second = model.standard_normal((64, DIM), dtype=np.float32) / 8.0
     rng = np.random.Generator(np.random.PCG64(seed))
     out = np.empty((rows, DIM), dtype=np.float32)
     for at in range(0, rows, 100000):
         n = min(100000, rows - at)
-        latent = rng.standard_normal((n, 16), dtype=np.float32)
+        latent = rng.standard_normal((n, 28), dtype=np.float32)
         noise = rng.standard_normal((n, DIM), dtype=np.float32)
-        out[at:at + n] = np.tanh(1.5 * latent @ first) @ second + 0.02 * noise
+        out[at:at + n] = np.tanh(1.2 * latent @ first) @ second + 0.02 * noise
     return out
 
 
 def _clustered(rows, seed):
     model = np.random.Generator(np.random.PCG64(2002))
-    centers = model.standard_normal((1000, 24), dtype=np.float32)
-    mapping = model.standard_normal((24, DIM), dtype=np.float32) / np.sqrt(np.float32(24))
+    centers = model.standard_normal((1000, 36), dtype=np.float32)
+    mapping = model.standard_normal((36, DIM), dtype=np.float32) / np.sqrt(np.float32(36))
     rng = np.random.Generator(np.random.PCG64(seed))
     out = np.empty((rows, DIM), dtype=np.float32)
     for at in range(0, rows, 100000):
         n = min(100000, rows - at)
         cluster = rng.integers(0, 1000, n)
-        latent = centers[cluster] + 0.7 * rng.standard_normal((n, 24), dtype=np.float32)
+        latent = centers[cluster] + 1.1 * rng.standard_normal((n, 36), dtype=np.float32)
         noise = rng.standard_normal((n, DIM), dtype=np.float32)
         out[at:at + n] = latent @ mapping + 0.05 * noise
     return out

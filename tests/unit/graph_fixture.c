@@ -41,14 +41,14 @@ void fixture_open(fixture *f, const fixture_options *options, make_row_fn make)
     f->link_stride = om_graph_link_stride(options->m);
     f->codes = zeroed(&f->alloc, f->n, f->stride);
     f->links = zeroed(&f->alloc, f->n, f->link_stride);
-    f->link_dist = zeroed(&f->alloc, f->n, f->link_stride);
+    f->incoming = zeroed(&f->alloc, f->n, sizeof(uint32_t));
     f->scratch = zeroed(&f->alloc, om_codec_scratch(f->codec) + 1, sizeof(float));
     f->probe = zeroed(&f->alloc, 1, f->stride);
     for (uint32_t i = 0; i < f->n; i++) {
         (void)om_codec_encode(f->codec, f->rows + (size_t)i * f->dim, f->scratch,
                               f->codes + (size_t)i * f->stride);
     }
-    f->arrays = (om_graph_arrays){f->codec, f->codes, f->links, f->link_dist};
+    f->arrays = (om_graph_arrays){f->codec, f->codes, f->links, f->incoming};
     assert_int_equal(om_graph_create(&f->alloc, &graph, &f->graph, &err), OMEN_OK);
     assert_int_equal(om_pool_create(&f->alloc, options->threads, &f->pool, &err), OMEN_OK);
     assert_int_equal(om_graph_ctx_create(&f->alloc, &f->ctx, &err), OMEN_OK);
@@ -75,7 +75,7 @@ void fixture_close(fixture *f)
     om_alloc_put(&f->alloc, f->rows, (size_t)f->n * f->dim * sizeof(float), OM_CACHE_LINE);
     om_alloc_put(&f->alloc, f->codes, f->n * f->stride, OM_CACHE_LINE);
     om_alloc_put(&f->alloc, f->links, f->n * f->link_stride, OM_CACHE_LINE);
-    om_alloc_put(&f->alloc, f->link_dist, f->n * f->link_stride, OM_CACHE_LINE);
+    om_alloc_put(&f->alloc, f->incoming, f->n * sizeof(uint32_t), OM_CACHE_LINE);
     om_alloc_put(&f->alloc, f->scratch, scratch * sizeof(float), OM_CACHE_LINE);
     om_alloc_put(&f->alloc, f->probe, f->stride, OM_CACHE_LINE);
     assert_int_equal(f->budget.used, 0);

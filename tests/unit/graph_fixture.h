@@ -20,7 +20,7 @@ typedef struct fixture {
     float *rows;
     uint8_t *codes;
     uint32_t *links;
-    int32_t *link_dist;
+    uint32_t *incoming;
     om_codec *codec;
     om_graph *graph;
     om_graph_arrays arrays;

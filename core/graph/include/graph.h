@@ -6,8 +6,8 @@
  * a graph object points to them:
  *   codes      one row of the codec per slot (om_codec_stride)
  *   links      one row per slot, om_graph_link_stride(m) bytes: word 0 is the count, then 2m - 1 slots,
- *              nearest first, padded with OM_NO_SLOT
- *   link_dist  int32_t per link word, only while building (may be dropped by a sealed segment)
+ *              nearest first (as the codec had it that linked them), padded with OM_NO_SLOT
+ *   incoming   uint32_t per slot: how many links lead to it; only for building
  * Readers: link words are single aligned u32; a list that changes under a reader is a mix of old and new
  * valid slots, which is harmless. A slot is linked to only after its code row is written.
  * One thread at a time calls the mutating functions; searches run beside them. */
@@ -49,7 +49,7 @@ typedef struct om_graph_arrays {
     const om_codec *codec;
     const uint8_t *codes;
     uint32_t *links;
-    int32_t *link_dist; /* NULL: read-only graph */
+    uint32_t *incoming; /* NULL: read-only graph */
 } om_graph_arrays;
 
 /* The end (exclusive) of the micro-batch that begins at slot `first`: a function of the slot alone, so that
@@ -61,7 +61,7 @@ uint32_t om_graph_batch_end(uint32_t first);
 #define OM_GRAPH_MAX_BATCH 1024u
 omen_status_t om_graph_insert(om_graph *graph, const om_graph_arrays *arrays, uint32_t n,
                               om_executor *executor, omen_error *err) OM_NODISCARD;
-/* Recomputes link_dist and the seeds' copies after the codes were written anew by another codec. */
+/* Makes the entry points' copies of code rows anew after another codec wrote the codes. The links stay. */
 omen_status_t om_graph_rescore(om_graph *graph, const om_graph_arrays *arrays,
                                om_executor *executor, omen_error *err) OM_NODISCARD;
 /* Nodes in the graph. */
