@@ -383,6 +383,9 @@ void om_indexer_pause(omen_runtime *rt)
 void om_indexer_forget(om_collection *c)
 {
     om_indexer *indexer = c->rt->indexer;
+    /* Like a caller who works on the graph: the thread then leaves the collection after the current
+     * step. Otherwise it begins the next one before this thread gets the mutex, until all is done. */
+    atomic_fetch_add(&c->index_waiters, 1);
     om_mutex_lock(&indexer->mu);
     while (indexer->current == c) {
         (void)om_cond_wait(&indexer->wake, &indexer->mu, 0);
