@@ -7,7 +7,7 @@
 
 #include "engine_int.h"
 
-enum { LATE_ROUNDS = 4, WIDEN_MOST = 4 };
+enum { LATE_ROUNDS = 4, WIDEN_AGAIN = 4, WIDEN_MOST = 16, LIVE_SCANNED = 1000 };
 enum { SMALL_ROWS = 1024, FEW_ROWS = 10000 };
 /* Beams of the default: measured on every set of tests/recall (recall@10 0.96 or more, at most 5 % of the
  * rows looked at beyond 10,000) and on two synthetic sets of 1M rows (0.95 or so). */
@@ -172,6 +172,14 @@ static uint32_t wanted(const om_search *s)
     return om_min_u32(s->k, s->live);
 }
 
+/* Where the dead are many, a beam is full of them: few live rows, or one in sixteen, are read one by one
+ * instead, which costs less than a beam that is wide enough. */
+static bool mostly_dead(const om_search *s)
+{
+    return (s->flags & OMEN_GRAPH_ONLY) == 0 && s->live < s->rows &&
+           (s->live <= om_max_u32(LIVE_SCANNED, 4 * s->k) || s->live < s->rows / WIDEN_MOST);
+}
+
 /* Never fewer than min(k, live) hits: a wider beam, and at last every row. */
 static omen_status_t find(om_search *s)
 {
@@ -180,7 +188,7 @@ static omen_status_t find(om_search *s)
         s->explain.plan = OMEN_PLAN_EXACT;
         return OMEN_OK;
     }
-    if ((s->flags & OMEN_EXACT) != 0 || s->view->codec == NULL) {
+    if ((s->flags & OMEN_EXACT) != 0 || s->view->codec == NULL || mostly_dead(s)) {
         return exact(s);
     }
     uint32_t ef = widened(s, s->ef);
@@ -188,7 +196,7 @@ static omen_status_t find(om_search *s)
     OM_TRY(approximate(s, ef, s->rerank));
     if (s->size < wanted(s) && !s->partial && ef < OMEN_MAX_EF &&
         s->explain.plan == OMEN_PLAN_GRAPH) {
-        ef = om_min_u32(ef * WIDEN_MOST, OMEN_MAX_EF);
+        ef = om_min_u32(ef * WIDEN_AGAIN, OMEN_MAX_EF);
         s->size = 0;
         s->explain.ef = ef;
         OM_TRY(approximate(s, ef, s->rerank));
