@@ -307,6 +307,7 @@ static void set_keys(om_write *w, uint64_t *keys)
             key = w->by_keys && b->keys == NULL ? c->next_key : key_of(w, i);
             c->next_key = key >= c->next_key ? key + 1 : c->next_key;
         }
+        om_assert(keys != NULL); /* there is room for every row that is not skipped */
         keys[row++] = key;
         if (b->keys_out != NULL) {
             b->keys_out[i] = key;
