@@ -148,7 +148,7 @@ def measure(name, args):
     large = len(made.base) > LARGE_ROWS
     chosen = systems.choose(args.systems, large)
     say("%s: %d x %d, %d queries" % (made.name, *made.base.shape, len(made.queries)))
-    builds, cpu = build_all(chosen, made, 1 if args.quick or large else 3, args.quick)
+    builds, cpu = build_all(chosen, made, args.builds or (1 if args.quick or large else 3), args.quick)
     scans = [scan_rates(args.scan)]
     curves, qps = search_all(chosen, made, 3 if args.quick else 5)
     scans.append(scan_rates(args.scan))
@@ -209,6 +209,7 @@ def main():
     parser.add_argument("--sets", default="", help="of %s; default: all" % ", ".join(sets.NAMES))
     parser.add_argument("--systems", default="", help="names; default: all")
     parser.add_argument("--data", default="", help="folder with whole sets")
+    parser.add_argument("--builds", type=int, default=0, help="builds a system; default: 3, 1 of large sets")
     parser.add_argument("--quick", action="store_true", help="fewer rows, queries and repeats")
     args = parser.parse_args()
     args.systems = args.systems.replace(",", " ").split()

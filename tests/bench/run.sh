@@ -8,6 +8,7 @@
 #   QUICK=1  synthetic sets of 100,000 rows, 2,000 queries, fewer repeats
 #   DATA     a folder with whole sets: fashion-mnist-784-euclidean/, ... (see README.md)
 #   SYSTEMS  names of systems (omen, hnswlib, ...); default: all
+#   BUILDS   builds a system and thread count; default: 3, or 1 of the large sets
 #   RESULTS=1  copies tables and plots to tests/bench
 # BUILD is the build folder (default: build). Results go to BUILD/bench.
 # SPDX-License-Identifier: Apache-2.0
@@ -52,7 +53,7 @@ if [ -n "$tables" ]; then
     [ -n "$sets" ] || tables=
     # shellcheck disable=SC2086 # flags is one word or none
     "$venv/bin/python" "$here/bench.py" --build "$build" --out "$out" --sets "$tables" \
-        --systems "${SYSTEMS:-}" --data "${DATA:-}" $flags
+        --systems "${SYSTEMS:-}" --builds "${BUILDS:-0}" --data "${DATA:-}" $flags
 fi
 if [ -n "$service" ]; then
     # shellcheck disable=SC2086
