@@ -446,7 +446,9 @@ static omen_status_t throttle(om_write *w, omen_error *err)
         if (backlog < c->backlog_limit || w->batch->count == 0) {
             return OMEN_OK;
         }
-        if ((w->batch->flags & OMEN_NO_THROTTLE) != 0) {
+        /* A bound below a micro-batch leaves the indexer nothing whole to take: the writer then
+         * indexes the incomplete one itself, whatever its flags, or it would be refused for ever. */
+        if ((w->batch->flags & OMEN_NO_THROTTLE) != 0 && om_index_has_batch(indexed, visible)) {
             om_indexer_notify(c);
             return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_BACKLOG,
                            "backlog: %u rows are not in the graph yet, the limit is %u", backlog,

@@ -32,7 +32,7 @@ static uint32_t next_border(uint32_t indexed)
 
 /* Whether a whole micro-batch is there. The first one waits for the sample that trains the codec,
  * which would otherwise depend on when the background looked. A hint without the index mutex. */
-static bool has_batch(uint32_t indexed, uint32_t visible)
+bool om_index_has_batch(uint32_t indexed, uint32_t visible)
 {
     if (indexed == 0 && visible < OM_FIRST_SAMPLE) {
         return false;
@@ -79,7 +79,8 @@ omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool 
     uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_relaxed);
     visible = om_min_u32(visible, c->index_limit);
     *moved = false;
-    if (indexed >= visible || indexed >= target || (!has_batch(indexed, visible) && !force)) {
+    if (indexed >= visible || indexed >= target ||
+        (!om_index_has_batch(indexed, visible) && !force)) {
         return OMEN_OK;
     }
     OM_TRY(om_codec_start(c, om_min_u32(visible, OM_FIRST_SAMPLE), err));
@@ -229,7 +230,7 @@ static bool wants(item *it, uint64_t *ready_ns)
     }
     *ready_ns = it->draining || lacks_codes(c, visible) ? 0 : last + QUIET_NS;
     *ready_ns = *ready_ns < it->not_before_ns ? it->not_before_ns : *ready_ns;
-    if (has_batch(indexed, visible)) {
+    if (om_index_has_batch(indexed, visible)) {
         return true;
     }
     *ready_ns = it->not_before_ns;

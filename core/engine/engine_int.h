@@ -400,6 +400,8 @@ float om_inverse_norm(const om_collection *c, const void *row, float *scratch);
  * one. *moved: whether something was done. Index mutex held. */
 omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool *moved,
                             omen_error *err) OM_NODISCARD;
+/* Whether a whole micro-batch waits between what is indexed and what is visible. */
+bool om_index_has_batch(uint32_t indexed, uint32_t visible);
 /* The calling thread puts rows into the graph until `target` are. */
 omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *stop, omen_op *op,
                              omen_error *err) OM_NODISCARD;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine_fixture.h"
 
@@ -396,6 +397,37 @@ static void the_newest_request_ids_are_remembered(void **state)
     fx_close(&f);
 }
 
+/* The tail cannot always hold a whole micro-batch here, which is all that the background takes: a writer
+ * is refused at most until the background has taken one. */
+static void a_bound_below_a_micro_batch_lets_writers_go_on(void **state)
+{
+    (void)state;
+    fixture f;
+    const omen_options o = {.dim = 4, .max_backlog_rows = 100};
+    fx_open(&f, &o, 1);
+    float *rows = fx_rows(50, 4, 3);
+    uint64_t keys[50];
+    for (uint32_t i = 0; i < 20; i++) {
+        for (uint32_t j = 0; j < 50; j++) {
+            keys[j] = 50 * i + j;
+        }
+        omen_batch batch = batch_of(rows, keys, 50);
+        batch.flags = OMEN_NO_THROTTLE;
+        omen_status_t status = OMEN_RESOURCE_EXHAUSTED;
+        for (uint32_t tries = 0; status == OMEN_RESOURCE_EXHAUSTED && tries < 60000; tries++) {
+            status = omen_add_batch(f.c, &batch, NULL, NULL, &f.err);
+            if (status == OMEN_RESOURCE_EXHAUSTED) {
+                const struct timespec pause = {0, 1000000};
+                (void)nanosleep(&pause, NULL);
+            }
+        }
+        OK(&f, status);
+    }
+    assert_int_equal(fx_count(&f), 1000);
+    free(rows);
+    fx_close(&f);
+}
+
 static void at_the_bound_of_the_tail_writers_wait_or_are_told(void **state)
 {
     (void)state;
@@ -476,6 +508,7 @@ int main(void)
         cmocka_unit_test(streams_apply_each_seq_once),
         cmocka_unit_test(stream_and_request_ids_have_limits),
         cmocka_unit_test(the_newest_request_ids_are_remembered),
+        cmocka_unit_test(a_bound_below_a_micro_batch_lets_writers_go_on),
         cmocka_unit_test(at_the_bound_of_the_tail_writers_wait_or_are_told),
         cmocka_unit_test(versions_rise_and_can_be_waited_for),
     };
