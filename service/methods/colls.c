@@ -12,6 +12,7 @@ struct om_colls {
     omen_db *db;
     pthread_rwlock_t lock;
     om_coll *bucket[BUCKETS]; /* guarded by lock */
+    uint64_t forgotten;       /* calls of om_colls_forget; guarded by lock */
 };
 
 static uint32_t bucket_of(const char *name)
@@ -113,6 +114,7 @@ omen_status_t om_colls_get(om_colls *c, const char *name, om_coll **out, omen_er
 {
     pthread_rwlock_rdlock(&c->lock);
     *out = find(c, name);
+    uint64_t forgotten = c->forgotten;
     pthread_rwlock_unlock(&c->lock);
     if (*out != NULL) {
         return OMEN_OK;
@@ -124,7 +126,11 @@ omen_status_t om_colls_get(om_colls *c, const char *name, om_coll **out, omen_er
     }
     pthread_rwlock_wrlock(&c->lock);
     *out = find(c, name);
-    if (*out == NULL) {
+    if (*out == NULL && c->forgotten != forgotten) {
+        /* A collection was dropped since: it may be this one, so this call alone uses the handle. */
+        *out = fresh;
+        fresh = NULL;
+    } else if (*out == NULL) {
         om_coll **head = &c->bucket[bucket_of(name)];
         fresh->next = *head;
         *head = fresh;
@@ -140,6 +146,7 @@ void om_colls_forget(om_colls *c, const char *name)
 {
     om_coll *gone = NULL;
     pthread_rwlock_wrlock(&c->lock);
+    c->forgotten++;
     for (om_coll **at = &c->bucket[bucket_of(name)]; *at != NULL; at = &(*at)->next) {
         if (strcmp((*at)->name, name) == 0) {
             gone = *at;
