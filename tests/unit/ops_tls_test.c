@@ -37,9 +37,11 @@ static char *take_text(BIO *bio)
 {
     char *data = NULL;
     long n = BIO_get_mem_data(bio, &data);
-    char *copy = strndup(data, (size_t)n);
-    BIO_free(bio);
+    char *copy = malloc((size_t)n + 1);
     assert_non_null(copy);
+    memcpy(copy, data, (size_t)n); /* it has no end mark */
+    copy[n] = '\0';
+    BIO_free(bio);
     return copy;
 }
 
