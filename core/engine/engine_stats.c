@@ -64,9 +64,11 @@ omen_status_t om_collection_progress(omen_collection *handle, omen_write_progres
     if (status != OMEN_OK) {
         return status;
     }
+    /* The graph may take a batch between the two looks, and just before its version shows. */
+    uint64_t indexed = c->read_only ? UINT64_MAX : om_marks_indexed(c);
     out->visible_version = atomic_load(&c->version);
     out->durable_version = out->visible_version;
-    out->indexed_version = c->read_only ? out->visible_version : om_marks_indexed(c);
+    out->indexed_version = om_min_u64(indexed, out->visible_version);
     out->backlog_rows = backlog_of(c);
     out->backlog_limit_rows = c->backlog_limit;
     out->backlog_bytes = out->backlog_rows * c->layout.row_bytes;
