@@ -159,7 +159,7 @@ def recall_section(extras):
     rows = [[name, number(s["rows"]), s["dim"], "%.4f" % s["defaults"]["recall"],
              "%.0f" % s["defaults"]["distances"], "%.2f %%" % (100 * s["defaults"]["distances"] / s["rows"])]
             for name, s in extras["sets"].items() if "defaults" in s]
-    rows += [[s["set"], number(s["rows"]), s["dim"], "%.4f" % s["recall"], "%.0f" % s["distances"],
+    rows += [[s["set"], number(s["rows"]), s.get("dim", "-"), "%.4f" % s["recall"], "%.0f" % s["distances"],
               "%.2f %%" % (100 * s["distances"] / s["rows"])] for s in extras.get("recall", [])]
     return lines + table(["set", "rows", "dim", "recall@10", "distances a query", "of the rows"], rows)
 
