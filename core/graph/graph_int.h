@@ -6,7 +6,7 @@
 
 /* Slots travel inverted through beams, so that among equal distances the newest slot comes first. Copies
  * of one vector then form a chain that a search can walk to its newest end; with the oldest first, every
- * new copy would link to the same few old ones and be found by nobody (ann-core section 8, trap 1). */
+ * new copy would link to the same few old ones and be found by nobody. */
 #define OM_SLOT_FLIP 0x7FFFFFFFu
 /* Of the links of a node, at most this many lead to rows with the very same code. */
 #define OM_MAX_TWINS 4u

@@ -114,7 +114,7 @@ def ratios_table(curves, large):
         for threads in (1, 2):
             ours, theirs = (curves.points(name, threads) for name in ("omen", "hnswlib"))
             best = curves.best_int8(threads, recall)
-            peer = "none reaches it"
+            peer = "not run, or none reaches it"
             if best is not None:
                 peer = "%s (%s)" % (ratio(ours, curves.points(best, threads), recall), best)
             rows.append(["QPS at recall %.2f, %d threads" % (recall, threads),

@@ -37,7 +37,7 @@ typedef struct om_graph_ctx om_graph_ctx; /* scratch of one search or one build 
 
 size_t om_graph_link_stride(uint32_t m);
 
-/* An empty graph. kernels and the arrays are borrowed; om_graph_rebase tells new addresses. */
+/* An empty graph. The arrays come with each call. */
 omen_status_t om_graph_create(const om_alloc *alloc, const om_graph_params *params, om_graph **out,
                               omen_error *err) OM_NODISCARD;
 void om_graph_free(om_graph *graph);
