@@ -40,7 +40,7 @@ extern "C" {
 
 /* ---- Version ------------------------------------------------------------------------------------ */
 #define OMEN_ABI_MAJOR 0u   /* the soname: changes only if an old binary would break. 0: no promise  */
-#define OMEN_ABI_MINOR 1u   /* grows with every new symbol, field or constant                        */
+#define OMEN_ABI_MINOR 2u   /* grows with every new symbol, field or constant                        */
 OMEN_API uint32_t omen_abi_version(void);             /* MAJOR << 16 | MINOR of the loaded library   */
 OMEN_API uint32_t omen_format_version(void);          /* the segment file version that omen_save writes */
 OMEN_API const char *omen_version_string(void);       /* "0.1.0"; static storage                     */
@@ -132,14 +132,81 @@ OMEN_API void omen_runtime_free(omen_runtime *rt);
 /* ---- Databases. [T:any] --------------------------------------------------------------------------- */
 enum { OMEN_DURABILITY_DEFAULT = 0, OMEN_DURABILITY_NONE = 1, OMEN_DURABILITY_INTERVAL = 2,
        OMEN_DURABILITY_BATCH = 3 };       /* rising: a request may only raise its collection's level   */
+enum { OMEN_WARM_CODES = 0, OMEN_WARM_NONE = 1, OMEN_WARM_ALL = 2 };  /* what is read ahead, in the back-  */
+                                                                    /* ground: codes and links; nothing; all */
+enum { OMEN_DB_READ_ONLY = 1u,           /* flags: any number of processes beside the one writer; they   */
+                                         /* see the database as it was at open or at omen_refresh        */
+       OMEN_DB_MUST_EXIST = 2u,          /* OMEN_NOT_FOUND instead of making an empty database           */
+       OMEN_DB_RAM = 4u };               /* segments are copied into huge-page memory (and charged to    */
+                                         /* the budget) instead of being served from mapped files        */
 typedef struct omen_db_options {         /* [ext] */
     uint32_t struct_size, flags;
     omen_runtime *runtime;               /* NULL: a private one, with defaults                         */
+    uint32_t warm;                       /* OMEN_WARM_*                                                */
+    uint32_t interval_ms;                /* of fsync at OMEN_DURABILITY_INTERVAL; 0: 50                */
+    uint64_t seal_bytes;                 /* raw vectors of the growing segment before it is sealed;     */
+                                         /* 0: 512 MiB, less under a small memory limit                 */
+    uint64_t seal_rows;                  /* rows likewise; 0: 262,144                                   */
+    uint64_t reserve_bytes;              /* free disk space below which writes are refused with         */
+                                         /* OMEN_D_DISK_FULL; 0: 5 % of the file system, at most 1 GiB  */
 } omen_db_options;
-/* path NULL: in memory. A directory path is OMEN_UNIMPLEMENTED until the log exists (format 0.1): keep
- * collections with omen_save and serve them again with omen_open. */
+/* path NULL: in memory; nothing is kept. Else a directory, made when it is missing (its parent must be
+ * there). What was acknowledged at its durability level is there again after any end of the process or of
+ * the machine; opening maps the segments, replays the end of the log and serves at once, while what was not
+ * in the graph yet is indexed in the background. OMEN_FAILED_PRECONDITION / OMEN_D_LOCKED: another process
+ * writes. OMEN_DATA_LOSS: the manifest is damaged, or the path holds files that are not ours. When the log
+ * is damaged below what was once durable the database opens for reading: writes give
+ * OMEN_FAILED_PRECONDITION / OMEN_D_READ_ONLY and omen_get_db_stats tells why. */
 OMEN_CALL omen_db_open(const char *path, const omen_db_options *opt, omen_db **out, omen_error *err);
-OMEN_API void omen_db_free(omen_db *db); /* collections stay alive as long as their handles            */
+/* Collections stay alive as long as their handles. The last reference makes everything durable, seals
+ * growing segments of 65,536 rows or more when their graph is complete, and unlocks the directory. */
+OMEN_API void omen_db_free(omen_db *db);
+/* Everything written so far into segment files, and the log trimmed. Blocks; writers go on. */
+OMEN_CALL omen_checkpoint(omen_db *db, omen_op *op, omen_error *err);
+/* Read-only databases: moves on to what the writer has made durable since; *changed (may be NULL) 1 if
+ * there was something. Handles see it from then on. */
+OMEN_CALL omen_refresh(omen_db *db, uint32_t *changed, omen_error *err);
+enum { OMEN_DB_WRITABLE = 0, OMEN_DB_OPENED_READ_ONLY = 1, OMEN_DB_DISK_FULL = 2, OMEN_DB_FAILED = 3,
+       OMEN_DB_DAMAGED = 4 };            /* state: FAILED: a log write failed, open again; DAMAGED: above */
+typedef struct omen_db_stats {           /* [ext] a poll, cheap                                         */
+    uint32_t struct_size, state;         /* OMEN_DB_*                                                   */
+    uint64_t version, durable_version, checkpoint_version;
+    uint64_t collections, segments, growing_rows;
+    uint64_t log_bytes, segment_bytes, log_syncs, log_records;
+    uint64_t disk_available;
+    uint64_t checkpoints, seals, merges, replayed_records, replayed_ns, recovered_rows;
+    char     reason[160];                /* of a state other than WRITABLE, NUL-terminated              */
+} omen_db_stats;
+OMEN_CALL omen_get_db_stats(omen_db *db, omen_db_stats *out, omen_error *err);
+
+/* ---- Backups. [T:any] ------------------------------------------------------------------------------ */
+enum { OMEN_BACKUP_COPY = 1u };          /* flags: copy always; else hard links where that is possible   */
+typedef struct omen_backup_options {     /* [ext] */
+    uint32_t struct_size, flags;
+    omen_runtime *runtime;               /* of omen_restore and omen_verify; NULL: a private one         */
+    const char *previous;                /* NULL, or an older backup: files that it has are linked from  */
+                                         /* it, not read again (incremental)                             */
+    omen_op *op;
+} omen_backup_options;
+typedef struct omen_backup_result {      /* [ext] */
+    uint32_t struct_size, reserved;
+    uint64_t version;                    /* everything durable up to it is in the backup                 */
+    uint64_t files, bytes;               /* in all                                                       */
+    uint64_t files_linked, bytes_copied; /* of these                                                     */
+} omen_backup_result;
+/* A consistent copy of db in a new directory `path`, while writes and searches go on. The directory is a
+ * database with a list of its files and their checksums beside it; it appears whole (a failed backup leaves
+ * nothing but "<path>.partial"). */
+OMEN_CALL omen_backup(omen_db *db, const char *path, const omen_backup_options *opt,
+                      omen_backup_result *out, omen_error *err);
+/* Checks a backup against its list and copies it into a new directory `to`, which omen_db_open opens. The
+ * backup is not changed. OMEN_DATA_LOSS names the file that is missing, cut or changed. */
+OMEN_CALL omen_restore(const char *from, const char *to, const omen_backup_options *opt,
+                       omen_backup_result *out, omen_error *err);
+/* Reads every byte of a database or backup (not open for writing meanwhile: OMEN_D_LOCKED) and checks all
+ * checksums, links, maps and the log. Changes nothing. */
+OMEN_CALL omen_verify(const char *path, const omen_backup_options *opt, omen_backup_result *out,
+                      omen_error *err);
 
 /* ---- Collections. [T:any] ------------------------------------------------------------------------- */
 enum { OMEN_L2 = 1, OMEN_IP = 2, OMEN_COSINE = 3, OMEN_HAMMING = 4 };           /* metric              */
@@ -168,7 +235,6 @@ typedef struct omen_options {            /* [ext] */
 /* Creates an empty collection in db. OMEN_ALREADY_EXISTS, OMEN_INVALID_ARGUMENT. */
 OMEN_CALL omen_create(omen_db *db, const char *name, const omen_options *opt, omen_collection **out,
                       omen_error *err);
-enum { OMEN_WARM_CODES = 0, OMEN_WARM_NONE = 1, OMEN_WARM_ALL = 2 };
 enum { OMEN_OPEN_VERIFY = 1u };          /* flags: check every block and link now, not at first touch  */
 typedef struct omen_open_options {       /* [ext] */
     uint32_t struct_size, flags;
@@ -198,6 +264,23 @@ OMEN_CALL omen_describe(omen_collection *c, omen_options *out, omen_error *err);
  * are in the graph. Writers are not blocked; rows written meanwhile are left out. */
 OMEN_CALL omen_save(omen_collection *c, const char *path, omen_op *op, omen_error *err);
 
+/* Merges all segments of the collection into one without dead rows: what searches fastest. Waits until all
+ * rows are in the graph. Collections in memory: only the waiting. */
+OMEN_CALL omen_optimize(omen_collection *c, omen_op *op, omen_error *err);
+/* A read-only handle to the collection as it is now: searches, counts, scans and gets through it see exactly
+ * the items of this version, whatever is written later. Free it soon: it keeps old segments alive. */
+OMEN_CALL omen_snapshot(omen_collection *c, omen_collection **out, omen_error *err);
+typedef struct omen_estimate_result {    /* [ext] bytes; within 10 % of what rows of random data take   */
+    uint32_t struct_size, reserved;
+    uint64_t memory_serving;             /* codes, links and ids in memory or page cache, of sealed rows */
+    uint64_t memory_growing;             /* most that growing, sealing and merging take beside it        */
+    uint64_t disk;                       /* segment files and log, after omen_optimize                   */
+    uint64_t disk_peak;                  /* while merging                                                */
+} omen_estimate_result;
+/* What `rows` items with ids of `id_bytes` bytes (STRING) will take. */
+OMEN_CALL omen_estimate(const omen_options *opt, uint64_t rows, uint32_t id_bytes,
+                        omen_estimate_result *out, omen_error *err);
+
 /* ---- Writing: a batch is all or nothing. [T:any] --------------------------------------------------- */
 enum { OMEN_UPSERT = 1, OMEN_INSERT = 2, OMEN_UPDATE = 3 };  /* INSERT: ALREADY_EXISTS if an id exists;  */
                                                              /* UPDATE: NOT_FOUND if one does not        */
@@ -224,6 +307,8 @@ typedef struct omen_batch {              /* [ext] */
     uint64_t stream_epoch;               /* of omen_stream_open; 0: not fenced                          */
     const char *request_id;              /* NULL or an idempotency token: the newest 65,536 of a        */
     size_t   request_id_len;             /* database are remembered, and a repeat is not applied again  */
+    uint32_t crc;                        /* with stream_id: of the client's bytes, 0: none. The last seq  */
+    uint32_t reserved;                   /* sent again with another crc is INVALID_ARGUMENT / SEQUENCE   */
 } omen_batch;
 typedef struct omen_write_result {       /* [ext] */
     uint32_t struct_size;
@@ -358,6 +443,7 @@ typedef struct omen_stats {              /* [ext] a poll, cheap                 
     uint64_t searches, distances, hops, version;
     uint64_t retrained, clipped_rows;    /* quantiser: times re-trained, rows beyond its range          */
     uint32_t rotated, read_only;
+    uint32_t segments, frozen;           /* in all; of these in memory, waiting to be written            */
 } omen_stats;
 OMEN_CALL omen_get_stats(omen_collection *c, omen_stats *out, omen_error *err);
 typedef struct omen_runtime_stats {      /* [ext] */

@@ -1,0 +1,125 @@
+/* manifest.h - what a database directory consists of: collections, their segments, and how far the log is
+ * contained in them. One checksummed value, replaced whole (logdriver cas), three generations kept; and
+ * the cursors of streams and request ids beside it. FORMAT.md gives every byte.
+ * Depends on: base, os.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_MANIFEST_H
+#define OM_MANIFEST_H
+#include "alloc.h"
+#include "io.h"
+
+#define OM_MANIFEST_KEY "MANIFEST"
+enum { OM_MANIFEST_MAX_BYTES = 1 << 30, OM_MANIFEST_MAX_SEGMENTS = 4096 };
+
+typedef struct om_manifest_segment {
+    uint64_t id;          /* file "<collection serial, 8 hex>/<id, 16 hex>.seg"; never used twice   */
+    uint64_t file_bytes;  /* as the file must have                                                  */
+    uint32_t header_crc;  /* of the segment's header page, which covers its section table           */
+    uint32_t rows;        /* slots, dead ones included                                              */
+    uint32_t live;        /* at this generation: rows that are not dead                             */
+    uint32_t reserved;
+    uint64_t first_lsn;   /* of its rows */
+    uint64_t last_lsn;
+    uint64_t deaths;      /* generation of "<id, 16 hex>.<deaths, 16 hex>.del"; 0: DEAD of the file holds */
+} om_manifest_segment;
+typedef struct om_manifest_collection {
+    char name[OMEN_MAX_NAME + 1];
+    uint32_t serial;      /* of its records in the log; never used twice in a database              */
+    uint32_t segment_count;
+    uint64_t contained;   /* every record of this collection up to this lsn is in its segments      */
+    uint64_t next_key;
+    omen_options options; /* with defaults filled in                                                */
+    om_manifest_segment *segments; /* [segment_count] in the order of their rows                    */
+} om_manifest_collection;
+typedef struct om_manifest {
+    uint8_t database[16];  /* random, given at creation */
+    uint64_t generation;   /* revision of the value     */
+    uint64_t checkpoint;   /* no record up to this lsn is needed */
+    uint64_t durable;      /* an lsn that was durable when this was written */
+    uint64_t next_segment; /* ids from here on are free */
+    uint32_t next_serial;
+    uint32_t collection_count;
+    uint64_t cursors;      /* generation of the cursors file; 0: none */
+    om_manifest_collection *collections; /* [collection_count] ascending by name */
+} om_manifest;
+void om_manifest_free(const om_alloc *alloc, om_manifest *manifest); /* its arrays; harmless when zeroed */
+omen_status_t om_manifest_encode(const om_alloc *alloc, const om_manifest *manifest, uint8_t **bytes,
+                                 size_t *size, omen_error *err) OM_NODISCARD;
+/* Trusts nothing. DATA_LOSS names the field; UNIMPLEMENTED / FORMAT_VERSION for a newer one. `bytes` of
+ * *size are allocated with alignment 8. */
+omen_status_t om_manifest_decode(const om_alloc *alloc, const uint8_t *bytes, size_t size,
+                                 om_manifest *out, omen_error *err) OM_NODISCARD;
+/* The newest generation in `folder` whose checksum holds and whose files all exist with their sizes and
+ * header checksums. NOT_FOUND: there is no manifest at all (and nothing else of ours). DATA_LOSS: none of
+ * those there are holds. *skipped counts newer ones that do not. */
+omen_status_t om_manifest_load(const om_io *io, const om_alloc *alloc, const char *folder,
+                               om_manifest *out, uint32_t *skipped, omen_error *err) OM_NODISCARD;
+
+/* ---- Names; each writes at most OM_PATH_MAX bytes ---- */
+enum { OM_PATH_MAX = 4096 };
+typedef struct om_path {
+    char text[OM_PATH_MAX];
+} om_path;
+/* INVALID_ARGUMENT when it would be longer. */
+omen_status_t om_path_manifest(om_path *out, const char *folder, uint64_t generation,
+                               omen_error *err) OM_NODISCARD;
+omen_status_t om_path_cursors(om_path *out, const char *folder, uint64_t generation,
+                              omen_error *err) OM_NODISCARD;
+omen_status_t om_path_collection(om_path *out, const char *folder, uint32_t serial,
+                                 omen_error *err) OM_NODISCARD;
+omen_status_t om_path_segment(om_path *out, const char *folder, uint32_t serial, uint64_t id,
+                              omen_error *err) OM_NODISCARD;
+omen_status_t om_path_deaths(om_path *out, const char *folder, uint32_t serial, uint64_t id,
+                             uint64_t generation, omen_error *err) OM_NODISCARD;
+omen_status_t om_path_join(om_path *out, const char *folder, const char *name,
+                           omen_error *err) OM_NODISCARD;
+
+/* ---- Deaths: the tombstones of one segment, a whole bitmap, checksummed ---- */
+/* words: u64[(rows + 63) / 64], behind a header of 4,096 bytes so that it can be mapped. */
+omen_status_t om_deaths_write(const om_io *io, const char *path, uint64_t segment, uint32_t rows,
+                              const uint64_t *words, omen_error *err) OM_NODISCARD;
+/* Maps the words privately writable, checksum and bits behind the last row checked. */
+typedef struct om_deaths {
+    void *mapping;
+    size_t bytes;
+    uint64_t *words;
+} om_deaths;
+omen_status_t om_deaths_open(const om_io *io, const char *path, uint64_t segment, uint32_t rows,
+                             om_deaths *out, omen_error *err) OM_NODISCARD;
+void om_deaths_close(const om_io *io, om_deaths *deaths);
+
+/* ---- Cursors: last seq of every stream, and the newest request ids ---- */
+typedef struct om_cursor {
+    uint32_t collection;
+    uint32_t length;
+    char id[OMEN_MAX_STREAM_ID];
+    uint64_t last_seq, last_version, epoch;
+    uint64_t used_wall_ns; /* cursors not used for 7 days are left out */
+    uint32_t crc;          /* of the last batch, so that a replay with other bytes is told; 0: none */
+    uint32_t reserved;
+} om_cursor;
+typedef struct om_request { /* in the order they came */
+    uint32_t collection;
+    uint32_t length;
+    char id[OMEN_MAX_REQUEST_ID];
+    uint64_t version, applied, replaced, refused;
+} om_request;
+typedef struct om_cursors {
+    uint64_t lsn; /* these are of this moment: records above it go on top */
+    om_cursor *cursors;
+    om_request *requests;
+    uint32_t cursor_count, request_count;
+} om_cursors;
+omen_status_t om_cursors_write(const om_io *io, const om_alloc *alloc, const char *path,
+                               const om_cursors *cursors, omen_error *err) OM_NODISCARD;
+omen_status_t om_cursors_read(const om_io *io, const om_alloc *alloc, const char *path,
+                              om_cursors *out, omen_error *err) OM_NODISCARD;
+void om_cursors_free(const om_alloc *alloc, om_cursors *cursors);
+
+/* ---- Files that no manifest names ---- */
+/* Removes temporary files, segments, deaths, cursors and folders of collections that neither `current` nor
+ * any older generation still kept names, and manifests older than the newest three. Never anything that
+ * is newer than `current` says (ids from next_segment on) and never a name it does not know. */
+omen_status_t om_sweep(const om_io *io, const om_alloc *alloc, const char *folder,
+                       const om_manifest *current, omen_error *err) OM_NODISCARD;
+
+#endif
