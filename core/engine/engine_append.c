@@ -9,7 +9,7 @@
 
 enum { PREFETCH_AHEAD = 12, CONVERT_CHUNK = 1024 };
 
-float om_inverse_norm(const om_collection *c, const void *row, float *scratch)
+float om_inverse_norm(const om_segment *c, const void *row, float *scratch)
 {
     const om_kernels *kernels = c->rt->kernels;
     uint32_t dim = c->options.dim;
@@ -31,7 +31,7 @@ float om_inverse_norm(const om_collection *c, const void *row, float *scratch)
     return (float)(inverse > FLT_MAX ? FLT_MAX : inverse);
 }
 
-void om_row_norms(om_collection *c, uint32_t first, uint32_t n)
+void om_row_norms(om_segment *c, uint32_t first, uint32_t n)
 {
     float *norms = (float *)(void *)c->store->array[OM_A_NORMS].base;
     const uint8_t *rows = c->store->array[OM_A_VECTORS].base;
@@ -55,7 +55,7 @@ static omen_status_t exists(const om_write *w, uint64_t i, bool there, omen_erro
     return OMEN_OK;
 }
 
-static bool has_key(om_collection *c, uint64_t key)
+static bool has_key(om_segment *c, uint64_t key)
 {
     return c->store != NULL && om_idmap_get(&c->map, (const void *)c->store->array[OM_A_KEYS].base,
                                             key) != OM_IDMAP_ABSENT;
@@ -171,7 +171,7 @@ out:
 }
 
 /* ---- Room ------------------------------------------------------------------------------------ */
-static omen_status_t reserve_former(om_collection *c, uint64_t count, omen_error *err)
+static omen_status_t reserve_former(om_segment *c, uint64_t count, omen_error *err)
 {
     /* The same block serves as float scratch for the norms, so it holds a vector at least. */
     uint64_t room = count > c->options.dim ? count : c->options.dim;
@@ -203,7 +203,7 @@ static uint64_t accepted_bytes(const om_write *w)
 
 static omen_status_t reserve_table(om_write *w, omen_error *err)
 {
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     omen_status_t status = OMEN_OK;
     const uint64_t *keys = (const void *)c->store->array[OM_A_KEYS].base;
     om_rwlock_write(&c->ids_mu);
@@ -235,7 +235,7 @@ static omen_status_t reserve_keys(const om_write *w, omen_error *err)
 static omen_status_t reserve(om_write *w, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     OM_TRY(reserve_keys(w, err));
     OM_TRY(reserve_former(c, w->accepted, err));
     OM_TRY(om_marks_reserve(c, err));
@@ -262,7 +262,7 @@ static void narrow_row(const om_kernels *kernels, const uint8_t *from, uint16_t 
 
 static void copy_vectors(om_write *w, uint32_t slot)
 {
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     const uint8_t *from = w->batch->vectors;
     size_t row = c->layout.row_bytes;
     uint8_t *to = c->store->array[OM_A_VECTORS].base + (size_t)slot * row;
@@ -288,7 +288,7 @@ static void copy_vectors(om_write *w, uint32_t slot)
 /* Writes the keys of the rows; ids_mu held for the id table. */
 static void set_keys(om_write *w, uint64_t *keys)
 {
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     const omen_batch *b = w->batch;
     uint64_t row = 0;
     for (uint64_t i = 0; i < b->count; i++) {
@@ -316,7 +316,7 @@ static void set_keys(om_write *w, uint64_t *keys)
 }
 
 /* Points every key to its new row and notes the rows that it had; returns how many had one. */
-static uint64_t put_keys(om_collection *c, uint32_t slot, uint32_t n)
+static uint64_t put_keys(om_segment *c, uint32_t slot, uint32_t n)
 {
     const uint64_t *keys = (const void *)c->store->array[OM_A_KEYS].base;
     uint64_t replaced = 0;
@@ -330,7 +330,7 @@ static uint64_t put_keys(om_collection *c, uint32_t slot, uint32_t n)
     return replaced;
 }
 
-static void bury(om_collection *c, uint32_t n)
+static void bury(om_segment *c, uint32_t n)
 {
     _Atomic uint64_t *dead = (_Atomic uint64_t *)(void *)c->store->array[OM_A_DEAD].base;
     for (uint32_t i = 0; i < n; i++) {
@@ -346,7 +346,7 @@ static void bury(om_collection *c, uint32_t n)
  * twice, never not at all; `replacing` tells it to look again. */
 static void publish(om_write *w, uint32_t slot, uint32_t n, uint64_t replaced)
 {
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     if (replaced != 0) {
         atomic_fetch_add(&c->replacing, 1);
     }
@@ -360,7 +360,7 @@ static void publish(om_write *w, uint32_t slot, uint32_t n, uint64_t replaced)
 
 static void apply(om_write *w)
 {
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     uint32_t slot = atomic_load_explicit(&c->visible, memory_order_relaxed);
     uint32_t n = (uint32_t)w->accepted;
     uint64_t replaced = 0;
@@ -389,7 +389,7 @@ static void apply(om_write *w)
 /* A replayed batch gets the keys its items have now; what it was assigned is not remembered. */
 static void replayed_keys(const om_write *w)
 {
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     const omen_batch *b = w->batch;
     if (b->keys_out == NULL) {
         return;
@@ -438,7 +438,7 @@ out:
 /* At the bound of the tail the writer itself works on the graph until there is room. */
 static omen_status_t throttle(om_write *w, omen_error *err)
 {
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     for (;;) {
         uint32_t visible = atomic_load_explicit(&c->visible, memory_order_acquire);
         uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_acquire);
@@ -464,7 +464,7 @@ static omen_status_t throttle(om_write *w, omen_error *err)
 
 static omen_status_t add(om_write *w, omen_error *err)
 {
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     omen_status_t status = OMEN_OK;
     bool grow = false;
     OM_TRY(om_write_check(w, err));

@@ -69,7 +69,7 @@ out:
     return status;
 }
 
-static omen_status_t find_sections(om_collection *c, om_mapped *mapped, uint64_t live,
+static omen_status_t find_sections(om_segment *c, om_mapped *mapped, uint64_t live,
                                    omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -99,7 +99,7 @@ out:
     return status;
 }
 
-static omen_status_t import_codec(om_collection *c, om_mapped *mapped, omen_error *err)
+static omen_status_t import_codec(om_segment *c, om_mapped *mapped, omen_error *err)
 {
     const om_section *section = &mapped->section[OM_SECTION_CODEC];
     omen_status_t status = OMEN_OK;
@@ -122,7 +122,7 @@ static om_graph_arrays arrays_of(const om_mapped *mapped)
                              .links = without_const(mapped->section[OM_SECTION_LINKS].data)};
 }
 
-static omen_status_t import_graph(om_collection *c, om_mapped *mapped, om_graph_view **out,
+static omen_status_t import_graph(om_segment *c, om_mapped *mapped, om_graph_view **out,
                                   omen_error *err)
 {
     const om_section *section = &mapped->section[OM_SECTION_ENTRY];
@@ -136,7 +136,7 @@ out:
     return status;
 }
 
-static omen_status_t make_view(om_collection *c, om_mapped *mapped, omen_error *err)
+static omen_status_t make_view(om_segment *c, om_mapped *mapped, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_view *view = NULL;
@@ -162,7 +162,7 @@ out:
 /* ---- Reading ahead --------------------------------------------------------------------------- */
 static void warm_up(void *ctx)
 {
-    om_collection *c = ctx;
+    om_segment *c = ctx;
     om_mapped *mapped = c->mapped;
     om_stop stop = {.op = NULL};
     omen_error err = {.status = OMEN_OK};
@@ -176,7 +176,7 @@ static void warm_up(void *ctx)
     }
 }
 
-void om_mapped_close(om_collection *c)
+void om_mapped_close(om_segment *c)
 {
     om_mapped *mapped = c->mapped;
     if (mapped == NULL) {
@@ -191,7 +191,7 @@ void om_mapped_close(om_collection *c)
 }
 
 /* ---- Everything, now (OMEN_OPEN_VERIFY) ------------------------------------------------------ */
-static omen_status_t check_maps(om_collection *c, uint64_t live, omen_error *err)
+static omen_status_t check_maps(om_segment *c, uint64_t live, omen_error *err)
 {
     om_mapped *mapped = c->mapped;
     uint64_t former = 0;
@@ -219,7 +219,7 @@ static omen_status_t check_maps(om_collection *c, uint64_t live, omen_error *err
     return OMEN_OK;
 }
 
-static omen_status_t check_ids(om_collection *c, omen_error *err)
+static omen_status_t check_ids(om_segment *c, omen_error *err)
 {
     om_mapped *mapped = c->mapped;
     for (uint32_t slot = 0; slot < mapped->rows; slot++) {
@@ -232,7 +232,7 @@ static omen_status_t check_ids(om_collection *c, omen_error *err)
     return OMEN_OK;
 }
 
-omen_status_t om_mapped_check(om_collection *c, const om_stop *stop, omen_error *err)
+omen_status_t om_mapped_check(om_segment *c, const om_stop *stop, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_mapped *mapped = c->mapped;
@@ -266,7 +266,7 @@ static void raise_version(omen_db *db, uint64_t version)
     }
 }
 
-static omen_status_t load(om_collection *c, om_mapped *mapped, omen_error *err)
+static omen_status_t load(om_segment *c, om_mapped *mapped, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_meta meta;
@@ -290,7 +290,7 @@ out:
     return status;
 }
 
-omen_status_t om_mapped_open(om_collection *c, const omen_open_options *opt, omen_error *err)
+omen_status_t om_mapped_open(om_segment *c, const omen_open_options *opt, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     omen_runtime *rt = c->rt;

@@ -108,7 +108,7 @@ out:
     return status;
 }
 
-void om_collection_set_options(om_collection *c, const omen_options *options)
+void om_collection_set_options(om_segment *c, const omen_options *options)
 {
     c->options = *options;
     c->options.struct_size = sizeof c->options;
@@ -129,7 +129,7 @@ void om_collection_set_options(om_collection *c, const omen_options *options)
     c->backlog_limit = (uint32_t)options->max_backlog_rows;
 }
 
-static omen_status_t init_locks(om_collection *c, omen_error *err)
+static omen_status_t init_locks(om_segment *c, omen_error *err)
 {
     omen_status_t status = om_mutex_init(&c->save_mu, OM_RANK_SAVE, err);
     if (status != OMEN_OK) {
@@ -160,16 +160,16 @@ no_index:
 }
 
 omen_status_t om_collection_make(omen_db *db, const char *name, const omen_options *options,
-                                 om_collection **out, omen_error *err)
+                                 om_segment **out, omen_error *err)
 {
     omen_runtime *rt = db->rt;
-    om_collection *c = om_alloc_zero(&rt->alloc, 1, sizeof *c, _Alignof(om_collection));
+    om_segment *c = om_alloc_zero(&rt->alloc, 1, sizeof *c, _Alignof(om_segment));
     if (c == NULL) {
         return om_fail_memory(err, "collection", sizeof *c);
     }
     omen_status_t status = init_locks(c, err);
     if (status != OMEN_OK) {
-        om_alloc_put(&rt->alloc, c, sizeof *c, _Alignof(om_collection));
+        om_alloc_put(&rt->alloc, c, sizeof *c, _Alignof(om_segment));
         return status;
     }
     c->rt = rt;
@@ -184,7 +184,7 @@ omen_status_t om_collection_make(omen_db *db, const char *name, const omen_optio
     return OMEN_OK;
 }
 
-static void destroy(om_collection *c)
+static void destroy(om_segment *c)
 {
     const om_alloc *alloc = &c->rt->alloc;
     om_indexer_forget(c);
@@ -203,18 +203,18 @@ static void destroy(om_collection *c)
     om_mutex_destroy(&c->index_mu);
     om_mutex_destroy(&c->save_mu);
     omen_db *db = c->db;
-    om_alloc_put(alloc, c, sizeof *c, _Alignof(om_collection));
+    om_alloc_put(alloc, c, sizeof *c, _Alignof(om_segment));
     om_db_unref(db);
 }
 
-void om_collection_unref(om_collection *c)
+void om_collection_unref(om_segment *c)
 {
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) {
         destroy(c);
     }
 }
 
-omen_status_t om_collection_handle(om_collection *c, omen_collection **out, omen_error *err)
+omen_status_t om_collection_handle(om_segment *c, omen_collection **out, omen_error *err)
 {
     omen_collection *handle =
         om_alloc_zero(&c->rt->alloc, 1, sizeof *handle, _Alignof(omen_collection));
@@ -230,13 +230,13 @@ omen_status_t om_collection_handle(om_collection *c, omen_collection **out, omen
 
 void om_collection_free(omen_collection *handle)
 {
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     handle->handle.magic = OM_MAGIC_FREED;
     om_alloc_put(&c->rt->alloc, handle, sizeof *handle, _Alignof(omen_collection));
     om_collection_unref(c);
 }
 
-omen_status_t om_collection_alive(const om_collection *c, omen_error *err)
+omen_status_t om_collection_alive(const om_segment *c, omen_error *err)
 {
     if (OM_UNLIKELY(atomic_load_explicit(&c->dropped, memory_order_relaxed))) {
         return om_fail(err, OMEN_NOT_FOUND, OMEN_D_NAME, "collection '%s' was dropped", c->name);
@@ -244,7 +244,7 @@ omen_status_t om_collection_alive(const om_collection *c, omen_error *err)
     return OMEN_OK;
 }
 
-omen_status_t om_collection_writable(const om_collection *c, omen_error *err)
+omen_status_t om_collection_writable(const om_segment *c, omen_error *err)
 {
     if (c->read_only) {
         return om_fail(err, OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY,

@@ -66,7 +66,7 @@ void om_db_unref(omen_db *db)
     omen_runtime *rt = db->rt;
     om_requests_free(db->requests);
     om_mutex_destroy(&db->mu);
-    om_alloc_put(&rt->alloc, db->list, db->capacity * sizeof(om_collection *), OM_CACHE_LINE);
+    om_alloc_put(&rt->alloc, db->list, db->capacity * sizeof(om_segment *), OM_CACHE_LINE);
     om_alloc_put(&rt->alloc, db, sizeof *db, _Alignof(omen_db));
     om_runtime_unref(rt);
 }
@@ -76,7 +76,7 @@ void om_db_free(omen_db *db)
     db->handle.magic = OM_MAGIC_FREED;
     for (;;) {
         /* One at a time: freeing a collection takes locks of a lower rank. */
-        om_collection *c = NULL;
+        om_segment *c = NULL;
         om_mutex_lock(&db->mu);
         if (db->count != 0) {
             c = db->list[--db->count];
@@ -137,11 +137,11 @@ static omen_status_t reserve_list(omen_db *db, omen_error *err)
                        "the database has %zu collections, the limit", db->count);
     }
     size_t capacity = db->capacity == 0 ? FIRST_COLLECTIONS : db->capacity * 2;
-    om_collection **list =
-        om_alloc_grow(&db->rt->alloc, db->list, db->capacity * sizeof(om_collection *),
-                      capacity * sizeof(om_collection *), OM_CACHE_LINE);
+    om_segment **list =
+        om_alloc_grow(&db->rt->alloc, db->list, db->capacity * sizeof(om_segment *),
+                      capacity * sizeof(om_segment *), OM_CACHE_LINE);
     if (list == NULL) {
-        return om_fail_memory(err, "collection list", capacity * sizeof(om_collection *));
+        return om_fail_memory(err, "collection list", capacity * sizeof(om_segment *));
     }
     db->list = list;
     db->capacity = capacity;
@@ -154,7 +154,7 @@ static omen_status_t name_taken(const char *name, omen_error *err)
 }
 
 /* Puts a collection into the list, which gets a reference of its own. Mutex held. */
-static omen_status_t insert_locked(omen_db *db, om_collection *c, omen_error *err)
+static omen_status_t insert_locked(omen_db *db, om_segment *c, omen_error *err)
 {
     bool found = false;
     size_t at = find(db, c->name, &found);
@@ -165,7 +165,7 @@ static omen_status_t insert_locked(omen_db *db, om_collection *c, omen_error *er
     if (status != OMEN_OK) {
         return status;
     }
-    memmove(&db->list[at + 1], &db->list[at], (db->count - at) * sizeof(om_collection *));
+    memmove(&db->list[at + 1], &db->list[at], (db->count - at) * sizeof(om_segment *));
     db->list[at] = c;
     db->count++;
     c->serial = ++db->next_serial;
@@ -173,7 +173,7 @@ static omen_status_t insert_locked(omen_db *db, om_collection *c, omen_error *er
     return OMEN_OK;
 }
 
-static omen_status_t insert(omen_db *db, om_collection *c, omen_error *err)
+static omen_status_t insert(omen_db *db, om_segment *c, omen_error *err)
 {
     om_mutex_lock(&db->mu);
     omen_status_t status = insert_locked(db, c, err);
@@ -182,10 +182,10 @@ static omen_status_t insert(omen_db *db, om_collection *c, omen_error *err)
 }
 
 /* A new reference to a collection by name, or NULL. */
-static om_collection *get(omen_db *db, const char *name)
+static om_segment *get(omen_db *db, const char *name)
 {
     bool found = false;
-    om_collection *c = NULL;
+    om_segment *c = NULL;
     om_mutex_lock(&db->mu);
     size_t at = find(db, name, &found);
     if (found) {
@@ -206,7 +206,7 @@ static bool has(omen_db *db, const char *name)
 }
 
 /* Lists a collection that is ready and makes a handle; takes over the caller's reference. */
-static omen_status_t publish(omen_db *db, om_collection *c, omen_collection **out, omen_error *err)
+static omen_status_t publish(omen_db *db, om_segment *c, omen_collection **out, omen_error *err)
 {
     omen_collection *handle = NULL;
     omen_status_t status = om_collection_handle(c, &handle, err);
@@ -229,7 +229,7 @@ omen_status_t om_db_create(omen_db *db, const char *name, const omen_options *op
     omen_status_t status = OMEN_OK;
     uint64_t rejections = om_rejections(db->rt);
     omen_options options;
-    om_collection *c = NULL;
+    om_segment *c = NULL;
     OM_TRY(check_name(name, err));
     OM_TRY(om_options_check(opt, &options, err));
     if (has(db, name)) {
@@ -246,7 +246,7 @@ static omen_status_t attach_file(omen_db *db, const char *name, const omen_open_
                                  omen_collection **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = NULL;
+    om_segment *c = NULL;
     omen_options options = {.dim = 1};
     if (has(db, name)) {
         return name_taken(name, err);
@@ -279,7 +279,7 @@ omen_status_t om_db_attach(omen_db *db, const char *name, const omen_open_option
         status = attach_file(db, name, opt, out, err);
         return om_explain_memory(db->rt, rejections, status, err);
     }
-    om_collection *c = get(db, name);
+    om_segment *c = get(db, name);
     if (c == NULL) {
         return om_fail(err, OMEN_NOT_FOUND, OMEN_D_NAME, "collection '%s' does not exist", name);
     }
@@ -292,7 +292,7 @@ out:
 omen_status_t om_db_drop(omen_db *db, const char *name, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = NULL;
+    om_segment *c = NULL;
     bool found = false;
     OM_TRY(check_name(name, err));
     om_mutex_lock(&db->mu);
@@ -301,7 +301,7 @@ omen_status_t om_db_drop(omen_db *db, const char *name, omen_error *err)
         c = db->list[at];
         atomic_store(&c->dropped, true);
         db->count--;
-        memmove(&db->list[at], &db->list[at + 1], (db->count - at) * sizeof(om_collection *));
+        memmove(&db->list[at], &db->list[at + 1], (db->count - at) * sizeof(om_segment *));
     }
     om_mutex_unlock(&db->mu);
     if (c == NULL) {

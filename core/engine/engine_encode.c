@@ -20,7 +20,7 @@ enum {
 enum { CLIPPED_ROWS_IN = 50, CLIPPED_COMPONENTS_IN = 200 };
 
 typedef struct coder {
-    om_collection *c;
+    om_segment *c;
     om_executor *executor;
     const om_codec *codec;
     om_codes *codes;
@@ -30,18 +30,18 @@ typedef struct coder {
     uint32_t first, last;
 } coder;
 
-static size_t scratch_floats(const om_collection *c, const om_codec *codec)
+static size_t scratch_floats(const om_segment *c, const om_codec *codec)
 {
     return om_round_up(c->options.dim, 16) + om_round_up(om_codec_scratch(codec), 16);
 }
 
-static const uint8_t *raw_row(const om_collection *c, uint32_t slot)
+static const uint8_t *raw_row(const om_segment *c, uint32_t slot)
 {
     return c->store->array[OM_A_VECTORS].base + (size_t)slot * c->layout.row_bytes;
 }
 
 /* The row as floats; copies only when it has to. */
-static const float *row_floats(const om_collection *c, uint32_t slot, float *out)
+static const float *row_floats(const om_segment *c, uint32_t slot, float *out)
 {
     const void *row = raw_row(c, slot);
     if (c->options.dtype == OMEN_F32) {
@@ -55,7 +55,7 @@ static const float *row_floats(const om_collection *c, uint32_t slot, float *out
  * vector than those are to each other, and the links of the whole graph would go through it. So its
  * code points somewhere, the same way for a slot every time; its distance is still 1, since hits are
  * scored in full precision. */
-static const float *some_direction(const om_collection *c, uint32_t slot, float *out)
+static const float *some_direction(const om_segment *c, uint32_t slot, float *out)
 {
     uint64_t state = slot;
     for (uint32_t i = 0; i < c->options.dim; i++) {
@@ -64,7 +64,7 @@ static const float *some_direction(const om_collection *c, uint32_t slot, float 
     return out;
 }
 
-static const float *floats_to_encode(const om_collection *c, uint32_t slot, float *out)
+static const float *floats_to_encode(const om_segment *c, uint32_t slot, float *out)
 {
     if (c->options.metric == OMEN_COSINE) {
         const float *norms = (const void *)c->store->array[OM_A_NORMS].base;
@@ -78,7 +78,7 @@ static const float *floats_to_encode(const om_collection *c, uint32_t slot, floa
 static void encode_task(void *ctx, uint32_t worker, uint32_t task)
 {
     const coder *k = ctx;
-    om_collection *c = k->c;
+    om_segment *c = k->c;
     uint32_t from = k->first + task * ENCODE_TASK;
     uint32_t to = om_min_u32(from + ENCODE_TASK, k->last);
     float *floats = k->scratch + worker * k->per_worker;
@@ -96,7 +96,7 @@ static void encode_task(void *ctx, uint32_t worker, uint32_t task)
 }
 
 /* Codes of rows [first, last), by all threads. */
-static omen_status_t encode_rows(om_collection *c, coder *k, omen_error *err)
+static omen_status_t encode_rows(om_segment *c, coder *k, omen_error *err)
 {
     uint32_t threads = k->executor->threads;
     k->per_worker = scratch_floats(c, k->codec);
@@ -111,7 +111,7 @@ static omen_status_t encode_rows(om_collection *c, coder *k, omen_error *err)
     return OMEN_OK;
 }
 
-static omen_status_t reserve_windows(om_collection *c, uint32_t rows, omen_error *err)
+static omen_status_t reserve_windows(om_segment *c, uint32_t rows, omen_error *err)
 {
     uint32_t needed = (rows >> WINDOW_BITS) + 1;
     if (needed <= c->window_count) {
@@ -136,7 +136,7 @@ static omen_status_t reserve_windows(om_collection *c, uint32_t rows, omen_error
     return OMEN_OK;
 }
 
-uint64_t om_clipped_rows(om_collection *c)
+uint64_t om_clipped_rows(om_segment *c)
 {
     uint64_t sum = 0;
     om_mutex_lock(&c->marks_mu);
@@ -147,7 +147,7 @@ uint64_t om_clipped_rows(om_collection *c)
     return sum;
 }
 
-omen_status_t om_encode_step(om_collection *c, uint32_t target, om_executor *executor,
+omen_status_t om_encode_step(om_segment *c, uint32_t target, om_executor *executor,
                              omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -172,7 +172,7 @@ out:
 }
 
 /* Trains on up to `most` rows spread evenly over [0, rows). */
-static omen_status_t train(om_collection *c, uint32_t rows, uint32_t most, om_codec **out,
+static omen_status_t train(om_segment *c, uint32_t rows, uint32_t most, om_codec **out,
                            omen_error *err)
 {
     uint32_t dim = c->options.dim;
@@ -193,7 +193,7 @@ static omen_status_t train(om_collection *c, uint32_t rows, uint32_t most, om_co
     return status;
 }
 
-omen_status_t om_codec_start(om_collection *c, uint32_t target, omen_error *err)
+omen_status_t om_codec_start(om_segment *c, uint32_t target, omen_error *err)
 {
     if (c->codec != NULL || target == 0) {
         return OMEN_OK;
@@ -222,7 +222,7 @@ uint32_t om_codec_border(uint32_t indexed)
     return next > (UINT32_MAX >> WINDOW_BITS) ? UINT32_MAX : next << WINDOW_BITS;
 }
 
-static bool fits_badly(const om_collection *c, uint32_t indexed)
+static bool fits_badly(const om_segment *c, uint32_t indexed)
 {
     const om_window *window = &c->windows[(indexed >> WINDOW_BITS) - 1];
     uint64_t rows = atomic_load_explicit(&window->rows, memory_order_relaxed);
@@ -241,7 +241,7 @@ typedef struct change {
     uint32_t encoded;
 } change;
 
-static void drop_change(om_collection *c, change *n)
+static void drop_change(om_segment *c, change *n)
 {
     om_graph_view_free(n->graph);
     om_codec_free(n->codec);
@@ -250,7 +250,7 @@ static void drop_change(om_collection *c, change *n)
     om_alloc_put(&c->rt->alloc, n->view, sizeof *n->view, _Alignof(om_view));
 }
 
-static omen_status_t prepare_change(om_collection *c, change *n, omen_error *err)
+static omen_status_t prepare_change(om_segment *c, change *n, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_relaxed);
@@ -278,7 +278,7 @@ out:
 
 /* Writers commit memory for codes with the write mutex: the new array catches up with the old one
  * there. */
-static omen_status_t swap_codes(om_collection *c, om_codes *codes, omen_error *err)
+static omen_status_t swap_codes(om_segment *c, om_codes *codes, omen_error *err)
 {
     om_mutex_lock(&c->write_mu);
     omen_status_t status = om_codes_commit(codes, &c->layout, c->codes->committed, err);
@@ -289,7 +289,7 @@ static omen_status_t swap_codes(om_collection *c, om_codes *codes, omen_error *e
     return status;
 }
 
-static om_graph_arrays arrays_with(const om_collection *c, const om_codec *codec,
+static om_graph_arrays arrays_with(const om_segment *c, const om_codec *codec,
                                    const om_codes *codes)
 {
     return (om_graph_arrays){.codec = codec,
@@ -298,7 +298,7 @@ static om_graph_arrays arrays_with(const om_collection *c, const om_codec *codec
                              .incoming = (uint32_t *)(void *)c->store->array[OM_A_INCOMING].base};
 }
 
-static omen_status_t switch_codec(om_collection *c, change *n, omen_error *err)
+static omen_status_t switch_codec(om_segment *c, change *n, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_graph_arrays old_arrays = arrays_with(c, c->codec, c->codes);
@@ -335,7 +335,7 @@ static omen_status_t switch_codec(om_collection *c, change *n, omen_error *err)
     return OMEN_OK;
 }
 
-static omen_status_t retrain(om_collection *c, omen_error *err)
+static omen_status_t retrain(om_segment *c, omen_error *err)
 {
     change n = {.codec = NULL};
     omen_status_t status = prepare_change(c, &n, err);
@@ -349,7 +349,7 @@ static omen_status_t retrain(om_collection *c, omen_error *err)
 }
 
 /* Whether the codec is to be trained again, now that rows [0, indexed) are in the graph. */
-static bool review_due(const om_collection *c, uint32_t indexed)
+static bool review_due(const om_segment *c, uint32_t indexed)
 {
     if (c->trained_rows < OM_FIRST_SAMPLE) {
         /* A codec of a few rows, for a caller who did not wait for more, is a makeshift. */
@@ -363,7 +363,7 @@ static bool review_due(const om_collection *c, uint32_t indexed)
     return indexed == SECOND_BORDER || (window_ends && grown && fits_badly(c, indexed));
 }
 
-omen_status_t om_codec_review(om_collection *c, omen_error *err)
+omen_status_t om_codec_review(om_segment *c, omen_error *err)
 {
     uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_relaxed);
     bool bytes = c->options.dtype == OMEN_U8 || c->options.dtype == OMEN_I8;

@@ -5,12 +5,12 @@
 
 #include "engine_int.h"
 
-static uint32_t visible_rows(om_collection *c)
+static uint32_t visible_rows(om_segment *c)
 {
     return atomic_load_explicit(&c->visible, memory_order_relaxed);
 }
 
-omen_status_t om_growth_commit(om_collection *c, uint64_t extra, bool *grow, omen_error *err)
+omen_status_t om_growth_commit(om_segment *c, uint64_t extra, bool *grow, omen_error *err)
 {
     uint64_t rows = visible_rows(c) + extra;
     *grow = false;
@@ -30,7 +30,7 @@ omen_status_t om_growth_commit(om_collection *c, uint64_t extra, bool *grow, ome
 }
 
 /* Gives the arrays of `rows` rows to new ones. Readers of the old ones are not disturbed. */
-static void copy_rows(om_collection *c, om_store *store, om_codes *codes, uint32_t rows)
+static void copy_rows(om_segment *c, om_store *store, om_codes *codes, uint32_t rows)
 {
     for (uint32_t i = 0; i < OM_A_COUNT; i++) {
         size_t bytes = i == OM_A_DEAD ? (size_t)(rows + 63) / 64 * sizeof(uint64_t)
@@ -51,7 +51,7 @@ typedef struct grown {
     om_view *view;
 } grown;
 
-static void drop_grown(om_collection *c, grown *g)
+static void drop_grown(om_segment *c, grown *g)
 {
     om_graph_view_free(g->graph);
     om_store_free(c->rt, g->store);
@@ -68,7 +68,7 @@ static om_graph_arrays arrays_of(const om_codec *codec, const om_store *store,
                              .incoming = (uint32_t *)(void *)store->array[OM_A_INCOMING].base};
 }
 
-static omen_status_t make_arrays(om_collection *c, uint32_t capacity, uint64_t rows, grown *g,
+static omen_status_t make_arrays(om_segment *c, uint32_t capacity, uint64_t rows, grown *g,
                                  omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -86,7 +86,7 @@ out:
     return status;
 }
 
-static omen_status_t grow_to(om_collection *c, uint32_t capacity, uint64_t rows, omen_error *err)
+static omen_status_t grow_to(om_segment *c, uint32_t capacity, uint64_t rows, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     grown g = {.store = NULL};
@@ -114,7 +114,7 @@ out:
 }
 
 /* Index and write mutex held. */
-static omen_status_t grow_locked(om_collection *c, uint64_t extra, omen_error *err)
+static omen_status_t grow_locked(om_segment *c, uint64_t extra, omen_error *err)
 {
     uint64_t rows = visible_rows(c) + extra;
     uint32_t current = c->store != NULL ? c->store->capacity : 0;
@@ -136,7 +136,7 @@ static omen_status_t grow_locked(om_collection *c, uint64_t extra, omen_error *e
     return status;
 }
 
-omen_status_t om_growth_run(om_collection *c, uint64_t extra, omen_error *err)
+omen_status_t om_growth_run(om_segment *c, uint64_t extra, omen_error *err)
 {
     om_mutex_lock(&c->index_mu);
     om_mutex_lock(&c->write_mu);

@@ -45,7 +45,7 @@ static omen_status_t check_offsets(const omen_column *column, uint64_t n, omen_e
     return OMEN_OK;
 }
 
-static uint32_t fixed_width(const om_collection *c)
+static uint32_t fixed_width(const om_segment *c)
 {
     switch (c->options.id_type) {
     case OMEN_ID_U64:
@@ -57,7 +57,7 @@ static uint32_t fixed_width(const om_collection *c)
     }
 }
 
-omen_status_t om_column_check(const om_collection *c, const omen_column *column, uint64_t n,
+omen_status_t om_column_check(const om_segment *c, const omen_column *column, uint64_t n,
                               omen_error *err)
 {
     uint32_t width = fixed_width(c);
@@ -79,7 +79,7 @@ omen_status_t om_column_check(const om_collection *c, const omen_column *column,
     return check_offsets(column, n, err);
 }
 
-omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item, omen_error *err)
+omen_status_t om_id_check(const om_segment *c, om_id id, uint64_t item, omen_error *err)
 {
     uint32_t width = fixed_width(c);
     if (width != 0 ? id.length != width : id.length == 0 || id.length > OMEN_MAX_STRING_ID) {
@@ -103,7 +103,7 @@ uint64_t om_id_u64(om_id id)
 }
 
 /* ---- Ways through the tables. ids_mu held for a growing segment ------------------------------ */
-static omen_status_t find_slot(om_collection *c, uint64_t key, uint32_t *slot, omen_error *err)
+static omen_status_t find_slot(om_segment *c, uint64_t key, uint32_t *slot, omen_error *err)
 {
     if (c->mapped != NULL) {
         return om_mapped_slot_of_key(c->mapped, key, slot, err);
@@ -113,7 +113,7 @@ static omen_status_t find_slot(om_collection *c, uint64_t key, uint32_t *slot, o
     return OMEN_OK;
 }
 
-static omen_status_t find_key(om_collection *c, om_id id, uint64_t *key, omen_error *err)
+static omen_status_t find_key(om_segment *c, om_id id, uint64_t *key, omen_error *err)
 {
     if (c->options.id_type == OMEN_ID_U64) {
         uint32_t slot = OM_IDMAP_ABSENT;
@@ -130,7 +130,7 @@ static omen_status_t find_key(om_collection *c, om_id id, uint64_t *key, omen_er
 }
 
 /* The id of a key: bytes NULL when the key is absent. `scratch` holds a u64 id. */
-static omen_status_t find_id(om_collection *c, uint64_t key, uint64_t *scratch, om_id *out,
+static omen_status_t find_id(om_segment *c, uint64_t key, uint64_t *scratch, om_id *out,
                              omen_error *err)
 {
     uint32_t slot = OM_IDMAP_ABSENT;
@@ -151,7 +151,7 @@ static omen_status_t find_id(om_collection *c, uint64_t key, uint64_t *scratch, 
     return OMEN_OK;
 }
 
-static omen_status_t lookup_locked(om_collection *c, const omen_column *ids, uint64_t count,
+static omen_status_t lookup_locked(om_segment *c, const omen_column *ids, uint64_t count,
                                    uint64_t *keys, omen_error *err)
 {
     for (uint64_t i = 0; i < count; i++) {
@@ -167,7 +167,7 @@ omen_status_t om_collection_lookup(omen_collection *handle, const omen_column *i
                                    uint64_t *keys, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     OM_TRY(om_collection_alive(c, err));
     if (ids->data == NULL && count != 0) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "ids.data: NULL with %llu ids",
@@ -184,7 +184,7 @@ out:
 }
 
 /* ---- Vectors by key -------------------------------------------------------------------------- */
-static omen_status_t copy_row(om_collection *c, const om_view *view, uint32_t slot,
+static omen_status_t copy_row(om_segment *c, const om_view *view, uint32_t slot,
                               const om_get *get, uint64_t i, omen_error *err)
 {
     uint32_t dim = c->options.dim;
@@ -211,7 +211,7 @@ static omen_status_t copy_row(om_collection *c, const om_view *view, uint32_t sl
 }
 
 /* Without `found` every key must be there: known before the first byte of the output is written. */
-static omen_status_t check_all_there(om_collection *c, const om_get *get, omen_error *err)
+static omen_status_t check_all_there(om_segment *c, const om_get *get, omen_error *err)
 {
     for (uint64_t i = 0; i < get->count; i++) {
         uint32_t slot = OM_IDMAP_ABSENT;
@@ -227,7 +227,7 @@ static omen_status_t check_all_there(om_collection *c, const om_get *get, omen_e
     return OMEN_OK;
 }
 
-static omen_status_t get_locked(om_collection *c, const om_get *get, omen_error *err)
+static omen_status_t get_locked(om_segment *c, const om_get *get, omen_error *err)
 {
     const om_view *view = om_view_load(c);
     omen_status_t status = get->found == NULL ? check_all_there(c, get, err) : OMEN_OK;
@@ -244,7 +244,7 @@ static omen_status_t get_locked(om_collection *c, const om_get *get, omen_error 
     return status;
 }
 
-static omen_status_t check_get(const om_collection *c, om_get *get, omen_error *err)
+static omen_status_t check_get(const om_segment *c, om_get *get, omen_error *err)
 {
     get->dtype = get->dtype != 0 ? get->dtype : c->options.dtype;
     if (get->dtype != c->options.dtype && get->dtype != OMEN_F32) {
@@ -266,7 +266,7 @@ static omen_status_t check_get(const om_collection *c, om_get *get, omen_error *
 omen_status_t om_collection_get(omen_collection *handle, const om_get *get, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     om_get g = *get;
     om_ctx *ctx = NULL;
     OM_TRY(om_collection_alive(c, err));
@@ -316,7 +316,7 @@ void om_rows_column(const omen_rows *rows, uint32_t field, omen_column *out)
     out->width = rows->width;
 }
 
-static omen_status_t make_rows(om_collection *c, uint64_t count, omen_rows **out, omen_error *err)
+static omen_status_t make_rows(om_segment *c, uint64_t count, omen_rows **out, omen_error *err)
 {
     const om_alloc *alloc = &c->rt->alloc;
     omen_rows *rows = om_alloc_zero(alloc, 1, sizeof *rows, _Alignof(omen_rows));
@@ -338,7 +338,7 @@ static omen_status_t make_rows(om_collection *c, uint64_t count, omen_rows **out
 }
 
 /* First the lengths, then the bytes, both under one lock. */
-static omen_status_t fetch_locked(om_collection *c, const uint64_t *keys, omen_rows *rows,
+static omen_status_t fetch_locked(om_segment *c, const uint64_t *keys, omen_rows *rows,
                                   omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -372,7 +372,7 @@ omen_status_t om_collection_fetch(omen_collection *handle, const uint64_t *keys,
                                   uint32_t fields, omen_rows **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     omen_rows *rows = NULL;
     uint64_t rejections = om_rejections(c->rt);
     OM_TRY(om_collection_alive(c, err));

@@ -17,7 +17,7 @@ enum {
 #define QUIET_NS UINT64_C(20000000)
 
 /* ---- Steps ----------------------------------------------------------------------------------- */
-static omen_status_t start_graph(om_collection *c, omen_error *err)
+static omen_status_t start_graph(om_segment *c, omen_error *err)
 {
     if (c->graph != NULL) {
         return OMEN_OK;
@@ -40,7 +40,7 @@ bool om_index_has_batch(uint32_t indexed, uint32_t visible)
     return indexed < visible && om_graph_batch_end(indexed) <= visible;
 }
 
-static om_graph_arrays graph_arrays(const om_collection *c)
+static om_graph_arrays graph_arrays(const om_segment *c)
 {
     return (om_graph_arrays){.codec = c->codec,
                              .codes = c->codes->array.base,
@@ -49,7 +49,7 @@ static om_graph_arrays graph_arrays(const om_collection *c)
 }
 
 /* Rows [indexed, end) into the graph, and a view that has them. */
-static omen_status_t index_rows(om_collection *c, uint32_t indexed, uint32_t end, omen_error *err)
+static omen_status_t index_rows(om_segment *c, uint32_t indexed, uint32_t end, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_view *view = NULL;
@@ -71,7 +71,7 @@ out:
     return status;
 }
 
-omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool *moved,
+omen_status_t om_index_step(om_segment *c, uint32_t target, bool force, bool *moved,
                             omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -106,7 +106,7 @@ out:
     return status;
 }
 
-static omen_status_t step_locked(om_collection *c, uint32_t target, bool force, bool *moved,
+static omen_status_t step_locked(om_segment *c, uint32_t target, bool force, bool *moved,
                                  omen_error *err)
 {
     om_mutex_lock(&c->index_mu);
@@ -115,7 +115,7 @@ static omen_status_t step_locked(om_collection *c, uint32_t target, bool force, 
     return status;
 }
 
-static omen_status_t index_until(om_collection *c, uint32_t target, const om_stop *stop,
+static omen_status_t index_until(om_segment *c, uint32_t target, const om_stop *stop,
                                  omen_op *op, omen_error *err)
 {
     uint32_t begun = atomic_load(&c->indexed);
@@ -141,7 +141,7 @@ static omen_status_t index_until(om_collection *c, uint32_t target, const om_sto
     }
 }
 
-omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *stop, omen_op *op,
+omen_status_t om_index_until(om_segment *c, uint32_t target, const om_stop *stop, omen_op *op,
                              omen_error *err)
 {
     atomic_fetch_add(&c->index_waiters, 1);
@@ -154,7 +154,7 @@ omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *s
 
 /* ---- The background -------------------------------------------------------------------------- */
 typedef struct item {
-    om_collection *c;
+    om_segment *c;
     uint64_t not_before_ns; /* after a failure, or while a burst goes on */
     bool draining;          /* has passed half of the bound              */
 } item;
@@ -166,7 +166,7 @@ struct om_indexer {
     om_thread *thread; /* NULL until there is work */
     item *queue;
     uint32_t count, capacity;
-    om_collection *current; /* being worked on */
+    om_segment *current; /* being worked on */
     bool stop;
 };
 
@@ -207,7 +207,7 @@ void om_indexer_free(om_indexer *indexer)
 }
 
 /* Whether enough rows wait for codes that a search gains by them. */
-static bool lacks_codes(om_collection *c, uint32_t visible)
+static bool lacks_codes(om_segment *c, uint32_t visible)
 {
     uint32_t coded = atomic_load_explicit(&c->coded, memory_order_relaxed);
     return c->options.quantization == OMEN_QUANT_SQ8 && visible >= OM_FIRST_SAMPLE &&
@@ -218,7 +218,7 @@ static bool lacks_codes(om_collection *c, uint32_t visible)
  * held. */
 static bool wants(item *it, uint64_t *ready_ns)
 {
-    om_collection *c = it->c;
+    om_segment *c = it->c;
     uint32_t visible = atomic_load(&c->visible);
     uint32_t indexed = atomic_load(&c->indexed);
     uint32_t backlog = visible - om_min_u32(indexed, visible);
@@ -238,7 +238,7 @@ static bool wants(item *it, uint64_t *ready_ns)
 }
 
 /* In a burst: codes for some of its rows, on this thread alone. Index mutex held. */
-static omen_status_t code_step(om_collection *c, bool *moved, omen_error *err)
+static omen_status_t code_step(om_segment *c, bool *moved, omen_error *err)
 {
     uint32_t visible = om_min_u32(atomic_load(&c->visible), c->index_limit);
     *moved = false;
@@ -253,7 +253,7 @@ static omen_status_t code_step(om_collection *c, bool *moved, omen_error *err)
     return status;
 }
 
-static void work_on(om_collection *c, item *it)
+static void work_on(om_segment *c, item *it)
 {
     omen_error err;
     bool moved = false;
@@ -355,7 +355,7 @@ static omen_status_t prepare(om_indexer *indexer, omen_error *err)
     return OMEN_OK;
 }
 
-void om_indexer_notify(om_collection *c)
+void om_indexer_notify(om_segment *c)
 {
     om_indexer *indexer = c->rt->indexer;
     if (c->read_only || atomic_exchange(&c->queued, true)) {
@@ -381,7 +381,7 @@ void om_indexer_pause(omen_runtime *rt)
     om_mutex_unlock(&indexer->mu);
 }
 
-void om_indexer_forget(om_collection *c)
+void om_indexer_forget(om_segment *c)
 {
     om_indexer *indexer = c->rt->indexer;
     /* Like a caller who works on the graph: the thread then leaves the collection after the current

@@ -11,6 +11,7 @@
 #include "idtable.h"
 #include "lock.h"
 #include "log.h"
+#include "manifest.h"
 #include "op.h"
 #include "os.h"
 #include "rng.h"
@@ -19,6 +20,7 @@
 
 /* Lock ranks, taken in rising order (README has the table). */
 enum {
+    OM_RANK_KEEP = 5,
     OM_RANK_SAVE = 10,
     OM_RANK_INDEX = 20,
     OM_RANK_WRITE = 30,
@@ -44,6 +46,7 @@ typedef struct om_hit {
     float distance;
     uint32_t slot;
     uint64_t key;
+    om_segment *segment;
 } om_hit;
 
 /* One search at a time owns a context: its scratch, and the epoch slot that keeps what it reads
@@ -111,6 +114,7 @@ void om_runtime_unref(omen_runtime *rt);
 
 /* ---- Databases ------------------------------------------------------------------------------- */
 typedef struct om_requests om_requests;
+typedef struct om_segment om_segment;
 typedef struct om_collection om_collection;
 struct omen_db {
     om_handle handle;
@@ -122,11 +126,13 @@ struct omen_db {
     size_t count, capacity;   /* guarded by mu */
     uint32_t next_serial;     /* guarded by mu */
     om_requests *requests;
+    struct om_disk *disk; /* NULL: in memory (engine_disk.h) */
 };
 void om_db_unref(omen_db *db);
 struct omen_collection { /* a handle */
     om_handle handle;
     om_collection *c;
+    struct om_snapshot *snapshot; /* NULL: the present */
 };
 
 /* ---- Request ids (engine_requests.c) --------------------------------------------------------- */
@@ -228,13 +234,13 @@ typedef struct om_view_parts {
     om_graph_view *graph;
 } om_view_parts;
 /* Room for one publish, so that publishing cannot fail. Index mutex held. */
-omen_status_t om_view_prepare(om_collection *c, om_view **out, omen_error *err) OM_NODISCARD;
+omen_status_t om_view_prepare(om_segment *seg, om_view **out, omen_error *err) OM_NODISCARD;
 /* Fills the prepared view, makes it the one that searches see, and retires the former with what
  * it alone used. Index mutex held. */
-void om_view_publish(om_collection *c, om_view *view, const om_view_parts *parts);
+void om_view_publish(om_segment *seg, om_view *view, const om_view_parts *parts);
 /* Frees what no search can hold any more; true when nothing is left to free. Index mutex held. */
-bool om_view_reclaim(om_collection *c);
-void om_view_free_all(om_collection *c);
+bool om_view_reclaim(om_segment *seg);
+void om_view_free_all(om_segment *seg);
 
 /* ---- Collections: one segment each for now --------------------------------------------------- */
 typedef struct om_mark {
@@ -250,29 +256,29 @@ typedef struct om_shard {
     _Atomic uint64_t distances, hops;
 } om_shard;
 
-struct om_collection {
+/* ---- Segments (engine_segment.c) ------------------------------------------------------------- */
+/* A part of a collection: rows in the order of their writing. It grows in memory; then it is frozen (no
+ * more rows, deaths only) and, when its graph is complete, written and replaced by the same rows mapped
+ * from a file (sealed). A collection in memory has one that grows for ever. */
+struct om_segment {
     /* Read by every search. */
     _Alignas(64) _Atomic(om_view *) view; /* release; pairs with om_view_load */
     _Atomic uint32_t visible;             /* rows that searches see; released after their bytes */
     _Atomic uint32_t indexed;
     _Atomic uint32_t live;
-    _Atomic uint32_t replacing; /* odd while rows are being replaced: a search then looks again */
-    _Atomic uint64_t version;   /* the newest applied one; released after visible */
-    _Atomic bool dropped;
-    bool read_only;
 
     /* Fixed at creation. */
     omen_runtime *rt;
-    omen_db *db;
-    omen_options options; /* defaults filled in */
+    om_collection *c;     /* whose it is; lives longer */
+    omen_options options; /* the collection's */
     om_codec_params codec_params;
     om_graph_params graph_params;
     om_layout layout;
-    uint32_t serial, backlog_limit;
+    uint64_t id; /* of its file; 0 in memory */
     _Atomic uint32_t refs;
-    char name[OMEN_MAX_NAME + 1];
 
-    om_mutex save_mu; /* rank SAVE: one save at a time */
+    _Atomic uint64_t first_version, last_version; /* of its rows; 0: none */
+    _Atomic bool frozen;                          /* set with write_mu held */
 
     om_mutex index_mu; /* rank INDEX: guards the graph and what is published */
     om_graph *graph;
@@ -286,34 +292,95 @@ struct om_collection {
     _Atomic uint32_t
         index_waiters; /* callers that index themselves: the background leaves it to them */
 
-    om_mutex write_mu; /* rank WRITE: one batch is applied at a time */
-    om_store *store;   /* changed with index_mu and write_mu held, read with either */
-    om_codes *codes;   /* likewise */
-    om_streams streams;
-    uint64_t next_key; /* U64: above every key seen */
-    uint32_t *former;  /* scratch of a batch: the slots that its items had */
-    uint64_t former_room;
+    om_store
+        *store; /* changed with index_mu and the collection's write_mu held, read with either */
+    om_codes *codes; /* likewise */
     _Atomic uint64_t last_append_ns;
     _Atomic bool queued;    /* in the indexer's queue */
     _Atomic bool untidy;    /* views wait to be freed */
     _Atomic uint32_t coded; /* rows that have codes: a hint */
 
-    om_rwlock ids_mu; /* rank IDS: the tables below */
-    om_idmap map;
-    om_idtable *table; /* UUID and STRING */
+    om_idmap map;      /* keys of live rows; guarded by the collection's ids_mu */
+    om_idtable *table; /* UUID and STRING; likewise */
 
     om_mutex marks_mu; /* rank MARKS */
     om_mark *marks;    /* ring of OM_MARKS; NULL until the first write */
     uint32_t mark_first, mark_count;
     uint64_t indexed_version;
 
-    om_mapped *mapped;
+    om_mapped *mapped;       /* NULL unless sealed */
+    uint64_t deaths_saved;   /* generation of the deaths file that the manifest names; save_mu */
+    _Atomic uint64_t deaths; /* grows with every death: what is to be saved; write_mu */
+    uint64_t deaths_written; /* value of `deaths` when they were saved last; save_mu */
+};
+
+/* The segments of a collection at one moment, oldest first; the last one may grow. Immutable; each set
+ * holds a reference to each of its segments. */
+typedef struct om_set {
+    uint32_t count;
+    uint64_t tag; /* when it was replaced: see om_epoch_tag */
+    struct om_set *next;
+    om_segment *part[];
+} om_set;
+static inline om_segment *om_set_last(const om_set *set)
+{
+    return set->part[set->count - 1];
+}
+
+/* Where a row is. */
+typedef struct om_place {
+    om_segment *segment; /* NULL: nowhere */
+    uint32_t slot;
+} om_place;
+
+/* ---- Collections ----------------------------------------------------------------------------- */
+struct om_collection {
+    /* Read by every search. */
+    _Alignas(64) _Atomic(om_set *) set; /* never NULL once made; changed with write_mu held */
+    _Atomic uint32_t replacing; /* odd while rows are being replaced: a search then looks again */
+    _Atomic uint64_t version;   /* the newest applied one; released after visible */
+    _Atomic bool dropped;
+    bool read_only; /* a mapped file, a snapshot's, or of a database opened for reading */
+
+    omen_runtime *rt;
+    omen_db *db;
+    omen_options options; /* defaults filled in */
+    uint32_t serial;      /* of its records in the log */
+    uint32_t backlog_limit;
+    uint64_t seal_rows; /* of the growing segment; UINT64_MAX in memory */
+    _Atomic uint32_t refs;
+    char name[OMEN_MAX_NAME + 1];
+
+    om_mutex save_mu; /* rank SAVE: one save, seal, merge or checkpoint of it at a time */
+
+    om_mutex write_mu; /* rank WRITE: one batch is applied at a time */
+    om_streams streams;
+    uint64_t next_key; /* U64: above every key seen; otherwise keys given out */
+    uint32_t *former;  /* scratch of a batch: the slots that its items had in the growing segment */
+    uint64_t former_room;
+    om_place *places; /* scratch of a batch: the rows that its items had in older segments */
+    uint64_t places_room;
+    om_set *retired_sets;
+    uint64_t contained; /* every write up to it is in sealed segments */
+    uint32_t pins;      /* snapshots alive: ids of deleted rows are kept */
+
+    om_rwlock ids_mu; /* rank IDS: the maps and tables of its segments */
     om_shard shards[OM_SHARDS];
 };
 
-static inline om_view *om_view_load(om_collection *c)
+/* A set whose tombstones are copies: what omen_snapshot hands out (engine_snapshot.c). */
+typedef struct om_snapshot {
+    om_set *set;
+    uint64_t version;
+    uint64_t live;
+    uint32_t *rows; /* [set->count] rows it sees */
+    uint64_t *
+        *dead; /* [set->count] tombstones at that moment, (rows + 63) / 64 words; NULL: no rows */
+} om_snapshot;
+
+static inline om_view *om_view_load(om_segment *seg)
 {
-    return atomic_load_explicit(&c->view, memory_order_seq_cst);
+    return atomic_load_explicit(&seg->view, memory_order_seq_cst);
 }
 static inline bool om_view_is_dead(const om_view *view, uint32_t slot)
 {
@@ -321,11 +388,72 @@ static inline bool om_view_is_dead(const om_view *view, uint32_t slot)
     return ((word >> (slot & 63)) & 1) != 0;
 }
 
+/* engine_segment.c */
+/* An empty one that grows. */
+omen_status_t om_segment_create(om_collection *c, om_segment **out, omen_error *err) OM_NODISCARD;
+/* A sealed one over a file. deaths: NULL, or tombstones that replace those of the file and are taken over. */
+typedef struct om_segment_file {
+    const char *path;
+    uint64_t id;
+    const om_deaths *deaths;
+    uint32_t warm, flags; /* OMEN_WARM_*, OMEN_OPEN_VERIFY */
+    omen_op *op;
+} om_segment_file;
+omen_status_t om_segment_open(om_collection *c, const om_segment_file *file, om_segment **out,
+                              omen_error *err) OM_NODISCARD;
+void om_segment_ref(om_segment *seg);
+void om_segment_unref(om_segment *seg);
+void om_segment_set_options(om_segment *seg, const omen_options *options);
+/* The live row of a key, of an id its key; OM_IDMAP_ABSENT and OMEN_NONE when there is none. The id of a
+ * live row (bytes NULL: none); `scratch` holds a u64 id. ids_mu held. */
+omen_status_t om_segment_find(om_segment *seg, uint64_t key, uint32_t *slot,
+                              omen_error *err) OM_NODISCARD;
+omen_status_t om_segment_find_id(om_segment *seg, om_id id, uint64_t *key,
+                                 omen_error *err) OM_NODISCARD;
+omen_status_t om_segment_id(om_segment *seg, uint32_t slot, uint64_t *scratch, om_id *out,
+                            omen_error *err) OM_NODISCARD;
+/* Marks a row dead; false when it was. write_mu held. */
+bool om_segment_kill(om_segment *seg, uint32_t slot);
+/* A copy of the tombstones of `rows` rows, (rows + 63) / 64 words; *live: rows without one. */
+omen_status_t om_segment_copy_dead(om_segment *seg, uint32_t rows, uint64_t **out, uint32_t *live,
+                                   omen_error *err) OM_NODISCARD;
+void om_segment_drop_dead(om_segment *seg, uint32_t rows, uint64_t *dead);
+
+/* engine_set.c */
+static inline om_set *om_set_load(om_collection *c)
+{
+    return atomic_load_explicit(&c->set, memory_order_seq_cst);
+}
+/* A set of these segments, each with a reference more. */
+omen_status_t om_set_make(omen_runtime *rt, om_segment *const *parts, uint32_t count, om_set **out,
+                          omen_error *err) OM_NODISCARD;
+void om_set_free(omen_runtime *rt, om_set *set); /* at once: nobody may hold it */
+/* What searches see from now on; the former set goes when no search can hold it. write_mu held. */
+void om_set_publish(om_collection *c, om_set *set);
+/* Frees what no search holds any more; true when nothing is left. write_mu held; segments are freed by
+ * om_sets_free_list after it is given back. */
+om_set *om_sets_reclaim(om_collection *c);
+void om_sets_free_list(omen_runtime *rt, om_set *list);
+/* The set as it is, with a reference to each of its segments, for work that takes long. Give it to
+ * om_set_free. */
+omen_status_t om_set_hold(om_collection *c, om_set **out, omen_error *err) OM_NODISCARD;
+/* Puts `by` (NULL: nothing) into the place of `count` neighbouring segments that begin with `first`.
+ * Everything that can fail comes first: `made` is from om_set_make_replaced. write_mu held. */
+omen_status_t om_set_make_replaced(om_collection *c, om_segment *first, uint32_t count,
+                                   om_segment *by, om_set **out, omen_error *err) OM_NODISCARD;
+/* The growing segment takes no more rows; an empty one follows it. Nothing happens when it is empty.
+ * write_mu held. */
+omen_status_t om_collection_freeze(om_collection *c, omen_error *err) OM_NODISCARD;
+
 /* engine_collection.c */
 omen_status_t om_collection_make(omen_db *db, const char *name, const omen_options *options,
                                  om_collection **out, omen_error *err) OM_NODISCARD;
+/* Before it is listed: these sealed segments (references taken over) before the growing one. */
+omen_status_t om_collection_adopt(om_collection *c, om_segment **parts, uint32_t count,
+                                  omen_error *err) OM_NODISCARD;
 omen_status_t om_collection_handle(om_collection *c, omen_collection **out,
                                    omen_error *err) OM_NODISCARD;
+void om_collection_ref(om_collection *c);
 void om_collection_unref(om_collection *c);
 omen_status_t om_options_check(const omen_options *in, omen_options *out,
                                omen_error *err) OM_NODISCARD;
@@ -335,6 +463,10 @@ omen_status_t om_collection_writable(const om_collection *c, omen_error *err) OM
 omen_status_t om_explain_memory(omen_runtime *rt, uint64_t rejections, omen_status_t status,
                                 omen_error *err);
 uint64_t om_rejections(const omen_runtime *rt);
+/* engine_database.c: lists a collection, which gets a reference more; its serial is set before. */
+omen_status_t om_db_insert(omen_db *db, om_collection *c, omen_error *err) OM_NODISCARD;
+/* The i-th collection with a reference, in the order of names; NULL behind the last. */
+om_collection *om_db_at(omen_db *db, size_t i);
 
 /* ---- Ids (engine_ids.c) ---------------------------------------------------------------------- */
 typedef struct om_id {
@@ -348,13 +480,16 @@ omen_status_t om_column_check(const om_collection *c, const omen_column *column,
 omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item,
                           omen_error *err) OM_NODISCARD;
 uint64_t om_id_u64(om_id id);
-/* The slot of a key; OM_IDMAP_ABSENT if there is none. Holds ids_mu for a growing segment. */
-omen_status_t om_slot_of_key(om_collection *c, uint64_t key, uint32_t *slot,
-                             omen_error *err) OM_NODISCARD;
+/* Where the live row of a key is. ids_mu held. */
+omen_status_t om_find_key(om_collection *c, uint64_t key, om_place *out,
+                          omen_error *err) OM_NODISCARD;
+/* The key of an id that has a live row, else OMEN_NONE. ids_mu held. */
+omen_status_t om_find_id(om_collection *c, om_id id, uint64_t *key, omen_error *err) OM_NODISCARD;
 
 /* ---- Writing (engine_check.c, engine_append.c, engine_growth.c, engine_marks.c) -------------- */
 typedef struct om_write {
     om_collection *c;
+    om_segment *seg; /* the growing one; write_mu held */
     const omen_batch *batch;
     omen_op *op;
     uint32_t dtype;    /* of the batch's vectors  */
@@ -364,8 +499,13 @@ typedef struct om_write {
     int32_t *status;   /* PER_ITEM: [count]       */
     uint64_t accepted; /* items that are not refused */
     om_written done;
-    bool replayed;
+    bool replayed;  /* seen before */
+    bool recovered; /* comes from the log: checked long ago, has its version, is not logged again */
+    bool deletes;
 } om_write;
+/* A batch out of the log, with the version it had. The collection is not listed yet, or only read. */
+omen_status_t om_write_recover(om_collection *c, const omen_batch *batch, bool deletes,
+                               uint64_t version, omen_error *err) OM_NODISCARD;
 omen_status_t om_write_check(om_write *w, omen_error *err) OM_NODISCARD; /* a batch to add    */
 omen_status_t om_write_check_delete(om_write *w, omen_error *err) OM_NODISCARD;
 void om_write_release(om_write *w);
@@ -384,46 +524,50 @@ void om_write_result(const om_write *w, omen_write_result *result);
 /* Makes room for `extra` rows after the visible ones, all of it, before anything is written.
  * Write mutex held; *grow tells that a larger reservation is needed first (om_growth_run, without
  * the mutex). */
-omen_status_t om_growth_commit(om_collection *c, uint64_t extra, bool *grow,
+omen_status_t om_growth_commit(om_segment *seg, uint64_t extra, bool *grow,
                                omen_error *err) OM_NODISCARD;
-omen_status_t om_growth_run(om_collection *c, uint64_t extra, omen_error *err) OM_NODISCARD;
-omen_status_t om_marks_reserve(om_collection *c, omen_error *err) OM_NODISCARD;
-void om_marks_push(om_collection *c, uint64_t version, uint32_t end);
+omen_status_t om_growth_run(om_segment *seg, uint64_t extra, omen_error *err) OM_NODISCARD;
+omen_status_t om_marks_reserve(om_segment *seg, omen_error *err) OM_NODISCARD;
+void om_marks_push(om_segment *seg, uint64_t version, uint32_t end);
 /* Rows that must be in the graph for `version` to be indexed. */
-uint32_t om_marks_target(om_collection *c, uint64_t version);
-uint64_t om_marks_indexed(om_collection *c);
-void om_row_norms(om_collection *c, uint32_t first, uint32_t n);
-float om_inverse_norm(const om_collection *c, const void *row, float *scratch);
+uint32_t om_marks_target(om_segment *seg, uint64_t version);
+uint64_t om_marks_indexed(om_segment *seg);
+void om_row_norms(om_segment *seg, uint32_t first, uint32_t n);
+float om_inverse_norm(const om_segment *seg, const void *row, float *scratch);
 
 /* ---- The graph in the background (engine_encode.c, engine_indexer.c) ------------------------- */
 /* One step towards `target` rows in the graph: at most one micro-batch. force: also an incomplete
  * one. *moved: whether something was done. Index mutex held. */
-omen_status_t om_index_step(om_collection *c, uint32_t target, bool force, bool *moved,
+omen_status_t om_index_step(om_segment *seg, uint32_t target, bool force, bool *moved,
                             omen_error *err) OM_NODISCARD;
 /* Whether a whole micro-batch waits between what is indexed and what is visible. */
 bool om_index_has_batch(uint32_t indexed, uint32_t visible);
 /* The calling thread puts rows into the graph until `target` are. */
-omen_status_t om_index_until(om_collection *c, uint32_t target, const om_stop *stop, omen_op *op,
+omen_status_t om_index_until(om_segment *seg, uint32_t target, const om_stop *stop, omen_op *op,
                              omen_error *err) OM_NODISCARD;
 /* Codes for what is visible, a bounded number of rows, once there is a codec. Index mutex held. */
-omen_status_t om_encode_step(om_collection *c, uint32_t target, om_executor *executor,
+omen_status_t om_encode_step(om_segment *seg, uint32_t target, om_executor *executor,
                              omen_error *err) OM_NODISCARD;
-omen_status_t om_codec_start(om_collection *c, uint32_t target, omen_error *err) OM_NODISCARD;
-omen_status_t om_codec_review(om_collection *c, omen_error *err) OM_NODISCARD;
+omen_status_t om_codec_start(om_segment *seg, uint32_t target, omen_error *err) OM_NODISCARD;
+omen_status_t om_codec_review(om_segment *seg, omen_error *err) OM_NODISCARD;
 /* The next row count at which the codec is reviewed: micro-batches end there. */
 uint32_t om_codec_border(uint32_t indexed);
 #define OM_FIRST_SAMPLE 1024u /* rows that the first training waits for, unless a caller insists */
-uint64_t om_clipped_rows(om_collection *c);
+uint64_t om_clipped_rows(om_segment *seg);
 /* A pause of a millisecond for a caller who finds the way barred. */
 void om_indexer_pause(omen_runtime *rt);
 omen_status_t om_indexer_create(omen_runtime *rt, om_indexer **out, omen_error *err) OM_NODISCARD;
 void om_indexer_free(om_indexer *indexer);
-void om_indexer_notify(om_collection *c);
-void om_indexer_forget(om_collection *c);
+void om_indexer_notify(om_segment *seg);
+void om_indexer_forget(om_segment *seg);
 
 /* ---- Searching (engine_search.c, engine_scan.c, engine_rerank.c) ----------------------------- */
 typedef struct om_search {
     om_collection *c;
+    const om_snapshot *snapshot; /* NULL: the present */
+    om_segment *seg;             /* being searched */
+    uint32_t part;               /* its place in the set */
+    const uint64_t *dead;        /* of a snapshot: copied tombstones of seg */
     om_ctx *ctx;
     om_view *view;
     om_stop stop;
@@ -471,7 +615,7 @@ typedef struct om_meta {       /* the section META: little-endian, without holes
     uint64_t capacity_hint, max_backlog_rows, next_key, live;
 } om_meta;
 _Static_assert(sizeof(om_meta) == 80, "META is 80 bytes");
-void om_collection_set_options(om_collection *c, const omen_options *options);
+void om_collection_set_options(om_segment *seg, const omen_options *options);
 struct om_mapped {
     omen_runtime *rt;
     om_segfile *file;
@@ -482,14 +626,14 @@ struct om_mapped {
     _Atomic bool stop, verified;
     bool warm_vectors;
 };
-omen_status_t om_mapped_open(om_collection *c, const omen_open_options *opt,
+omen_status_t om_mapped_open(om_segment *seg, const omen_open_options *opt,
                              omen_error *err) OM_NODISCARD;
-void om_mapped_close(om_collection *c);
+void om_mapped_close(om_segment *seg);
 /* Blocks of a section in order, stopping when told to. */
 omen_status_t om_mapped_verify(om_mapped *mapped, uint32_t kind, const om_stop *stop,
                                omen_error *err) OM_NODISCARD;
 /* Before the first walk over codes and links: all their blocks agree with their checksums. */
-omen_status_t om_mapped_ready(om_collection *c, const om_stop *stop, omen_error *err) OM_NODISCARD;
+omen_status_t om_mapped_ready(om_segment *seg, const om_stop *stop, omen_error *err) OM_NODISCARD;
 enum {
     OM_TOUCH_VECTORS,
     OM_TOUCH_KEYS,
@@ -508,6 +652,6 @@ omen_status_t om_mapped_key_of_id(om_mapped *mapped, om_id id, uint64_t *key,
 omen_status_t om_mapped_id_of_slot(om_mapped *mapped, uint32_t slot, om_id *out,
                                    omen_error *err) OM_NODISCARD;
 /* Everything that opening does not look at: OMEN_OPEN_VERIFY. */
-omen_status_t om_mapped_check(om_collection *c, const om_stop *stop, omen_error *err) OM_NODISCARD;
+omen_status_t om_mapped_check(om_segment *seg, const om_stop *stop, omen_error *err) OM_NODISCARD;
 uint64_t om_mapped_bytes(const om_mapped *mapped);
 #endif

@@ -3,7 +3,7 @@
 #include "engine_int.h"
 
 /* Epoch pinned. */
-static omen_status_t scan_pinned(om_collection *c, const om_scan *scan, omen_error *err)
+static omen_status_t scan_pinned(om_segment *c, const om_scan *scan, omen_error *err)
 {
     uint32_t rows = atomic_load(&c->visible);
     const om_view *view = om_view_load(c);
@@ -32,7 +32,7 @@ static omen_status_t scan_pinned(om_collection *c, const om_scan *scan, omen_err
 
 omen_status_t om_collection_scan(omen_collection *handle, const om_scan *scan, omen_error *err)
 {
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     om_ctx *ctx = NULL;
     omen_status_t status = om_collection_alive(c, err);
     if (status == OMEN_OK) {

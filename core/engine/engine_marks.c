@@ -5,7 +5,7 @@
  * then counts as indexed a little late, never early. */
 #include "engine_int.h"
 
-omen_status_t om_marks_reserve(om_collection *c, omen_error *err)
+omen_status_t om_marks_reserve(om_segment *c, omen_error *err)
 {
     if (c->marks != NULL) {
         return OMEN_OK;
@@ -20,13 +20,13 @@ omen_status_t om_marks_reserve(om_collection *c, omen_error *err)
     return OMEN_OK;
 }
 
-static om_mark *mark_at(om_collection *c, uint32_t i)
+static om_mark *mark_at(om_segment *c, uint32_t i)
 {
     return &c->marks[(c->mark_first + i) % OM_MARKS];
 }
 
 /* Takes away what is in the graph by now. */
-static void settle(om_collection *c)
+static void settle(om_segment *c)
 {
     uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_acquire);
     while (c->mark_count != 0 && mark_at(c, 0)->end <= indexed) {
@@ -36,7 +36,7 @@ static void settle(om_collection *c)
     }
 }
 
-void om_marks_push(om_collection *c, uint64_t version, uint32_t end)
+void om_marks_push(om_segment *c, uint64_t version, uint32_t end)
 {
     om_mutex_lock(&c->marks_mu);
     settle(c);
@@ -49,7 +49,7 @@ void om_marks_push(om_collection *c, uint64_t version, uint32_t end)
     om_mutex_unlock(&c->marks_mu);
 }
 
-uint32_t om_marks_target(om_collection *c, uint64_t version)
+uint32_t om_marks_target(om_segment *c, uint64_t version)
 {
     uint32_t target = 0;
     om_mutex_lock(&c->marks_mu);
@@ -66,7 +66,7 @@ uint32_t om_marks_target(om_collection *c, uint64_t version)
     return target;
 }
 
-uint64_t om_marks_indexed(om_collection *c)
+uint64_t om_marks_indexed(om_segment *c)
 {
     om_mutex_lock(&c->marks_mu);
     settle(c);

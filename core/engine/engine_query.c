@@ -8,7 +8,7 @@
 
 /* One call. Workers take query after query; the first failure ends it for all. */
 typedef struct job {
-    om_collection *c;
+    om_segment *c;
     const omen_query *query;
     omen_hits *hits;
     uint32_t dtype, ef, rerank;
@@ -44,7 +44,7 @@ static void normalize(const om_kernels *kernels, float *x, uint32_t dim)
 /* The query as floats in the context. */
 static omen_status_t load_query(const job *j, om_ctx *ctx, uint32_t q, omen_error *err)
 {
-    om_collection *c = j->c;
+    om_segment *c = j->c;
     uint32_t dim = c->options.dim;
     om_ctx_need need = {.floats = om_round_up(dim, 16), .hits = j->query->k + OM_SLACK};
     omen_status_t status = om_ctx_reserve(c->rt, ctx, &need, err);
@@ -207,7 +207,7 @@ static omen_status_t check_query(job *j, omen_error *err)
 
 /* Every version up to the newest one handed out is visible once its writer lets go of the
  * collection. */
-static omen_status_t wait_visible(om_collection *c, uint64_t version, omen_error *err)
+static omen_status_t wait_visible(om_segment *c, uint64_t version, omen_error *err)
 {
     if (version <= atomic_load(&c->version)) {
         return OMEN_OK;
@@ -249,7 +249,7 @@ omen_status_t om_collection_search(omen_collection *handle, const omen_query *qu
                                    omen_hits *hits, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     job j = {.c = c, .query = query, .hits = hits};
     uint64_t rejections = om_rejections(c->rt);
     OM_TRY(om_collection_alive(c, err));

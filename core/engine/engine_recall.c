@@ -8,7 +8,7 @@
 enum { DEFAULT_K = 10, DEFAULT_SAMPLES = 200, CHUNK = 64, TRIES = 64 };
 
 typedef struct measure {
-    om_collection *c;
+    om_segment *c;
     const omen_recall_options *opt;
     omen_op *op;
     uint32_t k, samples, dtype;
@@ -70,7 +70,7 @@ static uint32_t sample_slot(measure *m, const om_view *view, uint32_t rows)
 /* Copies n stored rows as queries; *n falls to what there is. Epoch pinned. */
 static omen_status_t sample_rows(measure *m, uint32_t *n, omen_error *err)
 {
-    om_collection *c = m->c;
+    om_segment *c = m->c;
     uint32_t dim = c->options.dim;
     uint32_t rows = atomic_load(&c->visible);
     const om_view *view = om_view_load(c);

@@ -12,7 +12,7 @@ enum { AHEAD = 4, PREFETCH_BYTES = 1024 };
  * the output hold). */
 static OM_NODISCARD float wide_distance(const om_search *s, uint32_t slot)
 {
-    const om_collection *c = s->c;
+    const om_segment *c = s->c;
     uint32_t dim = c->options.dim;
     const uint8_t *row = s->view->vectors + (size_t)slot * c->layout.row_bytes;
     uint32_t width = om_dtype_width(c->options.dtype);
@@ -36,7 +36,7 @@ static OM_NODISCARD float wide_distance(const om_search *s, uint32_t slot)
 
 float om_exact_distance(const om_search *s, uint32_t slot)
 {
-    const om_collection *c = s->c;
+    const om_segment *c = s->c;
     const om_kernels *kernels = c->rt->kernels;
     const void *row = s->view->vectors + (size_t)slot * c->layout.row_bytes;
     float distance;

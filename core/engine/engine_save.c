@@ -12,7 +12,7 @@
 enum { SLOT_CHUNK = 4096 };
 
 typedef struct save {
-    om_collection *c;
+    om_segment *c;
     om_segwriter *writer;
     om_stop stop;
     omen_op *op;
@@ -59,7 +59,7 @@ static bool is_dead(const save *s, uint32_t slot)
 /* ---- The moment ------------------------------------------------------------------------------ */
 static omen_status_t copy_dead(save *s, omen_error *err)
 {
-    const om_collection *c = s->c;
+    const om_segment *c = s->c;
     s->dead_words = ((size_t)s->rows + 63) / 64;
     s->dead = om_alloc_zero(alloc_of(s), s->dead_words, sizeof *s->dead, OM_CACHE_LINE);
     if (s->dead == NULL) {
@@ -77,7 +77,7 @@ static omen_status_t copy_dead(save *s, omen_error *err)
 /* Ids of live rows, by slot; dead ones have none. */
 static omen_status_t copy_ids(save *s, omen_error *err)
 {
-    om_collection *c = s->c;
+    om_segment *c = s->c;
     const uint64_t *keys = (const void *)c->store->array[OM_A_KEYS].base;
     s->id_offsets =
         om_alloc_zero(alloc_of(s), (size_t)s->rows + 1, sizeof *s->id_offsets, OM_CACHE_LINE);
@@ -108,7 +108,7 @@ static omen_status_t copy_ids(save *s, omen_error *err)
 
 static omen_status_t freeze_locked(save *s, omen_error *err)
 {
-    om_collection *c = s->c;
+    om_segment *c = s->c;
     omen_status_t status = OMEN_OK;
     s->rows = atomic_load(&c->visible);
     s->version = atomic_load(&c->version);
@@ -139,7 +139,7 @@ static omen_status_t freeze(save *s, omen_error *err)
     return status;
 }
 
-static void thaw(om_collection *c)
+static void thaw(om_segment *c)
 {
     om_mutex_lock(&c->index_mu);
     c->index_limit = UINT32_MAX;
@@ -210,7 +210,7 @@ static omen_status_t make_blob(save *s, size_t size, omen_error *err)
 static omen_status_t write_graph_locked(save *s, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = s->c;
+    om_segment *c = s->c;
     s->view = om_view_load(c);
     om_assert(om_graph_count(c->graph) == s->rows);
     OM_TRY(make_blob(s, om_codec_export_size(c->codec), err));
@@ -286,7 +286,7 @@ out:
 static omen_status_t write_rows(save *s, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = s->c;
+    om_segment *c = s->c;
     s->pairs = om_alloc_get(alloc_of(s), s->live * sizeof *s->pairs, OM_CACHE_LINE);
     if (s->pairs == NULL) {
         return om_fail_memory(err, "key map", s->live * sizeof *s->pairs);
@@ -318,7 +318,7 @@ static omen_status_t commit(save *s, omen_error *err)
 static omen_status_t save_growing(save *s, const char *path, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = s->c;
+    om_segment *c = s->c;
     OM_TRY(freeze(s, err));
     if (s->rows != 0) {
         OM_TRY(om_index_until(c, s->rows, &s->stop, s->op, err));
@@ -362,7 +362,7 @@ out:
 omen_status_t om_collection_save(omen_collection *handle, const char *path, omen_op *op,
                                  omen_error *err)
 {
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     save s = {.c = c, .op = op, .stop = {.op = op}};
     omen_status_t status = om_collection_alive(c, err);
     if (status != OMEN_OK) {

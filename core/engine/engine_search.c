@@ -36,7 +36,7 @@ static uint64_t clock_of(const om_search *s)
 /* What a search works on: rows first, then the view, so that the view has all of these rows. */
 static void look(om_search *s)
 {
-    om_collection *c = s->c;
+    om_segment *c = s->c;
     s->rows = atomic_load(&c->visible);
     s->live = atomic_load(&c->live);
     s->view = om_view_load(c);
@@ -213,7 +213,7 @@ out:
  * ones were not visible yet to this search. *raced: an item may now be there twice. */
 static omen_status_t find_late(om_search *s, uint32_t replacing, bool *raced)
 {
-    om_collection *c = s->c;
+    om_segment *c = s->c;
     for (uint32_t round = 0; round < LATE_ROUNDS && !s->partial; round++) {
         uint32_t now = atomic_load(&c->replacing);
         if (now == replacing && (now & 1) == 0) {
@@ -269,7 +269,7 @@ out:
 omen_status_t om_search_one(om_search *s)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = s->c;
+    om_segment *c = s->c;
     om_ctx_pin(c->rt, s->ctx);
     status = search_pinned(s);
     om_ctx_unpin(s->ctx);

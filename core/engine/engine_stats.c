@@ -16,7 +16,7 @@ static uint64_t later(uint64_t timeout_us)
 
 omen_status_t om_collection_wait(omen_collection *handle, const om_wait *wait, omen_error *err)
 {
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     omen_status_t status = om_collection_alive(c, err);
     if (status != OMEN_OK) {
         return status;
@@ -49,7 +49,7 @@ omen_status_t om_collection_wait(omen_collection *handle, const om_wait *wait, o
     return om_explain_memory(c->rt, rejections, status, err);
 }
 
-static uint32_t backlog_of(om_collection *c)
+static uint32_t backlog_of(om_segment *c)
 {
     uint32_t indexed = atomic_load(&c->indexed);
     uint32_t visible = atomic_load(&c->visible);
@@ -59,7 +59,7 @@ static uint32_t backlog_of(om_collection *c)
 omen_status_t om_collection_progress(omen_collection *handle, omen_write_progress *out,
                                      omen_error *err)
 {
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     omen_status_t status = om_collection_alive(c, err);
     if (status != OMEN_OK) {
         return status;
@@ -76,7 +76,7 @@ omen_status_t om_collection_progress(omen_collection *handle, omen_write_progres
 }
 
 /* Bytes of the arrays; they change only with the write mutex held. */
-static void store_bytes(om_collection *c, omen_stats *out)
+static void store_bytes(om_segment *c, omen_stats *out)
 {
     om_mutex_lock(&c->write_mu);
     if (c->store != NULL) {
@@ -95,7 +95,7 @@ static void store_bytes(om_collection *c, omen_stats *out)
 }
 
 /* The view is read as a search reads it. */
-static omen_status_t view_facts(om_collection *c, omen_stats *out, omen_error *err)
+static omen_status_t view_facts(om_segment *c, omen_stats *out, omen_error *err)
 {
     om_ctx *ctx = NULL;
     omen_status_t status = om_ctx_acquire(c->rt, &ctx, err);
@@ -113,7 +113,7 @@ static omen_status_t view_facts(om_collection *c, omen_stats *out, omen_error *e
 omen_status_t om_collection_stats(omen_collection *handle, omen_stats *out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_collection *c = handle->c;
+    om_segment *c = handle->c;
     OM_TRY(om_collection_alive(c, err));
     OM_TRY(view_facts(c, out, err));
     out->dim = c->options.dim;

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine_int.h"
 
-omen_status_t om_view_prepare(om_collection *c, om_view **out, omen_error *err)
+omen_status_t om_view_prepare(om_segment *c, om_view **out, omen_error *err)
 {
     om_view *view = om_alloc_zero(&c->rt->alloc, 1, sizeof *view, _Alignof(om_view));
     if (view == NULL) {
@@ -44,7 +44,7 @@ static void free_view(omen_runtime *rt, om_view *view)
     om_alloc_put(&rt->alloc, view, sizeof *view, _Alignof(om_view));
 }
 
-void om_view_publish(om_collection *c, om_view *view, const om_view_parts *parts)
+void om_view_publish(om_segment *c, om_view *view, const om_view_parts *parts)
 {
     om_view *former = om_view_load(c);
     fill(view, parts);
@@ -64,7 +64,7 @@ void om_view_publish(om_collection *c, om_view *view, const om_view_parts *parts
     (void)om_view_reclaim(c);
 }
 
-bool om_view_reclaim(om_collection *c)
+bool om_view_reclaim(om_segment *c)
 {
     om_view **at = &c->retired; /* newest first: behind the first one that is past, all are */
     while (*at != NULL && !om_epoch_passed(c->rt, (*at)->tag)) {
@@ -81,7 +81,7 @@ bool om_view_reclaim(om_collection *c)
     return c->retired == NULL;
 }
 
-void om_view_free_all(om_collection *c)
+void om_view_free_all(om_segment *c)
 {
     while (c->retired != NULL) {
         om_view *next = c->retired->next;

@@ -116,7 +116,7 @@ void om_write_result(const om_write *w, omen_write_result *result)
 
 /* ---- Deleting -------------------------------------------------------------------------------- */
 /* Removes one item; ids_mu held. */
-static bool delete_one(om_collection *c, uint64_t key)
+static bool delete_one(om_segment *c, uint64_t key)
 {
     _Atomic uint64_t *dead = (_Atomic uint64_t *)(void *)c->store->array[OM_A_DEAD].base;
     uint32_t slot = om_idmap_remove(&c->map, (const void *)c->store->array[OM_A_KEYS].base, key);
@@ -133,7 +133,7 @@ static bool delete_one(om_collection *c, uint64_t key)
 
 static uint64_t key_to_delete(const om_write *w, uint64_t i)
 {
-    const om_collection *c = w->c;
+    const om_segment *c = w->c;
     if (w->by_keys) {
         return w->batch->keys[i];
     }
@@ -146,7 +146,7 @@ static uint64_t key_to_delete(const om_write *w, uint64_t i)
 
 static void apply_delete(om_write *w)
 {
-    om_collection *c = w->c;
+    om_segment *c = w->c;
     om_rwlock_write(&c->ids_mu);
     w->done.version = atomic_fetch_add(&c->db->version, 1) + 1;
     for (uint64_t i = 0; c->store != NULL && i < w->batch->count; i++) {
