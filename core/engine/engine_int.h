@@ -42,6 +42,8 @@ enum {
 };
 
 /* ---- Read epochs and search scratch (engine_epoch.c) ----------------------------------------- */
+typedef struct om_segment om_segment;
+typedef struct om_collection om_collection;
 typedef struct om_hit {
     float distance;
     uint32_t slot;
@@ -114,8 +116,6 @@ void om_runtime_unref(omen_runtime *rt);
 
 /* ---- Databases ------------------------------------------------------------------------------- */
 typedef struct om_requests om_requests;
-typedef struct om_segment om_segment;
-typedef struct om_collection om_collection;
 struct omen_db {
     om_handle handle;
     _Atomic uint32_t refs;
@@ -388,6 +388,10 @@ static inline bool om_view_is_dead(const om_view *view, uint32_t slot)
     return ((word >> (slot & 63)) & 1) != 0;
 }
 
+typedef struct om_id {
+    const uint8_t *bytes;
+    size_t length;
+} om_id;
 /* engine_segment.c */
 /* An empty one that grows. */
 omen_status_t om_segment_create(om_collection *c, om_segment **out, omen_error *err) OM_NODISCARD;
@@ -469,10 +473,6 @@ omen_status_t om_db_insert(omen_db *db, om_collection *c, omen_error *err) OM_NO
 om_collection *om_db_at(omen_db *db, size_t i);
 
 /* ---- Ids (engine_ids.c) ---------------------------------------------------------------------- */
-typedef struct om_id {
-    const uint8_t *bytes;
-    size_t length;
-} om_id;
 om_id om_column_get(const omen_column *column, uint64_t i);
 /* Shape of a column of n ids of the collection's type. */
 omen_status_t om_column_check(const om_collection *c, const omen_column *column, uint64_t n,
