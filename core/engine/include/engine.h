@@ -92,6 +92,27 @@ omen_status_t om_collection_recall(omen_collection *handle, const omen_recall_op
                                    omen_recall *out, omen_op *op, omen_error *err);
 omen_status_t om_collection_stats(omen_collection *handle, omen_stats *out, omen_error *err);
 
+/* ---- Databases on disk ------------------------------------------------------------------------ */
+struct om_io;
+/* om_db_open over another table of system calls: for tests. No thread of the database runs then. */
+omen_status_t om_db_open_io(const struct om_io *io, const char *path, const omen_db_options *opt,
+                            omen_db **out, omen_error *err);
+omen_status_t om_db_checkpoint(omen_db *db, omen_op *op, omen_error *err);
+omen_status_t om_db_refresh(omen_db *db, uint32_t *changed, omen_error *err);
+omen_status_t om_db_stats(omen_db *db, omen_db_stats *out, omen_error *err);
+omen_status_t om_collection_optimize(omen_collection *handle, omen_op *op, omen_error *err);
+omen_status_t om_collection_snapshot(omen_collection *handle, omen_collection **out,
+                                     omen_error *err);
+omen_status_t om_estimate(const omen_options *opt, uint64_t rows, uint32_t id_bytes,
+                          omen_estimate_result *out, omen_error *err);
+/* opt is complete; io as in om_db_open_io (NULL: the system's). */
+omen_status_t om_backup(omen_db *db, const char *path, const omen_backup_options *opt,
+                        omen_backup_result *out, omen_error *err);
+omen_status_t om_restore(const struct om_io *io, const char *from, const char *to,
+                         const omen_backup_options *opt, omen_backup_result *out, omen_error *err);
+omen_status_t om_verify(const struct om_io *io, const char *path, const omen_backup_options *opt,
+                        omen_backup_result *out, omen_error *err);
+
 omen_status_t om_op_create(omen_op **out, omen_error *err);
 void om_op_free(omen_op *op);
 #endif
