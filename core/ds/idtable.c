@@ -78,19 +78,30 @@ void om_idtable_free(om_idtable *table)
     om_alloc_put(alloc, table, sizeof *table, _Alignof(om_idtable));
 }
 
-static void place(om_idtable *table, uint64_t hash, uint64_t key)
+/* The place of an id, or the empty one where it would go. */
+static uint64_t find_place(const om_idtable *table, const void *id, size_t length, uint64_t hash)
 {
     uint64_t at = home_of(hash, table->capacity);
-    while (table->words[at] != 0) {
-        at = next_place(at, table->capacity);
+    for (; table->words[at] != 0; at = next_place(at, table->capacity)) {
+        if (tag_agrees(table->words[at], hash)) {
+            size_t stored_length = 0;
+            const uint8_t *stored =
+                om_idpages_get(&table->pages, table->words[at] & MAX_KEY, &stored_length);
+            om_assert(stored != NULL);
+            if (stored_length == length && memcmp(stored, id, length) == 0) {
+                break;
+            }
+        }
     }
-    table->words[at] = word_for(hash, key);
+    return at;
 }
 
+/* Numbers come in rising order: a later one with the same bytes takes the place of the former. */
 static void place_again(void *ctx, uint64_t key, const uint8_t *id, size_t length)
 {
     om_idtable *table = ctx;
-    place(table, hash_id(table, id, length), key);
+    uint64_t hash = hash_id(table, id, length);
+    table->words[find_place(table, id, length, hash)] = word_for(hash, key);
 }
 
 /* Makes the table large enough for `needed` ids at a load of three quarters. */
@@ -136,24 +147,6 @@ omen_status_t om_idtable_reserve(om_idtable *table, uint64_t ids, uint64_t bytes
     return om_idpages_reserve(&table->pages, ids, bytes, err);
 }
 
-/* The place of an id, or the empty one where it would go. */
-static uint64_t find_place(const om_idtable *table, const void *id, size_t length, uint64_t hash)
-{
-    uint64_t at = home_of(hash, table->capacity);
-    for (; table->words[at] != 0; at = next_place(at, table->capacity)) {
-        if (tag_agrees(table->words[at], hash)) {
-            size_t stored_length = 0;
-            const uint8_t *stored =
-                om_idpages_get(&table->pages, table->words[at] & MAX_KEY, &stored_length);
-            om_assert(stored != NULL);
-            if (stored_length == length && memcmp(stored, id, length) == 0) {
-                break;
-            }
-        }
-    }
-    return at;
-}
-
 uint64_t om_idtable_find(const om_idtable *table, const void *id, size_t length)
 {
     if (table->used == 0) {
@@ -177,6 +170,24 @@ uint64_t om_idtable_add(om_idtable *table, const void *id, size_t length, bool *
     table->used++;
     om_assert(table->used < table->capacity);
     return key;
+}
+
+uint64_t om_idtable_put(om_idtable *table, const void *id, size_t length)
+{
+    om_assert(table->words != NULL);
+    uint64_t hash = hash_id(table, id, length);
+    uint64_t at = find_place(table, id, length, hash);
+    uint64_t former = table->words[at] & MAX_KEY;
+    uint64_t number = om_idpages_append(&table->pages, id, length);
+    table->words[at] = word_for(hash, number);
+    table->used += former == 0;
+    om_assert(table->used < table->capacity);
+    return former;
+}
+
+void om_idtable_forget(om_idtable *table, uint64_t number)
+{
+    om_idpages_remove(&table->pages, number);
 }
 
 static uint64_t distance(uint64_t from, uint64_t to, uint64_t capacity)

@@ -69,11 +69,11 @@ out:
     return status;
 }
 
-static omen_status_t find_sections(om_segment *c, om_mapped *mapped, uint64_t live,
+static omen_status_t find_sections(om_segment *seg, om_mapped *mapped, uint64_t live,
                                    omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    const om_layout *layout = &c->layout;
+    const om_layout *layout = &seg->layout;
     uint32_t rows = mapped->rows;
     uint64_t words = ((uint64_t)rows + 63) / 64;
     OM_TRY(need(mapped, OM_SECTION_CODEC, "CODEC", 0, 0, err));
@@ -86,10 +86,10 @@ static omen_status_t find_sections(om_segment *c, om_mapped *mapped, uint64_t li
     if (live != 0) {
         OM_TRY(need(mapped, OM_SECTION_KEYMAP, "KEYMAP", sizeof(uint32_t), live, err));
     }
-    if (c->options.metric == OMEN_COSINE) {
+    if (seg->options.metric == OMEN_COSINE) {
         OM_TRY(need(mapped, OM_SECTION_NORMS, "NORMS", sizeof(float), rows, err));
     }
-    if (c->options.id_type != OMEN_ID_U64 && live != 0) {
+    if (seg->options.id_type != OMEN_ID_U64 && live != 0) {
         OM_TRY(need(mapped, OM_SECTION_ID_BYTES, "ID_BYTES", 0, 0, err));
         OM_TRY(need(mapped, OM_SECTION_ID_OFFSETS, "ID_OFFSETS", sizeof(uint64_t),
                     (uint64_t)rows + 1, err));
@@ -99,17 +99,17 @@ out:
     return status;
 }
 
-static omen_status_t import_codec(om_segment *c, om_mapped *mapped, omen_error *err)
+static omen_status_t import_codec(om_segment *seg, om_mapped *mapped, omen_error *err)
 {
     const om_section *section = &mapped->section[OM_SECTION_CODEC];
     omen_status_t status = OMEN_OK;
     OM_TRY(om_segfile_verify(mapped->file, section, 0, section->bytes, err));
     OM_TRY(
-        om_codec_import(&c->rt->alloc, section->data, (size_t)section->bytes, &mapped->codec, err));
-    if (om_codec_stride(mapped->codec) != c->layout.code_stride) {
+        om_codec_import(&seg->rt->alloc, section->data, (size_t)section->bytes, &mapped->codec, err));
+    if (om_codec_stride(mapped->codec) != seg->layout.code_stride) {
         return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
                        "segment file: CODEC makes rows of %zu bytes, CODES has %zu",
-                       om_codec_stride(mapped->codec), c->layout.code_stride);
+                       om_codec_stride(mapped->codec), seg->layout.code_stride);
     }
 out:
     return status;
@@ -122,28 +122,28 @@ static om_graph_arrays arrays_of(const om_mapped *mapped)
                              .links = without_const(mapped->section[OM_SECTION_LINKS].data)};
 }
 
-static omen_status_t import_graph(om_segment *c, om_mapped *mapped, om_graph_view **out,
+static omen_status_t import_graph(om_segment *seg, om_mapped *mapped, om_graph_view **out,
                                   omen_error *err)
 {
     const om_section *section = &mapped->section[OM_SECTION_ENTRY];
     omen_status_t status = OMEN_OK;
     OM_TRY(om_segfile_verify(mapped->file, section, 0, section->bytes, err));
-    OM_TRY(om_graph_import(&c->rt->alloc, &c->graph_params, mapped->rows, section->data,
-                           (size_t)section->bytes, &c->graph, err));
+    OM_TRY(om_graph_import(&seg->rt->alloc, &seg->graph_params, mapped->rows, section->data,
+                           (size_t)section->bytes, &seg->graph, err));
     om_graph_arrays arrays = arrays_of(mapped);
-    OM_TRY(om_graph_view_create(c->graph, &arrays, out, err));
+    OM_TRY(om_graph_view_create(seg->graph, &arrays, out, err));
 out:
     return status;
 }
 
-static omen_status_t make_view(om_segment *c, om_mapped *mapped, omen_error *err)
+static omen_status_t make_view(om_segment *seg, om_mapped *mapped, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_view *view = NULL;
-    OM_TRY(om_view_prepare(c, &view, err));
-    status = import_graph(c, mapped, &view->graph, err);
+    OM_TRY(om_view_prepare(seg, &view, err));
+    status = import_graph(seg, mapped, &view->graph, err);
     if (status != OMEN_OK) {
-        om_alloc_put(&c->rt->alloc, view, sizeof *view, _Alignof(om_view));
+        om_alloc_put(&seg->rt->alloc, view, sizeof *view, _Alignof(om_view));
         goto out;
     }
     view->mapped = mapped;
@@ -154,7 +154,7 @@ static omen_status_t make_view(om_segment *c, om_mapped *mapped, omen_error *err
     view->codes = mapped->section[OM_SECTION_CODES].data;
     view->codec = mapped->codec;
     view->indexed = om_graph_view_count(view->graph);
-    atomic_store(&c->view, view);
+    atomic_store(&seg->view, view);
 out:
     return status;
 }
@@ -162,23 +162,23 @@ out:
 /* ---- Reading ahead --------------------------------------------------------------------------- */
 static void warm_up(void *ctx)
 {
-    om_segment *c = ctx;
-    om_mapped *mapped = c->mapped;
+    om_segment *seg = ctx;
+    om_mapped *mapped = seg->mapped;
     om_stop stop = {.op = NULL};
     omen_error err = {.status = OMEN_OK};
-    omen_status_t status = om_mapped_ready(c, &stop, &err);
+    omen_status_t status = om_mapped_ready(seg, &stop, &err);
     if (status == OMEN_OK && mapped->warm_vectors) {
         status = om_mapped_verify(mapped, OM_SECTION_VECTORS, &stop, &err);
     }
     if (status != OMEN_OK && status != OMEN_CANCELLED) {
-        om_log_write(&c->rt->log, OMEN_LOG_ERROR, "engine", "collection '%s': %s", c->name,
+        om_log_write(&seg->rt->log, OMEN_LOG_ERROR, "engine", "collection '%s': %s", seg->name,
                      err.message);
     }
 }
 
-void om_mapped_close(om_segment *c)
+void om_mapped_close(om_segment *seg)
 {
-    om_mapped *mapped = c->mapped;
+    om_mapped *mapped = seg->mapped;
     if (mapped == NULL) {
         return;
     }
@@ -187,13 +187,13 @@ void om_mapped_close(om_segment *c)
     om_codec_free(mapped->codec);
     om_segfile_close(mapped->file);
     om_alloc_put(&mapped->rt->alloc, mapped, sizeof *mapped, _Alignof(om_mapped));
-    c->mapped = NULL;
+    seg->mapped = NULL;
 }
 
 /* ---- Everything, now (OMEN_OPEN_VERIFY) ------------------------------------------------------ */
-static omen_status_t check_maps(om_segment *c, uint64_t live, omen_error *err)
+static omen_status_t check_maps(om_segment *seg, uint64_t live, omen_error *err)
 {
-    om_mapped *mapped = c->mapped;
+    om_mapped *mapped = seg->mapped;
     uint64_t former = 0;
     uint64_t count = mapped->rows;
     const uint64_t *dead = (const void *)mapped->section[OM_SECTION_DEAD].data;
@@ -219,9 +219,9 @@ static omen_status_t check_maps(om_segment *c, uint64_t live, omen_error *err)
     return OMEN_OK;
 }
 
-static omen_status_t check_ids(om_segment *c, omen_error *err)
+static omen_status_t check_ids(om_segment *seg, omen_error *err)
 {
-    om_mapped *mapped = c->mapped;
+    om_mapped *mapped = seg->mapped;
     for (uint32_t slot = 0; slot < mapped->rows; slot++) {
         om_id id;
         omen_status_t status = om_mapped_id_of_slot(mapped, slot, &id, err);
@@ -232,25 +232,25 @@ static omen_status_t check_ids(om_segment *c, omen_error *err)
     return OMEN_OK;
 }
 
-omen_status_t om_mapped_check(om_segment *c, const om_stop *stop, omen_error *err)
+omen_status_t om_mapped_check(om_segment *seg, const om_stop *stop, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_mapped *mapped = c->mapped;
-    uint64_t live = atomic_load(&c->live);
+    om_mapped *mapped = seg->mapped;
+    uint64_t live = atomic_load(&seg->live);
     OM_TRY(om_segfile_verify_all(mapped->file, stop, err));
     if (mapped->rows == 0) {
         return OMEN_OK;
     }
-    OM_TRY(check_maps(c, live, err));
-    if (c->options.id_type != OMEN_ID_U64 && live != 0) {
-        OM_TRY(check_ids(c, err));
+    OM_TRY(check_maps(seg, live, err));
+    if (seg->options.id_type != OMEN_ID_U64 && live != 0) {
+        OM_TRY(check_ids(seg, err));
     }
     om_graph_report report;
     om_graph_arrays arrays = arrays_of(mapped);
-    OM_TRY(om_graph_check(c->graph, &arrays, &report, err));
+    OM_TRY(om_graph_check(seg->graph, &arrays, &report, err));
     if (report.unreached != 0) {
-        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine",
-                     "collection '%s': %u of %u rows are not reached", c->name, report.unreached,
+        om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine",
+                     "collection '%s': %u of %u rows are not reached", seg->name, report.unreached,
                      report.nodes);
     }
     atomic_store(&mapped->verified, true);
@@ -266,50 +266,50 @@ static void raise_version(omen_db *db, uint64_t version)
     }
 }
 
-static omen_status_t load(om_segment *c, om_mapped *mapped, omen_error *err)
+static omen_status_t load(om_segment *seg, om_mapped *mapped, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_meta meta;
     omen_options options;
     mapped->rows = (uint32_t)om_segfile_rows(mapped->file);
     OM_TRY(read_meta(mapped, &meta, &options, err));
-    om_collection_set_options(c, &options);
+    om_collection_set_options(seg, &options);
     mapped->id_type = options.id_type;
     if (mapped->rows != 0) {
-        OM_TRY(find_sections(c, mapped, meta.live, err));
-        OM_TRY(import_codec(c, mapped, err));
-        OM_TRY(make_view(c, mapped, err));
+        OM_TRY(find_sections(seg, mapped, meta.live, err));
+        OM_TRY(import_codec(seg, mapped, err));
+        OM_TRY(make_view(seg, mapped, err));
     }
-    c->next_key = meta.next_key;
-    atomic_store(&c->live, (uint32_t)meta.live);
-    atomic_store(&c->indexed, mapped->rows);
-    atomic_store(&c->visible, mapped->rows);
-    atomic_store(&c->version, om_segfile_version(mapped->file));
-    raise_version(c->db, om_segfile_version(mapped->file));
+    seg->next_key = meta.next_key;
+    atomic_store(&seg->live, (uint32_t)meta.live);
+    atomic_store(&seg->indexed, mapped->rows);
+    atomic_store(&seg->visible, mapped->rows);
+    atomic_store(&seg->version, om_segfile_version(mapped->file));
+    raise_version(seg->db, om_segfile_version(mapped->file));
 out:
     return status;
 }
 
-omen_status_t om_mapped_open(om_segment *c, const omen_open_options *opt, omen_error *err)
+omen_status_t om_mapped_open(om_segment *seg, const omen_open_options *opt, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    omen_runtime *rt = c->rt;
+    omen_runtime *rt = seg->rt;
     om_mapped *mapped = om_alloc_zero(&rt->alloc, 1, sizeof *mapped, _Alignof(om_mapped));
     if (mapped == NULL) {
         return om_fail_memory(err, "mapped segment", sizeof *mapped);
     }
     mapped->rt = rt;
-    c->mapped = mapped; /* From here on the collection's end closes it. */
-    c->read_only = true;
+    seg->mapped = mapped; /* From here on the collection's end closes it. */
+    seg->read_only = true;
     om_stop stop = {.op = opt->op};
     OM_TRY(om_segfile_open(&rt->alloc, opt->file, &mapped->file, err));
-    OM_TRY(load(c, mapped, err));
+    OM_TRY(load(seg, mapped, err));
     if ((opt->flags & OMEN_OPEN_VERIFY) != 0) {
-        OM_TRY(om_mapped_check(c, &stop, err));
+        OM_TRY(om_mapped_check(seg, &stop, err));
     }
     mapped->warm_vectors = opt->warm == OMEN_WARM_ALL;
     if (opt->warm != OMEN_WARM_NONE && mapped->rows != 0) {
-        OM_TRY(om_thread_create(&rt->alloc, "omen-warm", warm_up, c, &mapped->warmer, err));
+        OM_TRY(om_thread_create(&rt->alloc, "omen-warm", warm_up, seg, &mapped->warmer, err));
     }
 out:
     return status;

@@ -17,12 +17,12 @@ enum {
 #define QUIET_NS UINT64_C(20000000)
 
 /* ---- Steps ----------------------------------------------------------------------------------- */
-static omen_status_t start_graph(om_segment *c, omen_error *err)
+static omen_status_t start_graph(om_segment *seg, omen_error *err)
 {
-    if (c->graph != NULL) {
+    if (seg->graph != NULL) {
         return OMEN_OK;
     }
-    return om_graph_create(&c->rt->alloc, &c->graph_params, &c->graph, err);
+    return om_graph_create(&seg->rt->alloc, &seg->graph_params, &seg->graph, err);
 }
 
 static uint32_t next_border(uint32_t indexed)
@@ -40,87 +40,87 @@ bool om_index_has_batch(uint32_t indexed, uint32_t visible)
     return indexed < visible && om_graph_batch_end(indexed) <= visible;
 }
 
-static om_graph_arrays graph_arrays(const om_segment *c)
+static om_graph_arrays graph_arrays(const om_segment *seg)
 {
-    return (om_graph_arrays){.codec = c->codec,
-                             .codes = c->codes->array.base,
-                             .links = (uint32_t *)(void *)c->store->array[OM_A_LINKS].base,
-                             .incoming = (uint32_t *)(void *)c->store->array[OM_A_INCOMING].base};
+    return (om_graph_arrays){.codec = seg->codec,
+                             .codes = seg->codes->array.base,
+                             .links = (uint32_t *)(void *)seg->store->array[OM_A_LINKS].base,
+                             .incoming = (uint32_t *)(void *)seg->store->array[OM_A_INCOMING].base};
 }
 
 /* Rows [indexed, end) into the graph, and a view that has them. */
-static omen_status_t index_rows(om_segment *c, uint32_t indexed, uint32_t end, omen_error *err)
+static omen_status_t index_rows(om_segment *seg, uint32_t indexed, uint32_t end, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_view *view = NULL;
     om_graph_view *graph = NULL;
-    om_graph_arrays arrays = graph_arrays(c);
-    OM_TRY(om_view_prepare(c, &view, err));
-    if (om_graph_count(c->graph) < end) {
-        OM_TRY(om_graph_insert(c->graph, &arrays, end - indexed, c->rt->executor, err));
+    om_graph_arrays arrays = graph_arrays(seg);
+    OM_TRY(om_view_prepare(seg, &view, err));
+    if (om_graph_count(seg->graph) < end) {
+        OM_TRY(om_graph_insert(seg->graph, &arrays, end - indexed, seg->rt->executor, err));
     }
-    OM_TRY(om_graph_view_create(c->graph, &arrays, &graph, err));
-    om_view_parts parts = {.store = c->store, .codes = c->codes, .codec = c->codec, .graph = graph};
-    om_view_publish(c, view, &parts);
+    OM_TRY(om_graph_view_create(seg->graph, &arrays, &graph, err));
+    om_view_parts parts = {.store = seg->store, .codes = seg->codes, .codec = seg->codec, .graph = graph};
+    om_view_publish(seg, view, &parts);
     view = NULL;
-    atomic_store(&c->indexed, end);
+    atomic_store(&seg->indexed, end);
 out:
     if (view != NULL) {
-        om_alloc_put(&c->rt->alloc, view, sizeof *view, _Alignof(om_view));
+        om_alloc_put(&seg->rt->alloc, view, sizeof *view, _Alignof(om_view));
     }
     return status;
 }
 
-omen_status_t om_index_step(om_segment *c, uint32_t target, bool force, bool *moved,
+omen_status_t om_index_step(om_segment *seg, uint32_t target, bool force, bool *moved,
                             omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    uint32_t visible = atomic_load(&c->visible);
-    uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_relaxed);
-    visible = om_min_u32(visible, c->index_limit);
+    uint32_t visible = atomic_load(&seg->visible);
+    uint32_t indexed = atomic_load_explicit(&seg->indexed, memory_order_relaxed);
+    visible = om_min_u32(visible, seg->index_limit);
     *moved = false;
     if (indexed >= visible || indexed >= target ||
         (!om_index_has_batch(indexed, visible) && !force)) {
         return OMEN_OK;
     }
-    OM_TRY(om_codec_start(c, om_min_u32(visible, OM_FIRST_SAMPLE), err));
+    OM_TRY(om_codec_start(seg, om_min_u32(visible, OM_FIRST_SAMPLE), err));
     uint32_t end = om_min_u32(next_border(indexed), visible);
-    OM_TRY(om_encode_step(c, visible, c->rt->executor, err));
-    uint32_t encoded = atomic_load_explicit(&c->codes->encoded, memory_order_relaxed);
+    OM_TRY(om_encode_step(seg, visible, seg->rt->executor, err));
+    uint32_t encoded = atomic_load_explicit(&seg->codes->encoded, memory_order_relaxed);
     om_assert(encoded >= end);
     (void)encoded;
-    OM_TRY(start_graph(c, err));
+    OM_TRY(start_graph(seg, err));
     /* A view that could not be made after an insert leaves the graph ahead: the next step catches
      * up. */
-    end = om_max_u32(end, om_graph_count(c->graph));
-    OM_TRY(index_rows(c, indexed, end, err));
+    end = om_max_u32(end, om_graph_count(seg->graph));
+    OM_TRY(index_rows(seg, indexed, end, err));
     *moved = true;
-    status = om_codec_review(c, err);
+    status = om_codec_review(seg, err);
     if (status == OMEN_RESOURCE_EXHAUSTED) {
-        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine",
+        om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine",
                      "collection '%s': no memory to train the codec again, the old one stays",
-                     c->name);
+                     seg->name);
         status = OMEN_OK;
     }
 out:
     return status;
 }
 
-static omen_status_t step_locked(om_segment *c, uint32_t target, bool force, bool *moved,
+static omen_status_t step_locked(om_segment *seg, uint32_t target, bool force, bool *moved,
                                  omen_error *err)
 {
-    om_mutex_lock(&c->index_mu);
-    omen_status_t status = om_index_step(c, target, force, moved, err);
-    om_mutex_unlock(&c->index_mu);
+    om_mutex_lock(&seg->index_mu);
+    omen_status_t status = om_index_step(seg, target, force, moved, err);
+    om_mutex_unlock(&seg->index_mu);
     return status;
 }
 
-static omen_status_t index_until(om_segment *c, uint32_t target, const om_stop *stop,
+static omen_status_t index_until(om_segment *seg, uint32_t target, const om_stop *stop,
                                  omen_op *op, omen_error *err)
 {
-    uint32_t begun = atomic_load(&c->indexed);
+    uint32_t begun = atomic_load(&seg->indexed);
     for (;;) {
-        uint32_t indexed = atomic_load(&c->indexed);
+        uint32_t indexed = atomic_load(&seg->indexed);
         om_op_report(op, 0, indexed - begun, target > begun ? target - begun : 0);
         if (indexed >= target) {
             return OMEN_OK;
@@ -131,30 +131,30 @@ static omen_status_t index_until(om_segment *c, uint32_t target, const om_stop *
                            indexed, target);
         }
         bool moved = false;
-        status = step_locked(c, target, true, &moved, err);
+        status = step_locked(seg, target, true, &moved, err);
         if (status != OMEN_OK) {
             return status;
         }
-        if (!moved && atomic_load(&c->indexed) < target) {
-            om_indexer_pause(c->rt); /* A save holds the graph at the rows that it writes. */
+        if (!moved && atomic_load(&seg->indexed) < target) {
+            om_indexer_pause(seg->rt); /* A save holds the graph at the rows that it writes. */
         }
     }
 }
 
-omen_status_t om_index_until(om_segment *c, uint32_t target, const om_stop *stop, omen_op *op,
+omen_status_t om_index_until(om_segment *seg, uint32_t target, const om_stop *stop, omen_op *op,
                              omen_error *err)
 {
-    atomic_fetch_add(&c->index_waiters, 1);
-    omen_status_t status = index_until(c, target, stop, op, err);
-    if (atomic_fetch_sub(&c->index_waiters, 1) == 1) {
-        om_indexer_notify(c); /* What remains is the background's again. */
+    atomic_fetch_add(&seg->index_waiters, 1);
+    omen_status_t status = index_until(seg, target, stop, op, err);
+    if (atomic_fetch_sub(&seg->index_waiters, 1) == 1) {
+        om_indexer_notify(seg); /* What remains is the background's again. */
     }
     return status;
 }
 
 /* ---- The background -------------------------------------------------------------------------- */
 typedef struct item {
-    om_segment *c;
+    om_segment *seg;
     uint64_t not_before_ns; /* after a failure, or while a burst goes on */
     bool draining;          /* has passed half of the bound              */
 } item;
@@ -207,10 +207,10 @@ void om_indexer_free(om_indexer *indexer)
 }
 
 /* Whether enough rows wait for codes that a search gains by them. */
-static bool lacks_codes(om_segment *c, uint32_t visible)
+static bool lacks_codes(om_segment *seg, uint32_t visible)
 {
-    uint32_t coded = atomic_load_explicit(&c->coded, memory_order_relaxed);
-    return c->options.quantization == OMEN_QUANT_SQ8 && visible >= OM_FIRST_SAMPLE &&
+    uint32_t coded = atomic_load_explicit(&seg->coded, memory_order_relaxed);
+    return seg->options.quantization == OMEN_QUANT_SQ8 && visible >= OM_FIRST_SAMPLE &&
            visible > coded && visible - coded >= CODE_LAG;
 }
 
@@ -218,57 +218,57 @@ static bool lacks_codes(om_segment *c, uint32_t visible)
  * held. */
 static bool wants(item *it, uint64_t *ready_ns)
 {
-    om_segment *c = it->c;
-    uint32_t visible = atomic_load(&c->visible);
-    uint32_t indexed = atomic_load(&c->indexed);
+    om_segment *seg = it->seg;
+    uint32_t visible = atomic_load(&seg->visible);
+    uint32_t indexed = atomic_load(&seg->indexed);
     uint32_t backlog = visible - om_min_u32(indexed, visible);
-    uint64_t last = atomic_load_explicit(&c->last_append_ns, memory_order_relaxed);
-    if (backlog > c->backlog_limit / 2) {
+    uint64_t last = atomic_load_explicit(&seg->last_append_ns, memory_order_relaxed);
+    if (backlog > seg->backlog_limit / 2) {
         it->draining = true;
-    } else if (backlog < c->backlog_limit / 8) {
+    } else if (backlog < seg->backlog_limit / 8) {
         it->draining = false;
     }
-    *ready_ns = it->draining || lacks_codes(c, visible) ? 0 : last + QUIET_NS;
+    *ready_ns = it->draining || lacks_codes(seg, visible) ? 0 : last + QUIET_NS;
     *ready_ns = *ready_ns < it->not_before_ns ? it->not_before_ns : *ready_ns;
     if (om_index_has_batch(indexed, visible)) {
         return true;
     }
     *ready_ns = it->not_before_ns;
-    return atomic_load(&c->untidy);
+    return atomic_load(&seg->untidy);
 }
 
 /* In a burst: codes for some of its rows, on this thread alone. Index mutex held. */
-static omen_status_t code_step(om_segment *c, bool *moved, omen_error *err)
+static omen_status_t code_step(om_segment *seg, bool *moved, omen_error *err)
 {
-    uint32_t visible = om_min_u32(atomic_load(&c->visible), c->index_limit);
+    uint32_t visible = om_min_u32(atomic_load(&seg->visible), seg->index_limit);
     *moved = false;
-    if (!lacks_codes(c, visible)) {
+    if (!lacks_codes(seg, visible)) {
         return OMEN_OK;
     }
-    omen_status_t status = om_codec_start(c, OM_FIRST_SAMPLE, err);
+    omen_status_t status = om_codec_start(seg, OM_FIRST_SAMPLE, err);
     if (status == OMEN_OK) {
-        status = om_encode_step(c, visible, &om_executor_serial, err);
+        status = om_encode_step(seg, visible, &om_executor_serial, err);
         *moved = true;
     }
     return status;
 }
 
-static void work_on(om_segment *c, item *it)
+static void work_on(om_segment *seg, item *it)
 {
     omen_error err;
     bool moved = false;
     bool clean = true;
-    uint64_t last = atomic_load_explicit(&c->last_append_ns, memory_order_relaxed);
+    uint64_t last = atomic_load_explicit(&seg->last_append_ns, memory_order_relaxed);
     bool burst = !it->draining && om_now_ns() < last + QUIET_NS;
-    om_mutex_lock(&c->index_mu);
+    om_mutex_lock(&seg->index_mu);
     omen_status_t status =
-        burst ? code_step(c, &moved, &err) : om_index_step(c, UINT32_MAX, false, &moved, &err);
-    clean = om_view_reclaim(c);
-    om_mutex_unlock(&c->index_mu);
+        burst ? code_step(seg, &moved, &err) : om_index_step(seg, UINT32_MAX, false, &moved, &err);
+    clean = om_view_reclaim(seg);
+    om_mutex_unlock(&seg->index_mu);
     it->not_before_ns = clean || moved ? 0 : om_now_ns() + RECLAIM_NS;
     if (status != OMEN_OK) {
-        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': indexing waits: %s",
-                     c->name, err.message);
+        om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': indexing waits: %s",
+                     seg->name, err.message);
         it->not_before_ns = om_now_ns() + RETRY_NS;
     }
 }
@@ -282,7 +282,7 @@ static bool pick(om_indexer *indexer, item *out, uint64_t *wake_ns)
     for (uint32_t i = 0; i < indexer->count;) {
         item *it = &indexer->queue[i];
         uint64_t ready = 0;
-        bool leave = atomic_load(&it->c->index_waiters) != 0;
+        bool leave = atomic_load(&it->seg->index_waiters) != 0;
         if (!leave && wants(it, &ready)) {
             if (ready <= now) {
                 *out = *it;
@@ -293,11 +293,11 @@ static bool pick(om_indexer *indexer, item *out, uint64_t *wake_ns)
             i++;
             continue;
         }
-        atomic_store(&it->c->queued, false);
+        atomic_store(&it->seg->queued, false);
         uint64_t unused;
-        if (atomic_load(&it->c->index_waiters) == 0 && wants(it, &unused)) {
+        if (atomic_load(&it->seg->index_waiters) == 0 && wants(it, &unused)) {
             /* A batch came between the two looks; its writer may have seen the flag still set. */
-            atomic_store(&it->c->queued, true);
+            atomic_store(&it->seg->queued, true);
             continue;
         }
         indexer->queue[i] = indexer->queue[--indexer->count];
@@ -323,9 +323,9 @@ static void run(void *ctx)
             (void)om_cond_wait(&indexer->wake, &indexer->mu, wake_ns);
             continue;
         }
-        indexer->current = it.c;
+        indexer->current = it.seg;
         om_mutex_unlock(&indexer->mu);
-        work_on(it.c, &it);
+        work_on(it.seg, &it);
         om_mutex_lock(&indexer->mu);
         indexer->current = NULL;
         put_back(indexer, &it);
@@ -355,19 +355,19 @@ static omen_status_t prepare(om_indexer *indexer, omen_error *err)
     return OMEN_OK;
 }
 
-void om_indexer_notify(om_segment *c)
+void om_indexer_notify(om_segment *seg)
 {
-    om_indexer *indexer = c->rt->indexer;
-    if (c->read_only || atomic_exchange(&c->queued, true)) {
+    om_indexer *indexer = seg->rt->indexer;
+    if (seg->read_only || atomic_exchange(&seg->queued, true)) {
         return;
     }
     om_mutex_lock(&indexer->mu);
     omen_status_t status = prepare(indexer, NULL);
     if (status == OMEN_OK) {
-        indexer->queue[indexer->count++] = (item){.c = c};
+        indexer->queue[indexer->count++] = (item){.seg = seg};
         om_cond_broadcast(&indexer->wake);
     } else {
-        atomic_store(&c->queued,
+        atomic_store(&seg->queued,
                      false); /* The next batch tries again; waiting callers index themselves. */
     }
     om_mutex_unlock(&indexer->mu);
@@ -381,18 +381,18 @@ void om_indexer_pause(omen_runtime *rt)
     om_mutex_unlock(&indexer->mu);
 }
 
-void om_indexer_forget(om_segment *c)
+void om_indexer_forget(om_segment *seg)
 {
-    om_indexer *indexer = c->rt->indexer;
+    om_indexer *indexer = seg->rt->indexer;
     /* Like a caller who works on the graph: the thread then leaves the collection after the current
      * step. Otherwise it begins the next one before this thread gets the mutex, until all is done. */
-    atomic_fetch_add(&c->index_waiters, 1);
+    atomic_fetch_add(&seg->index_waiters, 1);
     om_mutex_lock(&indexer->mu);
-    while (indexer->current == c) {
+    while (indexer->current == seg) {
         (void)om_cond_wait(&indexer->wake, &indexer->mu, 0);
     }
     for (uint32_t i = 0; i < indexer->count; i++) {
-        if (indexer->queue[i].c == c) {
+        if (indexer->queue[i].seg == seg) {
             indexer->queue[i] = indexer->queue[--indexer->count];
             break;
         }

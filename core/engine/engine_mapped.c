@@ -28,9 +28,9 @@ omen_status_t om_mapped_verify(om_mapped *mapped, uint32_t kind, const om_stop *
     return OMEN_OK;
 }
 
-omen_status_t om_mapped_ready(om_segment *c, const om_stop *stop, omen_error *err)
+omen_status_t om_mapped_ready(om_segment *seg, const om_stop *stop, omen_error *err)
 {
-    om_mapped *mapped = c->mapped;
+    om_mapped *mapped = seg->mapped;
     omen_status_t status = OMEN_OK;
     if (OM_LIKELY(mapped == NULL ||
                   atomic_load_explicit(&mapped->verified, memory_order_acquire))) {

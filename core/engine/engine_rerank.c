@@ -12,20 +12,20 @@ enum { AHEAD = 4, PREFETCH_BYTES = 1024 };
  * the output hold). */
 static OM_NODISCARD float wide_distance(const om_search *s, uint32_t slot)
 {
-    const om_segment *c = s->c;
-    uint32_t dim = c->options.dim;
-    const uint8_t *row = s->view->vectors + (size_t)slot * c->layout.row_bytes;
-    uint32_t width = om_dtype_width(c->options.dtype);
+    const om_segment *seg = s->seg;
+    uint32_t dim = seg->options.dim;
+    const uint8_t *row = s->view->vectors + (size_t)slot * seg->layout.row_bytes;
+    uint32_t width = om_dtype_width(seg->options.dtype);
     double sum = 0;
     for (uint32_t i = 0; i < dim; i++) {
         float value;
-        om_to_f32(c->rt->kernels, c->options.dtype, row + (size_t)i * width, &value, 1);
-        double d = c->options.metric == OMEN_L2 ? (double)s->query[i] - (double)value : 0;
-        sum += c->options.metric == OMEN_L2 ? d * d : (double)s->query[i] * (double)value;
+        om_to_f32(seg->rt->kernels, seg->options.dtype, row + (size_t)i * width, &value, 1);
+        double d = seg->options.metric == OMEN_L2 ? (double)s->query[i] - (double)value : 0;
+        sum += seg->options.metric == OMEN_L2 ? d * d : (double)s->query[i] * (double)value;
     }
-    if (c->options.metric == OMEN_COSINE) {
+    if (seg->options.metric == OMEN_COSINE) {
         sum = 1 - sum * (double)s->view->norms[slot];
-    } else if (c->options.metric == OMEN_IP) {
+    } else if (seg->options.metric == OMEN_IP) {
         sum = -sum;
     }
     if (!(sum <= (double)FLT_MAX)) {
@@ -36,20 +36,20 @@ static OM_NODISCARD float wide_distance(const om_search *s, uint32_t slot)
 
 float om_exact_distance(const om_search *s, uint32_t slot)
 {
-    const om_segment *c = s->c;
-    const om_kernels *kernels = c->rt->kernels;
-    const void *row = s->view->vectors + (size_t)slot * c->layout.row_bytes;
+    const om_segment *seg = s->seg;
+    const om_kernels *kernels = seg->rt->kernels;
+    const void *row = s->view->vectors + (size_t)slot * seg->layout.row_bytes;
     float distance;
-    if (c->options.metric == OMEN_L2) {
-        distance = kernels->l2[c->options.dtype](s->query, row, c->options.dim);
+    if (seg->options.metric == OMEN_L2) {
+        distance = kernels->l2[seg->options.dtype](s->query, row, seg->options.dim);
     } else {
-        distance = kernels->ip[c->options.dtype](s->query, row, c->options.dim);
-        distance = c->options.metric == OMEN_IP ? -distance : 1 - distance * s->view->norms[slot];
+        distance = kernels->ip[seg->options.dtype](s->query, row, seg->options.dim);
+        distance = seg->options.metric == OMEN_IP ? -distance : 1 - distance * s->view->norms[slot];
     }
     if (OM_UNLIKELY(!(fabsf(distance) <= FLT_MAX))) {
         distance = wide_distance(s, slot);
     }
-    if (c->options.metric == OMEN_COSINE) {
+    if (seg->options.metric == OMEN_COSINE) {
         distance = distance < 0 ? 0 : distance > 2 ? 2 : distance;
     }
     return distance + 0.0f; /* -0 becomes 0 */
@@ -135,7 +135,7 @@ void om_heap_unique(om_search *s)
 /* ---- Scoring --------------------------------------------------------------------------------- */
 static void prefetch_row(const om_search *s, uint32_t slot)
 {
-    const om_layout *layout = &s->c->layout;
+    const om_layout *layout = &s->seg->layout;
     const char *row = (const char *)s->view->vectors + (size_t)slot * layout->row_bytes;
     size_t bytes = layout->row_bytes < PREFETCH_BYTES ? layout->row_bytes : PREFETCH_BYTES;
     for (size_t at = 0; at < bytes; at += OM_CACHE_LINE) {
@@ -154,7 +154,7 @@ static omen_status_t touch_row(om_search *s, uint32_t slot)
     }
     OM_TRY(om_mapped_touch(mapped, OM_TOUCH_VECTORS, slot, 1, s->err));
     OM_TRY(om_mapped_touch(mapped, OM_TOUCH_KEYS, slot, 1, s->err));
-    if (s->c->options.metric == OMEN_COSINE) {
+    if (s->seg->options.metric == OMEN_COSINE) {
         OM_TRY(om_mapped_touch(mapped, OM_TOUCH_NORMS, slot, 1, s->err));
     }
 out:

@@ -27,7 +27,7 @@ static omen_status_t touch_rows(om_search *s, uint32_t first, uint32_t n)
     OM_TRY(om_mapped_touch(mapped, OM_TOUCH_DEAD, first, n, s->err));
     OM_TRY(om_mapped_touch(mapped, OM_TOUCH_VECTORS, first, n, s->err));
     OM_TRY(om_mapped_touch(mapped, OM_TOUCH_KEYS, first, n, s->err));
-    if (s->c->options.metric == OMEN_COSINE) {
+    if (s->seg->options.metric == OMEN_COSINE) {
         OM_TRY(om_mapped_touch(mapped, OM_TOUCH_NORMS, first, n, s->err));
     }
 out:
@@ -70,8 +70,8 @@ typedef struct code_scan {
 
 static void take_chunk(om_search *s, code_scan *scan, const om_probe *probe, uint32_t n)
 {
-    const om_kernels *kernels = s->c->rt->kernels;
-    kernels->gather[probe->kind](probe, s->view->codes, s->c->layout.code_stride, scan->ids, n,
+    const om_kernels *kernels = s->seg->rt->kernels;
+    kernels->gather[probe->kind](probe, s->view->codes, s->seg->layout.code_stride, scan->ids, n,
                                  scan->distance);
     int32_t limit =
         scan->size == scan->cap ? om_key_distance(scan->beam[scan->cap - 1]) : INT32_MAX;

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine_int.h"
 
-omen_status_t om_view_prepare(om_segment *c, om_view **out, omen_error *err)
+omen_status_t om_view_prepare(om_segment *seg, om_view **out, omen_error *err)
 {
-    om_view *view = om_alloc_zero(&c->rt->alloc, 1, sizeof *view, _Alignof(om_view));
+    om_view *view = om_alloc_zero(&seg->rt->alloc, 1, sizeof *view, _Alignof(om_view));
     if (view == NULL) {
         return om_fail_memory(err, "view", sizeof *view);
     }
@@ -44,11 +44,11 @@ static void free_view(omen_runtime *rt, om_view *view)
     om_alloc_put(&rt->alloc, view, sizeof *view, _Alignof(om_view));
 }
 
-void om_view_publish(om_segment *c, om_view *view, const om_view_parts *parts)
+void om_view_publish(om_segment *seg, om_view *view, const om_view_parts *parts)
 {
-    om_view *former = om_view_load(c);
+    om_view *former = om_view_load(seg);
     fill(view, parts);
-    atomic_store(&c->view, view);
+    atomic_store(&seg->view, view);
     if (former == NULL) {
         return;
     }
@@ -58,43 +58,43 @@ void om_view_publish(om_segment *c, om_view *view, const om_view_parts *parts)
                    (former->codes_owner != view->codes_owner ? OM_DROP_CODES : 0u) |
                    (former->codec != view->codec && former->codec != NULL ? OM_DROP_CODEC : 0u) |
                    (former->graph != view->graph && former->graph != NULL ? OM_DROP_GRAPH : 0u);
-    former->tag = om_epoch_tag(c->rt);
-    former->next = c->retired;
-    c->retired = former;
-    (void)om_view_reclaim(c);
+    former->tag = om_epoch_tag(seg->rt);
+    former->next = seg->retired;
+    seg->retired = former;
+    (void)om_view_reclaim(seg);
 }
 
-bool om_view_reclaim(om_segment *c)
+bool om_view_reclaim(om_segment *seg)
 {
-    om_view **at = &c->retired; /* newest first: behind the first one that is past, all are */
-    while (*at != NULL && !om_epoch_passed(c->rt, (*at)->tag)) {
+    om_view **at = &seg->retired; /* newest first: behind the first one that is past, all are */
+    while (*at != NULL && !om_epoch_passed(seg->rt, (*at)->tag)) {
         at = &(*at)->next;
     }
     om_view *past = *at;
     *at = NULL;
     while (past != NULL) {
         om_view *next = past->next;
-        free_view(c->rt, past);
+        free_view(seg->rt, past);
         past = next;
     }
-    atomic_store(&c->untidy, c->retired != NULL);
-    return c->retired == NULL;
+    atomic_store(&seg->untidy, seg->retired != NULL);
+    return seg->retired == NULL;
 }
 
-void om_view_free_all(om_segment *c)
+void om_view_free_all(om_segment *seg)
 {
-    while (c->retired != NULL) {
-        om_view *next = c->retired->next;
-        free_view(c->rt, c->retired);
-        c->retired = next;
+    while (seg->retired != NULL) {
+        om_view *next = seg->retired->next;
+        free_view(seg->rt, seg->retired);
+        seg->retired = next;
     }
-    om_view *view = om_view_load(c);
+    om_view *view = om_view_load(seg);
     if (view != NULL) {
         if (view->mapped == NULL) {
             view->drop = OM_DROP_STORE | OM_DROP_CODES | OM_DROP_CODEC;
         }
         view->drop |= OM_DROP_GRAPH;
-        free_view(c->rt, view);
-        atomic_store(&c->view, NULL);
+        free_view(seg->rt, view);
+        atomic_store(&seg->view, NULL);
     }
 }
