@@ -5,17 +5,17 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_disk.h"
 
 enum { PREFETCH_AHEAD = 12, CONVERT_CHUNK = 1024 };
 
-float om_inverse_norm(const om_segment *c, const void *row, float *scratch)
+float om_inverse_norm(const om_segment *seg, const void *row, float *scratch)
 {
-    const om_kernels *kernels = c->rt->kernels;
-    uint32_t dim = c->options.dim;
+    const om_kernels *kernels = seg->rt->kernels;
+    uint32_t dim = seg->options.dim;
     const float *x = row;
-    if (c->options.dtype != OMEN_F32) {
-        om_to_f32(kernels, c->options.dtype, row, scratch, dim);
+    if (seg->options.dtype != OMEN_F32) {
+        om_to_f32(kernels, seg->options.dtype, row, scratch, dim);
         x = scratch;
     }
     float square = kernels->ip[OMEN_F32](x, x, dim);
@@ -31,163 +31,163 @@ float om_inverse_norm(const om_segment *c, const void *row, float *scratch)
     return (float)(inverse > FLT_MAX ? FLT_MAX : inverse);
 }
 
-void om_row_norms(om_segment *c, uint32_t first, uint32_t n)
+void om_row_norms(om_segment *seg, uint32_t first, uint32_t n)
 {
-    float *norms = (float *)(void *)c->store->array[OM_A_NORMS].base;
-    const uint8_t *rows = c->store->array[OM_A_VECTORS].base;
-    float *scratch = (float *)(void *)c->former; /* room was made for it */
+    float *norms = (float *)(void *)seg->store->array[OM_A_NORMS].base;
+    const uint8_t *rows = seg->store->array[OM_A_VECTORS].base;
+    float *scratch = (float *)(void *)seg->c->former; /* room was made for it */
     for (uint32_t i = first; i < first + n; i++) {
-        norms[i] = om_inverse_norm(c, rows + (size_t)i * c->layout.row_bytes, scratch);
+        norms[i] = om_inverse_norm(seg, rows + (size_t)i * seg->layout.row_bytes, scratch);
     }
 }
 
-/* ---- What is checked with the collection locked ---------------------------------------------- */
-static omen_status_t exists(const om_write *w, uint64_t i, bool there, omen_error *err)
+/* ---- Keys and former rows, known before the batch is logged ----------------------------------- */
+/* The same block serves as float scratch for the norms, so it holds a vector at least. */
+omen_status_t om_write_grow_scratch(om_collection *c, uint64_t count, omen_error *err)
 {
-    if (w->batch->mode == OMEN_INSERT && there) {
-        return om_fail_item(err, OMEN_ALREADY_EXISTS, OMEN_D_NONE, i, "item %llu: the id exists",
-                            (unsigned long long)i);
+    const om_alloc *alloc = &c->rt->alloc;
+    uint64_t room = count > c->options.dim ? count : c->options.dim;
+    if (room <= c->former_room) {
+        return OMEN_OK;
     }
-    if (w->batch->mode == OMEN_UPDATE && !there) {
-        return om_fail_item(err, OMEN_NOT_FOUND, OMEN_D_NONE, i, "item %llu: the id does not exist",
-                            (unsigned long long)i);
+    uint32_t *former = om_alloc_get(alloc, room * sizeof *former, OM_CACHE_LINE);
+    uint64_t *keys = om_alloc_get(alloc, room * sizeof *keys, OM_CACHE_LINE);
+    om_place *places = om_alloc_get(alloc, room * sizeof *places, OM_CACHE_LINE);
+    if (former == NULL || keys == NULL || places == NULL) {
+        om_alloc_put(alloc, former, room * sizeof *former, OM_CACHE_LINE);
+        om_alloc_put(alloc, keys, room * sizeof *keys, OM_CACHE_LINE);
+        om_alloc_put(alloc, places, room * sizeof *places, OM_CACHE_LINE);
+        return om_fail_memory(err, "batch scratch",
+                              room * (sizeof *former + sizeof *keys + sizeof *places));
+    }
+    om_write_free_scratch(c);
+    c->former = former;
+    c->row_keys = keys;
+    c->places = places;
+    c->former_room = room;
+    return OMEN_OK;
+}
+
+void om_write_free_scratch(om_collection *c)
+{
+    const om_alloc *alloc = &c->rt->alloc;
+    om_alloc_put(alloc, c->former, c->former_room * sizeof *c->former, OM_CACHE_LINE);
+    om_alloc_put(alloc, c->row_keys, c->former_room * sizeof *c->row_keys, OM_CACHE_LINE);
+    om_alloc_put(alloc, c->places, c->former_room * sizeof *c->places, OM_CACHE_LINE);
+    c->former = NULL;
+    c->row_keys = NULL;
+    c->places = NULL;
+    c->former_room = 0;
+}
+
+/* The row of a key in the segments before the growing one. */
+static omen_status_t find_older(om_write *w, uint64_t key, om_place *out, omen_error *err)
+{
+    const om_set *set = om_set_load(w->c);
+    *out = (om_place){.segment = NULL};
+    for (uint32_t part = set->count - 1; part-- != 0;) {
+        uint32_t slot = OM_IDMAP_ABSENT;
+        omen_status_t status = om_segment_find(set->part[part], key, &slot, err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        if (slot != OM_IDMAP_ABSENT) {
+            *out = (om_place){.segment = set->part[part], .slot = slot};
+            break;
+        }
     }
     return OMEN_OK;
 }
 
-static bool has_key(om_segment *c, uint64_t key)
+static omen_status_t resolve_u64(om_write *w, omen_error *err)
 {
-    return c->store != NULL && om_idmap_get(&c->map, (const void *)c->store->array[OM_A_KEYS].base,
-                                            key) != OM_IDMAP_ABSENT;
-}
-
-/* INSERT and UPDATE by key; an INSERT must not name a key twice either. */
-static omen_status_t check_mode_keys(om_write *w, om_idmap *seen, omen_error *err)
-{
-    omen_status_t status = OMEN_OK;
-    const uint64_t *keys = w->batch->keys;
-    for (uint64_t i = 0; i < w->batch->count && status == OMEN_OK; i++) {
+    om_collection *c = w->c;
+    const omen_batch *b = w->batch;
+    bool assigned = w->by_keys && b->keys == NULL;
+    bool older = om_set_load(c)->count > 1;
+    uint64_t row = 0;
+    for (uint64_t i = 0; i < b->count; i++) {
         if (om_write_skips(w, i)) {
             continue;
         }
-        bool there = has_key(w->c, keys[i]);
-        if (w->batch->mode == OMEN_INSERT && !there) {
-            there = om_idmap_put(seen, keys, (uint32_t)i) != OM_IDMAP_ABSENT;
+        uint64_t key = assigned ? w->next_key : om_write_key(w, i);
+        w->next_key = key >= w->next_key ? key + 1 : w->next_key;
+        c->row_keys[row] = key;
+        if (older) {
+            omen_status_t status = find_older(w, key, &c->places[row], err);
+            if (status != OMEN_OK) {
+                return status;
+            }
         }
-        status = exists(w, i, there, err);
-        if (status != OMEN_OK) {
-            status = om_write_refuse(w, i, status, err);
-        }
+        row++;
     }
+    return OMEN_OK;
+}
+
+/* The key of an id: of its live row, of an item of this batch before it, or a new one. */
+static omen_status_t resolve_id(om_write *w, om_id id, om_idtable *seen, uint64_t row,
+                                omen_error *err)
+{
+    om_collection *c = w->c;
+    omen_status_t status = OMEN_OK;
+    uint64_t key = OMEN_NONE;
+    uint64_t before = seen != NULL ? om_idtable_put(seen, id.bytes, id.length) : 0;
+    c->places[row] = (om_place){.segment = NULL};
+    if (w->recovered) {
+        key = w->batch->keys[row];
+    } else if (before != 0) {
+        key = c->row_keys[before - 1];
+    } else {
+        OM_TRY(om_find_id(c, id, &key, err));
+    }
+    if (key != OMEN_NONE && om_set_load(c)->count > 1) {
+        OM_TRY(find_older(w, key, &c->places[row], err));
+    }
+    key = key == OMEN_NONE ? w->next_key : key;
+    w->next_key = key >= w->next_key ? key + 1 : w->next_key;
+    c->row_keys[row] = key;
+out:
     return status;
 }
 
-static omen_status_t check_mode_ids(om_write *w, om_idtable *seen, omen_error *err)
+static omen_status_t resolve_ids(om_write *w, om_idtable *seen, omen_error *err)
 {
-    omen_status_t status = OMEN_OK;
-    for (uint64_t i = 0; i < w->batch->count && status == OMEN_OK; i++) {
-        if (om_write_skips(w, i)) {
-            continue;
-        }
-        om_id id = om_column_get(&w->batch->ids, i);
-        bool there =
-            w->c->table != NULL && om_idtable_find(w->c->table, id.bytes, id.length) != OMEN_NONE;
-        if (w->batch->mode == OMEN_INSERT && !there) {
-            bool added = false;
-            (void)om_idtable_add(seen, id.bytes, id.length, &added);
-            there = !added;
-        }
-        status = exists(w, i, there, err);
-        if (status != OMEN_OK) {
-            status = om_write_refuse(w, i, status, err);
-        }
-    }
-    return status;
-}
-
-static uint64_t key_of(const om_write *w, uint64_t i)
-{
-    return w->batch->keys != NULL ? w->batch->keys[i] : om_id_u64(om_column_get(&w->batch->ids, i));
-}
-
-static omen_status_t check_mode_u64_ids(om_write *w, omen_error *err)
-{
-    /* Ids of a U64 collection as a column: checked as bytes, which says the same. */
-    omen_status_t status = OMEN_OK;
-    om_idtable *seen = NULL;
-    OM_TRY(om_idtable_create(&w->c->rt->alloc, &seen, err));
-    OM_TRY(om_idtable_reserve(seen, w->batch->count, w->id_bytes, err));
+    uint64_t row = 0;
     for (uint64_t i = 0; i < w->batch->count; i++) {
         if (om_write_skips(w, i)) {
             continue;
         }
         om_id id = om_column_get(&w->batch->ids, i);
-        bool there = has_key(w->c, om_id_u64(id));
-        bool added = true;
-        if (w->batch->mode == OMEN_INSERT && !there) {
-            (void)om_idtable_add(seen, id.bytes, id.length, &added);
-        }
-        status = exists(w, i, there || !added, err);
+        omen_status_t status = resolve_id(w, id, seen, row++, err);
         if (status != OMEN_OK) {
-            OM_TRY(om_write_refuse(w, i, status, err));
+            return status;
         }
     }
+    return OMEN_OK;
+}
+
+static omen_status_t resolve(om_write *w, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_idtable *seen = NULL;
+    w->next_key = w->c->next_key;
+    OM_TRY(om_write_grow_scratch(w->c, w->accepted, err));
+    if (w->c->options.id_type == OMEN_ID_U64) {
+        OM_TRY(resolve_u64(w, err));
+    } else {
+        if (w->accepted > 1 && !w->recovered) {
+            OM_TRY(om_idtable_create(&w->c->rt->alloc, &seen, err));
+            OM_TRY(om_idtable_reserve(seen, w->accepted, w->id_bytes, err));
+        }
+        OM_TRY(resolve_ids(w, seen, err));
+    }
+    w->row_keys = w->c->row_keys;
 out:
     om_idtable_free(seen);
     return status;
 }
 
-static omen_status_t check_mode(om_write *w, omen_error *err)
-{
-    omen_status_t status = OMEN_OK;
-    const omen_batch *b = w->batch;
-    const om_alloc *alloc = &w->c->rt->alloc;
-    if ((b->mode != OMEN_INSERT && b->mode != OMEN_UPDATE) || b->count == 0) {
-        return OMEN_OK;
-    }
-    if (w->c->options.id_type != OMEN_ID_U64) {
-        om_idtable *seen = NULL;
-        OM_TRY(om_idtable_create(alloc, &seen, err));
-        status = om_idtable_reserve(seen, b->count, w->id_bytes, err);
-        if (status == OMEN_OK) {
-            status = check_mode_ids(w, seen, err);
-        }
-        om_idtable_free(seen);
-    } else if (!w->by_keys) {
-        status = check_mode_u64_ids(w, err);
-    } else if (b->keys != NULL) {
-        om_idmap seen;
-        om_idmap_init(&seen, alloc);
-        status = om_idmap_reserve(&seen, b->count, b->keys, err);
-        if (status == OMEN_OK) {
-            status = check_mode_keys(w, &seen, err);
-        }
-        om_idmap_free(&seen);
-    } else if (b->mode == OMEN_UPDATE) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "mode: UPDATE needs keys");
-    }
-out:
-    return status;
-}
-
 /* ---- Room ------------------------------------------------------------------------------------ */
-static omen_status_t reserve_former(om_segment *c, uint64_t count, omen_error *err)
-{
-    /* The same block serves as float scratch for the norms, so it holds a vector at least. */
-    uint64_t room = count > c->options.dim ? count : c->options.dim;
-    if (room <= c->former_room) {
-        return OMEN_OK;
-    }
-    uint32_t *former = om_alloc_get(&c->rt->alloc, room * sizeof *former, OM_CACHE_LINE);
-    if (former == NULL) {
-        return om_fail_memory(err, "batch scratch", room * sizeof *former);
-    }
-    om_alloc_put(&c->rt->alloc, c->former, c->former_room * sizeof *former, OM_CACHE_LINE);
-    c->former = former;
-    c->former_room = room;
-    return OMEN_OK;
-}
-
 /* Bytes of the ids that are really written. */
 static uint64_t accepted_bytes(const om_write *w)
 {
@@ -203,20 +203,20 @@ static uint64_t accepted_bytes(const om_write *w)
 
 static omen_status_t reserve_table(om_write *w, omen_error *err)
 {
-    om_segment *c = w->c;
+    om_segment *seg = w->seg;
     omen_status_t status = OMEN_OK;
-    const uint64_t *keys = (const void *)c->store->array[OM_A_KEYS].base;
-    om_rwlock_write(&c->ids_mu);
-    status = om_idmap_reserve(&c->map, w->accepted, keys, err);
-    if (status == OMEN_OK && c->options.id_type != OMEN_ID_U64) {
-        if (c->table == NULL) {
-            status = om_idtable_create(&c->rt->alloc, &c->table, err);
+    const uint64_t *keys = (const void *)seg->store->array[OM_A_KEYS].base;
+    om_rwlock_write(&w->c->ids_mu);
+    status = om_idmap_reserve(&seg->map, w->accepted, keys, err);
+    if (status == OMEN_OK && seg->options.id_type != OMEN_ID_U64) {
+        if (seg->table == NULL) {
+            status = om_idtable_create(&w->c->rt->alloc, &seg->table, err);
         }
         if (status == OMEN_OK) {
-            status = om_idtable_reserve(c->table, w->accepted, accepted_bytes(w), err);
+            status = om_idtable_reserve(seg->table, w->accepted, accepted_bytes(w), err);
         }
     }
-    om_rwlock_unlock(&c->ids_mu);
+    om_rwlock_unlock(&w->c->ids_mu);
     return status;
 }
 
@@ -235,16 +235,16 @@ static omen_status_t reserve_keys(const om_write *w, omen_error *err)
 static omen_status_t reserve(om_write *w, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_segment *c = w->c;
+    om_collection *c = w->c;
     OM_TRY(reserve_keys(w, err));
-    OM_TRY(reserve_former(c, w->accepted, err));
-    OM_TRY(om_marks_reserve(c, err));
+    OM_TRY(om_marks_reserve(w->seg, err));
     if (w->accepted != 0) {
         OM_TRY(reserve_table(w, err));
     }
     if (w->batch->request_id != NULL) {
         OM_TRY(om_requests_reserve(c->db->requests, err));
     }
+    OM_TRY(resolve(w, err));
 out:
     return status;
 }
@@ -262,11 +262,11 @@ static void narrow_row(const om_kernels *kernels, const uint8_t *from, uint16_t 
 
 static void copy_vectors(om_write *w, uint32_t slot)
 {
-    om_segment *c = w->c;
+    om_segment *seg = w->seg;
     const uint8_t *from = w->batch->vectors;
-    size_t row = c->layout.row_bytes;
-    uint8_t *to = c->store->array[OM_A_VECTORS].base + (size_t)slot * row;
-    bool narrow = w->dtype != c->options.dtype;
+    size_t row = seg->layout.row_bytes;
+    uint8_t *to = seg->store->array[OM_A_VECTORS].base + (size_t)slot * row;
+    bool narrow = w->dtype != seg->options.dtype;
     if (!narrow && w->stride == row && w->accepted == w->batch->count) {
         memcpy(to, from, w->batch->count * row);
         return;
@@ -276,8 +276,8 @@ static void copy_vectors(om_write *w, uint32_t slot)
             continue;
         }
         if (narrow) {
-            narrow_row(c->rt->kernels, from + i * w->stride, (uint16_t *)(void *)to,
-                       c->options.dim);
+            narrow_row(seg->rt->kernels, from + i * w->stride, (uint16_t *)(void *)to,
+                       seg->options.dim);
         } else {
             memcpy(to, from + i * w->stride, row);
         }
@@ -285,59 +285,64 @@ static void copy_vectors(om_write *w, uint32_t slot)
     }
 }
 
-/* Writes the keys of the rows; ids_mu held for the id table. */
-static void set_keys(om_write *w, uint64_t *keys)
+/* Writes the keys of the rows and the ids they have; ids_mu held. */
+static void set_keys(om_write *w, uint32_t slot)
 {
-    om_segment *c = w->c;
+    om_segment *seg = w->seg;
     const omen_batch *b = w->batch;
     uint64_t row = 0;
+    bool ids = seg->options.id_type != OMEN_ID_U64;
     for (uint64_t i = 0; i < b->count; i++) {
-        if (om_write_skips(w, i)) {
-            if (b->keys_out != NULL) {
-                b->keys_out[i] = OMEN_NONE;
-            }
+        bool skipped = om_write_skips(w, i);
+        if (b->keys_out != NULL && !w->recovered) {
+            b->keys_out[i] = skipped ? OMEN_NONE : w->row_keys[row];
+        }
+        if (skipped) {
             continue;
         }
-        uint64_t key;
-        if (c->options.id_type != OMEN_ID_U64) {
-            bool added = false;
+        if (ids) {
             om_id id = om_column_get(&b->ids, i);
-            key = om_idtable_add(c->table, id.bytes, id.length, &added);
-        } else {
-            key = w->by_keys && b->keys == NULL ? c->next_key : key_of(w, i);
-            c->next_key = key >= c->next_key ? key + 1 : c->next_key;
+            uint64_t former = om_idtable_put(seg->table, id.bytes, id.length);
+            if (former != 0 && !seg->ids_kept) {
+                om_idtable_forget(seg->table, former);
+            }
         }
-        om_assert(keys != NULL); /* there is room for every row that is not skipped */
-        keys[row++] = key;
-        if (b->keys_out != NULL) {
-            b->keys_out[i] = key;
-        }
+        row++;
     }
+    memcpy(seg->store->array[OM_A_KEYS].base + (size_t)slot * sizeof(uint64_t), w->row_keys,
+           (size_t)row * sizeof(uint64_t));
 }
 
-/* Points every key to its new row and notes the rows that it had; returns how many had one. */
-static uint64_t put_keys(om_segment *c, uint32_t slot, uint32_t n)
+/* Points every key to its new row and notes the row it had; returns how many had one. */
+static uint64_t put_keys(om_write *w, uint32_t slot, uint32_t n)
 {
-    const uint64_t *keys = (const void *)c->store->array[OM_A_KEYS].base;
+    om_collection *c = w->c;
+    om_segment *seg = w->seg;
+    const uint64_t *keys = (const void *)seg->store->array[OM_A_KEYS].base;
     uint64_t replaced = 0;
+    bool older = om_set_load(c)->count > 1;
     for (uint32_t i = 0; i < n; i++) {
         if (i + PREFETCH_AHEAD < n) {
-            om_idmap_prefetch(&c->map, keys[slot + i + PREFETCH_AHEAD]);
+            om_idmap_prefetch(&seg->map, keys[slot + i + PREFETCH_AHEAD]);
         }
-        c->former[i] = om_idmap_put(&c->map, keys, slot + i);
-        replaced += c->former[i] != OM_IDMAP_ABSENT;
+        c->former[i] = om_idmap_put(&seg->map, keys, slot + i);
+        if (c->former[i] != OM_IDMAP_ABSENT && om_view_is_dead(om_view_load(seg), c->former[i])) {
+            c->former[i] = OM_IDMAP_ABSENT;
+        }
+        replaced += c->former[i] != OM_IDMAP_ABSENT || (older && c->places[i].segment != NULL);
     }
     return replaced;
 }
 
-static void bury(om_segment *c, uint32_t n)
+static void bury(om_write *w, uint32_t n)
 {
-    _Atomic uint64_t *dead = (_Atomic uint64_t *)(void *)c->store->array[OM_A_DEAD].base;
+    om_collection *c = w->c;
+    bool older = om_set_load(c)->count > 1;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t slot = c->former[i];
-        if (slot != OM_IDMAP_ABSENT) {
-            atomic_fetch_or_explicit(&dead[slot >> 6], UINT64_C(1) << (slot & 63),
-                                     memory_order_release);
+        if (c->former[i] != OM_IDMAP_ABSENT) {
+            (void)om_segment_kill(w->seg, c->former[i]);
+        } else if (older && c->places[i].segment != NULL) {
+            (void)om_segment_kill(c->places[i].segment, c->places[i].slot);
         }
     }
 }
@@ -346,66 +351,71 @@ static void bury(om_segment *c, uint32_t n)
  * twice, never not at all; `replacing` tells it to look again. */
 static void publish(om_write *w, uint32_t slot, uint32_t n, uint64_t replaced)
 {
-    om_segment *c = w->c;
+    om_collection *c = w->c;
     if (replaced != 0) {
         atomic_fetch_add(&c->replacing, 1);
     }
-    atomic_store(&c->visible, slot + n);
+    atomic_fetch_add(&w->seg->live, n);
+    atomic_store(&w->seg->visible, slot + n);
     if (replaced != 0) {
-        bury(c, n);
+        bury(w, n);
         atomic_fetch_add(&c->replacing, 1);
     }
-    atomic_fetch_add(&c->live, n - (uint32_t)replaced);
 }
 
 static void apply(om_write *w)
 {
-    om_segment *c = w->c;
-    uint32_t slot = atomic_load_explicit(&c->visible, memory_order_relaxed);
+    om_collection *c = w->c;
+    om_segment *seg = w->seg;
+    uint32_t slot = atomic_load_explicit(&seg->visible, memory_order_relaxed);
     uint32_t n = (uint32_t)w->accepted;
     uint64_t replaced = 0;
     if (n != 0) {
         copy_vectors(w, slot);
         if (c->options.metric == OMEN_COSINE) {
-            om_row_norms(c, slot, n);
+            om_row_norms(seg, slot, n);
         }
     }
     om_rwlock_write(&c->ids_mu);
-    w->done.version = atomic_fetch_add(&c->db->version, 1) + 1;
+    om_write_number(w);
     if (w->batch->count != 0) {
-        set_keys(w, n != 0 ? (uint64_t *)(void *)c->store->array[OM_A_KEYS].base + slot : NULL);
-    }
-    if (n != 0) {
-        replaced = put_keys(c, slot, n);
+        if (n != 0) {
+            set_keys(w, slot);
+            if (atomic_load_explicit(&seg->first_version, memory_order_relaxed) == 0) {
+                atomic_store(&seg->first_version, w->done.version);
+            }
+            atomic_store(&seg->last_version, w->done.version);
+        } else if (w->batch->keys_out != NULL && !w->recovered) {
+            memset(w->batch->keys_out, 0xff, (size_t)w->batch->count * sizeof(uint64_t));
+        }
+        replaced = put_keys(w, slot, n);
         publish(w, slot, n, replaced);
     }
-    atomic_store(&c->version, w->done.version);
-    om_rwlock_unlock(&c->ids_mu);
+    c->next_key = w->next_key;
     w->done.applied = n;
     w->done.replaced = replaced;
-    om_marks_push(c, w->done.version, slot + n);
+    atomic_store(&c->version, w->done.version);
+    om_rwlock_unlock(&c->ids_mu);
+    om_marks_push(seg, w->done.version, slot + n);
 }
 
-/* A replayed batch gets the keys its items have now; what it was assigned is not remembered. */
-static void replayed_keys(const om_write *w)
+/* The keys that the items of a replayed batch have now; OMEN_NONE for what is not there. */
+static omen_status_t replayed_keys(const om_write *w, omen_error *err)
 {
-    om_segment *c = w->c;
+    om_collection *c = w->c;
     const omen_batch *b = w->batch;
-    if (b->keys_out == NULL) {
-        return;
-    }
+    omen_status_t status = OMEN_OK;
     om_rwlock_read(&c->ids_mu);
-    for (uint64_t i = 0; i < b->count; i++) {
-        uint64_t key = OMEN_NONE;
-        if (c->options.id_type != OMEN_ID_U64 && c->table != NULL) {
-            om_id id = om_column_get(&b->ids, i);
-            key = om_idtable_find(c->table, id.bytes, id.length);
-        } else if (c->options.id_type == OMEN_ID_U64 && (!w->by_keys || b->keys != NULL)) {
-            key = key_of(w, i);
+    for (uint64_t i = 0; b->keys_out != NULL && i < b->count && status == OMEN_OK; i++) {
+        b->keys_out[i] = OMEN_NONE;
+        if (c->options.id_type != OMEN_ID_U64) {
+            status = om_find_id(c, om_column_get(&b->ids, i), &b->keys_out[i], err);
+        } else if (!w->by_keys || b->keys != NULL) {
+            b->keys_out[i] = om_write_key(w, i);
         }
-        b->keys_out[i] = key;
     }
     om_rwlock_unlock(&c->ids_mu);
+    return status;
 }
 
 /* ---- The call -------------------------------------------------------------------------------- */
@@ -415,70 +425,67 @@ static omen_status_t add_locked(om_write *w, bool *grow, omen_error *err)
     omen_status_t status = OMEN_OK;
     om_stream *stream = NULL;
     *grow = false;
-    OM_TRY(om_collection_alive(w->c, err));
-    OM_TRY(om_write_seen(w, &stream, err));
-    if (w->replayed) {
-        replayed_keys(w);
-        return OMEN_OK;
+    w->seg = om_set_last(om_set_load(w->c));
+    if (!w->recovered) {
+        OM_TRY(om_collection_alive(w->c, err));
+        OM_TRY(om_write_seen(w, &stream, err));
+        if (w->replayed) {
+            return replayed_keys(w, err);
+        }
+        OM_TRY(om_write_check_mode(w, err));
+    } else {
+        OM_TRY(om_write_recover_stream(w, &stream, err));
     }
-    OM_TRY(check_mode(w, err));
     if (w->accepted != 0) {
-        OM_TRY(om_growth_commit(w->c, w->accepted, grow, err));
+        OM_TRY(om_growth_commit(w->seg, w->accepted, grow, err));
         if (*grow) {
             return OMEN_OK;
         }
     }
     OM_TRY(reserve(w, err));
+    if (w->c->db->disk != NULL && !w->recovered) {
+        OM_TRY(om_record_write(w, err));
+    }
     apply(w);
     om_write_remember(w, stream);
+    om_write_seal(w);
 out:
+    w->backlog = om_backlog(w->c);
     return status;
-}
-
-/* At the bound of the tail the writer itself works on the graph until there is room. */
-static omen_status_t throttle(om_write *w, omen_error *err)
-{
-    om_segment *c = w->c;
-    for (;;) {
-        uint32_t visible = atomic_load_explicit(&c->visible, memory_order_acquire);
-        uint32_t indexed = atomic_load_explicit(&c->indexed, memory_order_acquire);
-        uint32_t backlog = visible - om_min_u32(indexed, visible);
-        if (backlog < c->backlog_limit || w->batch->count == 0) {
-            return OMEN_OK;
-        }
-        /* A bound below a micro-batch leaves the indexer nothing whole to take: the writer then
-         * indexes the incomplete one itself, whatever its flags, or it would be refused for ever. */
-        if ((w->batch->flags & OMEN_NO_THROTTLE) != 0 && om_index_has_batch(indexed, visible)) {
-            om_indexer_notify(c);
-            return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_BACKLOG,
-                           "backlog: %u rows are not in the graph yet, the limit is %u", backlog,
-                           c->backlog_limit);
-        }
-        om_stop stop = {.op = w->op};
-        omen_status_t status = om_index_until(c, indexed + 1, &stop, NULL, err);
-        if (status != OMEN_OK) {
-            return status;
-        }
-    }
 }
 
 static omen_status_t add(om_write *w, omen_error *err)
 {
-    om_segment *c = w->c;
+    om_collection *c = w->c;
     omen_status_t status = OMEN_OK;
-    bool grow = false;
-    OM_TRY(om_write_check(w, err));
-    OM_TRY(throttle(w, err));
-    for (;;) {
+    bool grow = true;
+    while (grow) {
         om_mutex_lock(&c->write_mu);
         status = add_locked(w, &grow, err);
+        om_segment *seg = w->seg;
+        om_segment_ref(seg);
         om_mutex_unlock(&c->write_mu);
-        if (status != OMEN_OK || !grow) {
+        if (status == OMEN_OK && grow) {
+            status = om_growth_run(seg, w->accepted, err);
+        }
+        om_segment_unref(seg);
+        if (status != OMEN_OK) {
             break;
         }
-        OM_TRY(om_growth_run(c, w->accepted, err));
     }
-out:
+    return status;
+}
+
+omen_status_t om_write_recover(om_collection *c, const omen_batch *batch, bool deletes,
+                               uint64_t version, omen_error *err)
+{
+    om_write w = {.c = c, .batch = batch, .recovered = true, .deletes = deletes};
+    w.done.version = version;
+    omen_status_t status = deletes ? om_write_check_delete(&w, err) : om_write_check(&w, err);
+    if (status == OMEN_OK) {
+        status = deletes ? om_write_delete(&w, err) : add(&w, err);
+    }
+    om_write_release(&w);
     return status;
 }
 
@@ -488,11 +495,17 @@ omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch
     om_write w = {.c = handle->c, .batch = batch, .op = op};
     uint64_t rejections = om_rejections(w.c->rt);
     omen_error local; /* PER_ITEM refusals fill it, which must not show when the call succeeds. */
-    omen_status_t status = om_collection_writable(w.c, err);
+    omen_status_t status = om_collection_writable(handle, false, err);
     if (status != OMEN_OK) {
         return status;
     }
-    status = add(&w, &local);
+    status = om_write_check(&w, &local);
+    if (status == OMEN_OK) {
+        status = om_write_throttle(&w, &local);
+    }
+    if (status == OMEN_OK) {
+        status = add(&w, &local);
+    }
     if (status != OMEN_OK) {
         om_write_consume(&w, status);
         status = om_explain_memory(w.c->rt, rejections, status, &local);
@@ -501,10 +514,6 @@ omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch
         }
     } else {
         om_write_result(&w, result);
-        if (!w.replayed) {
-            atomic_store_explicit(&w.c->last_append_ns, om_now_ns(), memory_order_relaxed);
-            om_indexer_notify(w.c);
-        }
     }
     om_write_release(&w);
     return status;

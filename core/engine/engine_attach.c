@@ -1,10 +1,10 @@
-/* engine_attach.c - a segment file becomes a read-only collection. Nothing is done per row: the
+/* engine_attach.c - a segment file becomes a sealed segment. Nothing is done per row: the
  * header, the sections' shapes and the small sections are checked, the rest at its first use.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_disk.h"
 
 /* The mapping is read-only; the types of the arrays say otherwise because growing segments share
  * them. */
@@ -104,8 +104,8 @@ static omen_status_t import_codec(om_segment *seg, om_mapped *mapped, omen_error
     const om_section *section = &mapped->section[OM_SECTION_CODEC];
     omen_status_t status = OMEN_OK;
     OM_TRY(om_segfile_verify(mapped->file, section, 0, section->bytes, err));
-    OM_TRY(
-        om_codec_import(&seg->rt->alloc, section->data, (size_t)section->bytes, &mapped->codec, err));
+    OM_TRY(om_codec_import(&seg->rt->alloc, section->data, (size_t)section->bytes, &mapped->codec,
+                           err));
     if (om_codec_stride(mapped->codec) != seg->layout.code_stride) {
         return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
                        "segment file: CODEC makes rows of %zu bytes, CODES has %zu",
@@ -171,7 +171,7 @@ static void warm_up(void *ctx)
         status = om_mapped_verify(mapped, OM_SECTION_VECTORS, &stop, &err);
     }
     if (status != OMEN_OK && status != OMEN_CANCELLED) {
-        om_log_write(&seg->rt->log, OMEN_LOG_ERROR, "engine", "collection '%s': %s", seg->name,
+        om_log_write(&seg->rt->log, OMEN_LOG_ERROR, "engine", "collection '%s': %s", seg->c->name,
                      err.message);
     }
 }
@@ -186,6 +186,10 @@ void om_mapped_close(om_segment *seg)
     om_thread_join(mapped->warmer);
     om_codec_free(mapped->codec);
     om_segfile_close(mapped->file);
+    if (mapped->deaths.mapping != NULL) {
+        om_deaths_close(mapped->io, &mapped->deaths);
+    }
+    om_vm_release(&mapped->dead);
     om_alloc_put(&mapped->rt->alloc, mapped, sizeof *mapped, _Alignof(om_mapped));
     seg->mapped = NULL;
 }
@@ -236,7 +240,7 @@ omen_status_t om_mapped_check(om_segment *seg, const om_stop *stop, omen_error *
 {
     omen_status_t status = OMEN_OK;
     om_mapped *mapped = seg->mapped;
-    uint64_t live = atomic_load(&seg->live);
+    uint64_t live = mapped->section[OM_SECTION_KEYMAP].rows;
     OM_TRY(om_segfile_verify_all(mapped->file, stop, err));
     if (mapped->rows == 0) {
         return OMEN_OK;
@@ -250,47 +254,95 @@ omen_status_t om_mapped_check(om_segment *seg, const om_stop *stop, omen_error *
     OM_TRY(om_graph_check(seg->graph, &arrays, &report, err));
     if (report.unreached != 0) {
         om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine",
-                     "collection '%s': %u of %u rows are not reached", seg->name, report.unreached,
-                     report.nodes);
+                     "collection '%s': %u of %u rows are not reached", seg->c->name,
+                     report.unreached, report.nodes);
     }
     atomic_store(&mapped->verified, true);
 out:
     return status;
 }
 
-/* ---- Opening --------------------------------------------------------------------------------- */
-static void raise_version(omen_db *db, uint64_t version)
-{
-    uint64_t newest = atomic_load(&db->version);
-    while (newest < version && !atomic_compare_exchange_weak(&db->version, &newest, version)) {
-    }
-}
-
-static omen_status_t load(om_segment *seg, om_mapped *mapped, omen_error *err)
+/* ---- Tombstones ------------------------------------------------------------------------------ */
+/* Of a database on disk: in memory of its own, so that rows may die without the file changing. */
+static omen_status_t own_dead(om_segment *seg, om_mapped *mapped, const om_segment_file *file,
+                              omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_meta meta;
-    omen_options options;
-    mapped->rows = (uint32_t)om_segfile_rows(mapped->file);
-    OM_TRY(read_meta(mapped, &meta, &options, err));
-    om_collection_set_options(seg, &options);
-    mapped->id_type = options.id_type;
-    if (mapped->rows != 0) {
-        OM_TRY(find_sections(seg, mapped, meta.live, err));
-        OM_TRY(import_codec(seg, mapped, err));
-        OM_TRY(make_view(seg, mapped, err));
+    const om_section *section = &mapped->section[OM_SECTION_DEAD];
+    om_view *view = om_view_load(seg);
+    if (file->deaths != NULL) {
+        mapped->deaths = *file->deaths;
+        view->dead = (_Atomic uint64_t *)(void *)mapped->deaths.words;
+    } else {
+        OM_TRY(om_segfile_verify(mapped->file, section, 0, section->bytes, err));
+        OM_TRY(om_vm_reserve(&mapped->dead, (size_t)section->bytes, &seg->rt->budget, err));
+        OM_TRY(om_vm_commit(&mapped->dead, (size_t)section->bytes, err));
+        memcpy(mapped->dead.base, section->data, (size_t)section->bytes);
+        view->dead = (_Atomic uint64_t *)(void *)mapped->dead.base;
     }
-    seg->next_key = meta.next_key;
-    atomic_store(&seg->live, (uint32_t)meta.live);
-    atomic_store(&seg->indexed, mapped->rows);
-    atomic_store(&seg->visible, mapped->rows);
-    atomic_store(&seg->version, om_segfile_version(mapped->file));
-    raise_version(seg->db, om_segfile_version(mapped->file));
+    mapped->own_dead = true;
+    uint32_t live = mapped->rows;
+    for (uint64_t i = 0; i < section->rows; i++) {
+        uint64_t word = atomic_load_explicit(&view->dead[i], memory_order_relaxed);
+        live -= (uint32_t)__builtin_popcountll(word);
+    }
+    atomic_store(&seg->live, live);
 out:
     return status;
 }
 
-omen_status_t om_mapped_open(om_segment *seg, const omen_open_options *opt, omen_error *err)
+/* ---- Opening --------------------------------------------------------------------------------- */
+/* A segment of a collection must be made as the collection is. */
+static omen_status_t check_alike(const om_segment *seg, const omen_options *have, omen_error *err)
+{
+    const omen_options *want = &seg->c->options;
+    if (have->dim != want->dim || have->metric != want->metric || have->dtype != want->dtype ||
+        have->id_type != want->id_type || have->m != want->m ||
+        have->quantization != want->quantization) {
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
+                       "segment file: dim %u, metric %u, dtype %u, ids %u, m %u; the collection "
+                       "has %u, %u, %u, %u, %u",
+                       have->dim, have->metric, have->dtype, have->id_type, have->m, want->dim,
+                       want->metric, want->dtype, want->id_type, want->m);
+    }
+    return OMEN_OK;
+}
+
+static omen_status_t load(om_segment *seg, om_mapped *mapped, const om_segment_file *file,
+                          omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_meta meta;
+    omen_options options;
+    uint64_t version = om_segfile_version(mapped->file);
+    bool part = seg->c->db->disk != NULL;
+    mapped->rows = (uint32_t)om_segfile_rows(mapped->file);
+    OM_TRY(read_meta(mapped, &meta, &options, err));
+    if (part) {
+        OM_TRY(check_alike(seg, &options, err));
+    }
+    om_segment_set_options(seg, &options);
+    mapped->id_type = options.id_type;
+    mapped->next_key = meta.next_key;
+    atomic_store(&seg->live, (uint32_t)meta.live);
+    if (mapped->rows != 0) {
+        OM_TRY(find_sections(seg, mapped, meta.live, err));
+        OM_TRY(import_codec(seg, mapped, err));
+        OM_TRY(make_view(seg, mapped, err));
+        if (part) {
+            OM_TRY(own_dead(seg, mapped, file, err));
+        }
+    }
+    atomic_store(&seg->indexed, mapped->rows);
+    atomic_store(&seg->visible, mapped->rows);
+    atomic_store(&seg->first_version, version);
+    atomic_store(&seg->last_version, version);
+    atomic_store(&seg->frozen, true);
+out:
+    return status;
+}
+
+static omen_status_t open_file(om_segment *seg, const om_segment_file *file, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     omen_runtime *rt = seg->rt;
@@ -299,18 +351,40 @@ omen_status_t om_mapped_open(om_segment *seg, const omen_open_options *opt, omen
         return om_fail_memory(err, "mapped segment", sizeof *mapped);
     }
     mapped->rt = rt;
-    seg->mapped = mapped; /* From here on the collection's end closes it. */
-    seg->read_only = true;
-    om_stop stop = {.op = opt->op};
-    OM_TRY(om_segfile_open(&rt->alloc, opt->file, &mapped->file, err));
-    OM_TRY(load(seg, mapped, err));
-    if ((opt->flags & OMEN_OPEN_VERIFY) != 0) {
+    atomic_init(&mapped->most_key, OMEN_NONE);
+    mapped->io = om_db_io(seg->c->db);
+    seg->mapped = mapped; /* From here on the segment's end closes it. */
+    seg->id = file->id;
+    om_stop stop = {.op = file->op};
+    OM_TRY(om_segfile_open(mapped->io, &rt->alloc, file->path, &mapped->file, err));
+    OM_TRY(load(seg, mapped, file, err));
+    if ((file->flags & OMEN_OPEN_VERIFY) != 0) {
         OM_TRY(om_mapped_check(seg, &stop, err));
     }
-    mapped->warm_vectors = opt->warm == OMEN_WARM_ALL;
-    if (opt->warm != OMEN_WARM_NONE && mapped->rows != 0) {
+    mapped->warm_vectors = file->warm == OMEN_WARM_ALL;
+    if (file->warm != OMEN_WARM_NONE && mapped->rows != 0) {
         OM_TRY(om_thread_create(&rt->alloc, "omen-warm", warm_up, seg, &mapped->warmer, err));
     }
 out:
     return status;
+}
+
+omen_status_t om_segment_open(om_collection *c, const om_segment_file *file, om_segment **out,
+                              omen_error *err)
+{
+    om_segment *seg = NULL;
+    omen_status_t status = om_segment_create(c, &seg, err);
+    if (status != OMEN_OK) {
+        return status;
+    }
+    status = open_file(seg, file, err);
+    if (status != OMEN_OK) {
+        if (seg->mapped != NULL) {
+            seg->mapped->deaths = (om_deaths){.mapping = NULL}; /* still the caller's */
+        }
+        om_segment_unref(seg);
+        return status;
+    }
+    *out = seg;
+    return OMEN_OK;
 }

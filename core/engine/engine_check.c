@@ -113,7 +113,7 @@ static omen_status_t check_id_source(om_write *w, bool optional, omen_error *err
 {
     const omen_batch *b = w->batch;
     bool u64 = w->c->options.id_type == OMEN_ID_U64;
-    if (b->keys != NULL && b->ids.data != NULL) {
+    if (b->keys != NULL && b->ids.data != NULL && !w->recovered) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE, "keys and ids are both given");
     }
     if (b->ids.data != NULL) {

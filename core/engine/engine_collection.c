@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_disk.h"
 
 enum { DEFAULT_M = 16, DEFAULT_EF_CONSTRUCTION = 100 };
 /* The tail of rows that are not in the graph yet is scanned by every search. A million rows of
@@ -12,7 +12,6 @@ enum { DEFAULT_M = 16, DEFAULT_EF_CONSTRUCTION = 100 };
  * busy whatever their width. */
 enum { BACKLOG_ROWS = 1048576, BACKLOG_LEAST = 65536 };
 #define BACKLOG_BYTES (UINT64_C(1) << 30)
-#define CODEC_SEED UINT64_C(0x6f6d656e)
 
 static omen_status_t invalid(omen_error *err, const char *field, uint64_t value, const char *limit)
 {
@@ -108,35 +107,11 @@ out:
     return status;
 }
 
-void om_collection_set_options(om_segment *c, const omen_options *options)
-{
-    c->options = *options;
-    c->options.struct_size = sizeof c->options;
-    c->codec_params = (om_codec_params){.dim = options->dim,
-                                        .metric = options->metric,
-                                        .dtype = options->dtype,
-                                        .quantization = options->quantization,
-                                        .rotation = options->rotation,
-                                        .seed = CODEC_SEED};
-    /* The graph has no kind of its own for AUTO: seeds, by the figures in its README. A file
-     * names the kind that it holds, so it must be the same one when it is opened. */
-    uint32_t entry = options->entry == OMEN_ENTRY_AUTO ? OMEN_ENTRY_SEEDS : options->entry;
-    c->graph_params = (om_graph_params){.m = options->m,
-                                        .ef_construction = options->ef_construction,
-                                        .entry = entry,
-                                        .seed = CODEC_SEED};
-    om_layout_init(&c->layout, &c->codec_params, options->m);
-    c->backlog_limit = (uint32_t)options->max_backlog_rows;
-}
-
-static omen_status_t init_locks(om_segment *c, omen_error *err)
+static omen_status_t init_locks(om_collection *c, omen_error *err)
 {
     omen_status_t status = om_mutex_init(&c->save_mu, OM_RANK_SAVE, err);
     if (status != OMEN_OK) {
         return status;
-    }
-    if ((status = om_mutex_init(&c->index_mu, OM_RANK_INDEX, err)) != OMEN_OK) {
-        goto no_index;
     }
     if ((status = om_mutex_init(&c->write_mu, OM_RANK_WRITE, err)) != OMEN_OK) {
         goto no_write;
@@ -144,77 +119,132 @@ static omen_status_t init_locks(om_segment *c, omen_error *err)
     if ((status = om_rwlock_init(&c->ids_mu, OM_RANK_IDS, err)) != OMEN_OK) {
         goto no_ids;
     }
-    if ((status = om_mutex_init(&c->marks_mu, OM_RANK_MARKS, err)) != OMEN_OK) {
-        goto no_marks;
-    }
     return OMEN_OK;
-no_marks:
-    om_rwlock_destroy(&c->ids_mu);
 no_ids:
     om_mutex_destroy(&c->write_mu);
 no_write:
-    om_mutex_destroy(&c->index_mu);
-no_index:
     om_mutex_destroy(&c->save_mu);
     return status;
 }
 
+void om_collection_set_options(om_collection *c, const omen_options *options)
+{
+    c->options = *options;
+    c->options.struct_size = sizeof c->options;
+    c->backlog_limit = (uint32_t)options->max_backlog_rows;
+}
+
+static omen_status_t first_set(om_collection *c, omen_error *err)
+{
+    om_segment *seg = NULL;
+    om_set *set = NULL;
+    omen_status_t status = om_segment_create(c, &seg, err);
+    if (status == OMEN_OK) {
+        status = om_set_make(c->rt, &seg, 1, &set, err);
+        om_segment_unref(seg);
+    }
+    atomic_store(&c->set, set);
+    return status;
+}
+
+/* Rows of the growing segment before it is sealed, on disk. */
+static void seal_limits(om_collection *c, const omen_db_options *o)
+{
+    uint64_t row = (uint64_t)c->options.dim * om_dtype_width(c->options.dtype);
+    uint64_t rows = o->seal_bytes / row;
+    c->seal_rows = om_min_u64(rows != 0 ? rows : 1, o->seal_rows);
+    c->read_only = (o->flags & OMEN_DB_READ_ONLY) != 0;
+}
+
 omen_status_t om_collection_make(omen_db *db, const char *name, const omen_options *options,
-                                 om_segment **out, omen_error *err)
+                                 om_collection **out, omen_error *err)
 {
     omen_runtime *rt = db->rt;
-    om_segment *c = om_alloc_zero(&rt->alloc, 1, sizeof *c, _Alignof(om_segment));
+    om_collection *c = om_alloc_zero(&rt->alloc, 1, sizeof *c, _Alignof(om_collection));
     if (c == NULL) {
         return om_fail_memory(err, "collection", sizeof *c);
     }
     omen_status_t status = init_locks(c, err);
     if (status != OMEN_OK) {
-        om_alloc_put(&rt->alloc, c, sizeof *c, _Alignof(om_segment));
+        om_alloc_put(&rt->alloc, c, sizeof *c, _Alignof(om_collection));
         return status;
     }
     c->rt = rt;
     c->db = db;
     atomic_fetch_add_explicit(&db->refs, 1, memory_order_relaxed);
     atomic_init(&c->refs, 1);
-    c->index_limit = UINT32_MAX;
-    memcpy(c->name, name, strlen(name)); /* checked: at most OMEN_MAX_NAME bytes */
-    om_idmap_init(&c->map, &rt->alloc);
+    c->seal_rows = UINT64_MAX;
+    c->next_key = options->id_type != OMEN_ID_U64; /* keys that are given out begin at 1 */
+    memcpy(c->name, name, strlen(name));           /* checked: at most OMEN_MAX_NAME bytes */
     om_collection_set_options(c, options);
+    if (db->disk != NULL) {
+        seal_limits(c, &db->disk->options);
+    }
+    status = first_set(c, err);
+    if (status != OMEN_OK) {
+        om_collection_unref(c);
+        return status;
+    }
     *out = c;
     return OMEN_OK;
 }
 
-static void destroy(om_segment *c)
+omen_status_t om_collection_adopt(om_collection *c, om_segment **parts, uint32_t count,
+                                  omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_set *grown = om_set_load(c);
+    om_segment *last = om_set_last(grown);
+    om_segment **all =
+        om_alloc_get(&c->rt->alloc, (count + 1) * sizeof(om_segment *), OM_CACHE_LINE);
+    om_set *set = NULL;
+    if (all == NULL) {
+        return om_fail_memory(err, "segment list", (count + 1) * sizeof(om_segment *));
+    }
+    memcpy(all, parts, count * sizeof(om_segment *));
+    all[count] = last;
+    status = om_set_make(c->rt, all, count + 1, &set, err);
+    om_alloc_put(&c->rt->alloc, all, (count + 1) * sizeof(om_segment *), OM_CACHE_LINE);
+    if (status != OMEN_OK) {
+        return status;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        om_segment_unref(parts[i]); /* the set has them now */
+    }
+    om_mutex_lock(&c->write_mu);
+    om_set_publish(c, set);
+    om_mutex_unlock(&c->write_mu);
+    return OMEN_OK;
+}
+
+static void destroy(om_collection *c)
 {
     const om_alloc *alloc = &c->rt->alloc;
-    om_indexer_forget(c);
-    om_view_free_all(c);
-    om_graph_free(c->graph);
-    om_mapped_close(c); /* the arrays that the two above point into */
-    om_idmap_free(&c->map);
-    om_idtable_free(c->table);
+    om_sets_free_list(c->rt, c->retired_sets);
+    om_set_free(c->rt, om_set_load(c));
     om_streams_free(alloc, &c->streams);
-    om_alloc_put(alloc, c->windows, c->window_count * sizeof(om_window), OM_CACHE_LINE);
-    om_alloc_put(alloc, c->former, c->former_room * sizeof(uint32_t), OM_CACHE_LINE);
-    om_alloc_put(alloc, c->marks, OM_MARKS * sizeof(om_mark), OM_CACHE_LINE);
-    om_mutex_destroy(&c->marks_mu);
+    om_write_free_scratch(c);
     om_rwlock_destroy(&c->ids_mu);
     om_mutex_destroy(&c->write_mu);
-    om_mutex_destroy(&c->index_mu);
     om_mutex_destroy(&c->save_mu);
     omen_db *db = c->db;
-    om_alloc_put(alloc, c, sizeof *c, _Alignof(om_segment));
+    om_alloc_put(alloc, c, sizeof *c, _Alignof(om_collection));
     om_db_unref(db);
 }
 
-void om_collection_unref(om_segment *c)
+void om_collection_ref(om_collection *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+}
+
+void om_collection_unref(om_collection *c)
 {
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) {
         destroy(c);
     }
 }
 
-omen_status_t om_collection_handle(om_segment *c, omen_collection **out, omen_error *err)
+omen_status_t om_collection_handle(om_collection *c, omen_collection **out, omen_error *err)
 {
     omen_collection *handle =
         om_alloc_zero(&c->rt->alloc, 1, sizeof *handle, _Alignof(omen_collection));
@@ -223,20 +253,21 @@ omen_status_t om_collection_handle(om_segment *c, omen_collection **out, omen_er
     }
     handle->handle = (om_handle){.magic = OM_MAGIC_COLLECTION, .generation = om_fork_generation()};
     handle->c = c;
-    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    om_collection_ref(c);
     *out = handle;
     return OMEN_OK;
 }
 
 void om_collection_free(omen_collection *handle)
 {
-    om_segment *c = handle->c;
+    om_collection *c = handle->c;
     handle->handle.magic = OM_MAGIC_FREED;
+    om_snapshot_free(c, handle->snapshot);
     om_alloc_put(&c->rt->alloc, handle, sizeof *handle, _Alignof(omen_collection));
     om_collection_unref(c);
 }
 
-omen_status_t om_collection_alive(const om_segment *c, omen_error *err)
+omen_status_t om_collection_alive(const om_collection *c, omen_error *err)
 {
     if (OM_UNLIKELY(atomic_load_explicit(&c->dropped, memory_order_relaxed))) {
         return om_fail(err, OMEN_NOT_FOUND, OMEN_D_NAME, "collection '%s' was dropped", c->name);
@@ -244,13 +275,20 @@ omen_status_t om_collection_alive(const om_segment *c, omen_error *err)
     return OMEN_OK;
 }
 
-omen_status_t om_collection_writable(const om_segment *c, omen_error *err)
+omen_status_t om_collection_writable(const omen_collection *handle, bool deletes, omen_error *err)
 {
-    if (c->read_only) {
-        return om_fail(err, OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY,
-                       "collection '%s' is a mapped file: it can be read only", c->name);
+    const om_collection *c = handle->c;
+    omen_status_t status = om_collection_alive(c, err);
+    if (status != OMEN_OK) {
+        return status;
     }
-    return om_collection_alive(c, err);
+    if (c->read_only || handle->snapshot != NULL) {
+        return om_fail(err, OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY,
+                       "collection '%s' can be read only: %s", c->name,
+                       handle->snapshot != NULL ? "the handle is a snapshot"
+                                                : "it is a mapped file or was opened so");
+    }
+    return c->db->disk != NULL ? om_disk_writable(c->db, deletes, err) : OMEN_OK;
 }
 
 omen_status_t om_collection_describe(omen_collection *handle, omen_options *out, omen_error *err)
@@ -262,11 +300,34 @@ omen_status_t om_collection_describe(omen_collection *handle, omen_options *out,
     return status;
 }
 
+uint64_t om_collection_live(om_collection *c)
+{
+    om_ctx *ctx = NULL; /* keeps the set alive; without a context the mutex does */
+    uint64_t live = 0;
+    bool pinned = om_ctx_acquire(c->rt, &ctx, NULL) == OMEN_OK;
+    if (pinned) {
+        om_ctx_pin(c->rt, ctx);
+    } else {
+        om_mutex_lock(&c->write_mu);
+    }
+    const om_set *set = om_set_load(c);
+    for (uint32_t i = 0; i < set->count; i++) {
+        live += atomic_load_explicit(&set->part[i]->live, memory_order_acquire);
+    }
+    if (pinned) {
+        om_ctx_unpin(ctx);
+        om_ctx_release(ctx);
+    } else {
+        om_mutex_unlock(&c->write_mu);
+    }
+    return live;
+}
+
 omen_status_t om_collection_count(omen_collection *handle, uint64_t *count, omen_error *err)
 {
     omen_status_t status = om_collection_alive(handle->c, err);
     if (status == OMEN_OK) {
-        *count = atomic_load_explicit(&handle->c->live, memory_order_acquire);
+        *count = handle->snapshot != NULL ? handle->snapshot->live : om_collection_live(handle->c);
     }
     return status;
 }

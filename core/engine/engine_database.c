@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_disk.h"
 
 enum { FIRST_COLLECTIONS = 8, MAX_COLLECTIONS = 1000000 };
 
@@ -29,19 +29,46 @@ out:
     return status;
 }
 
-omen_status_t om_db_open(const char *path, const omen_db_options *opt, omen_db **out,
-                         omen_error *err)
+static omen_status_t check_options(const char *path, const omen_db_options *opt, omen_error *err)
+{
+    const uint32_t known = OMEN_DB_READ_ONLY | OMEN_DB_MUST_EXIST | OMEN_DB_RAM;
+    if ((opt->flags & ~known) != 0 || opt->warm > OMEN_WARM_ALL) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
+                       "db flags: unknown bits 0x%x, or warm %u is not one of 0 to 2",
+                       opt->flags & ~known, opt->warm);
+    }
+    if (path == NULL && opt->flags != 0) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
+                       "db flags: 0x%x need a path; a database in memory has none", opt->flags);
+    }
+    return OMEN_OK;
+}
+
+/* Without a path: in memory. */
+static omen_status_t open_db(const om_io *io, const char *path, const omen_db_options *opt,
+                             omen_runtime *rt, omen_db **out, omen_error *err)
+{
+    omen_db *db = NULL;
+    omen_status_t status = make_db(rt, &db, err);
+    if (status == OMEN_OK && path != NULL) {
+        status = om_disk_open(db, io, path, opt, err);
+        if (status != OMEN_OK) {
+            om_db_free(db);
+        }
+    }
+    if (status == OMEN_OK) {
+        *out = db;
+    }
+    return status;
+}
+
+omen_status_t om_db_open_io(const om_io *io, const char *path, const omen_db_options *opt,
+                            omen_db **out, omen_error *err)
 {
     omen_runtime *rt = opt->runtime;
-    if (opt->flags != 0) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "db flags: unknown bits 0x%x",
-                       opt->flags);
-    }
-    if (path != NULL) {
-        return om_fail(
-            err, OMEN_UNIMPLEMENTED, OMEN_D_NONE,
-            "path: databases on disk come with the log; pass NULL and keep collections with "
-            "omen_save and omen_open");
+    omen_status_t checked = check_options(path, opt, err);
+    if (checked != OMEN_OK) {
+        return checked;
     }
     if (rt == NULL) {
         omen_runtime_options defaults = {.struct_size = sizeof defaults};
@@ -51,11 +78,25 @@ omen_status_t om_db_open(const char *path, const omen_db_options *opt, omen_db *
         }
     }
     uint64_t rejections = om_rejections(rt);
-    omen_status_t status = om_explain_memory(rt, rejections, make_db(rt, out, err), err);
+    omen_status_t status =
+        om_explain_memory(rt, rejections, open_db(io, path, opt, rt, out, err), err);
     if (opt->runtime == NULL) {
         om_runtime_free(rt); /* The database holds it from here on, or nobody does. */
     }
     return status;
+}
+
+omen_status_t om_db_open(const char *path, const omen_db_options *opt, omen_db **out,
+                         omen_error *err)
+{
+    return om_db_open_io(&om_io_system, path, opt, out, err);
+}
+
+void om_db_raise_version(omen_db *db, uint64_t version)
+{
+    uint64_t newest = atomic_load(&db->version);
+    while (newest < version && !atomic_compare_exchange_weak(&db->version, &newest, version)) {
+    }
 }
 
 void om_db_unref(omen_db *db)
@@ -64,9 +105,10 @@ void om_db_unref(omen_db *db)
         return;
     }
     omen_runtime *rt = db->rt;
+    om_disk_free(db);
     om_requests_free(db->requests);
     om_mutex_destroy(&db->mu);
-    om_alloc_put(&rt->alloc, db->list, db->capacity * sizeof(om_segment *), OM_CACHE_LINE);
+    om_alloc_put(&rt->alloc, db->list, db->capacity * sizeof(om_collection *), OM_CACHE_LINE);
     om_alloc_put(&rt->alloc, db, sizeof *db, _Alignof(omen_db));
     om_runtime_unref(rt);
 }
@@ -74,9 +116,10 @@ void om_db_unref(omen_db *db)
 void om_db_free(omen_db *db)
 {
     db->handle.magic = OM_MAGIC_FREED;
+    om_disk_close(db);
     for (;;) {
         /* One at a time: freeing a collection takes locks of a lower rank. */
-        om_segment *c = NULL;
+        om_collection *c = NULL;
         om_mutex_lock(&db->mu);
         if (db->count != 0) {
             c = db->list[--db->count];
@@ -137,11 +180,11 @@ static omen_status_t reserve_list(omen_db *db, omen_error *err)
                        "the database has %zu collections, the limit", db->count);
     }
     size_t capacity = db->capacity == 0 ? FIRST_COLLECTIONS : db->capacity * 2;
-    om_segment **list =
-        om_alloc_grow(&db->rt->alloc, db->list, db->capacity * sizeof(om_segment *),
-                      capacity * sizeof(om_segment *), OM_CACHE_LINE);
+    om_collection **list =
+        om_alloc_grow(&db->rt->alloc, db->list, db->capacity * sizeof(om_collection *),
+                      capacity * sizeof(om_collection *), OM_CACHE_LINE);
     if (list == NULL) {
-        return om_fail_memory(err, "collection list", capacity * sizeof(om_segment *));
+        return om_fail_memory(err, "collection list", capacity * sizeof(om_collection *));
     }
     db->list = list;
     db->capacity = capacity;
@@ -154,7 +197,7 @@ static omen_status_t name_taken(const char *name, omen_error *err)
 }
 
 /* Puts a collection into the list, which gets a reference of its own. Mutex held. */
-static omen_status_t insert_locked(omen_db *db, om_segment *c, omen_error *err)
+static omen_status_t insert_locked(omen_db *db, om_collection *c, omen_error *err)
 {
     bool found = false;
     size_t at = find(db, c->name, &found);
@@ -165,15 +208,22 @@ static omen_status_t insert_locked(omen_db *db, om_segment *c, omen_error *err)
     if (status != OMEN_OK) {
         return status;
     }
-    memmove(&db->list[at + 1], &db->list[at], (db->count - at) * sizeof(om_segment *));
+    if (c->serial == 0) {
+        c->serial = ++db->next_serial;
+        /* Logged with the mutex held: no other one of this name can come in between. */
+        status = db->disk != NULL ? om_record_created(c, err) : OMEN_OK;
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    memmove(&db->list[at + 1], &db->list[at], (db->count - at) * sizeof(om_collection *));
     db->list[at] = c;
     db->count++;
-    c->serial = ++db->next_serial;
-    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    om_collection_ref(c);
     return OMEN_OK;
 }
 
-static omen_status_t insert(omen_db *db, om_segment *c, omen_error *err)
+omen_status_t om_db_insert(omen_db *db, om_collection *c, omen_error *err)
 {
     om_mutex_lock(&db->mu);
     omen_status_t status = insert_locked(db, c, err);
@@ -182,15 +232,27 @@ static omen_status_t insert(omen_db *db, om_segment *c, omen_error *err)
 }
 
 /* A new reference to a collection by name, or NULL. */
-static om_segment *get(omen_db *db, const char *name)
+static om_collection *get(omen_db *db, const char *name)
 {
     bool found = false;
-    om_segment *c = NULL;
+    om_collection *c = NULL;
     om_mutex_lock(&db->mu);
     size_t at = find(db, name, &found);
     if (found) {
         c = db->list[at];
-        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+        om_collection_ref(c);
+    }
+    om_mutex_unlock(&db->mu);
+    return c;
+}
+
+om_collection *om_db_at(omen_db *db, size_t i)
+{
+    om_collection *c = NULL;
+    om_mutex_lock(&db->mu);
+    if (i < db->count) {
+        c = db->list[i];
+        om_collection_ref(c);
     }
     om_mutex_unlock(&db->mu);
     return c;
@@ -206,12 +268,12 @@ static bool has(omen_db *db, const char *name)
 }
 
 /* Lists a collection that is ready and makes a handle; takes over the caller's reference. */
-static omen_status_t publish(omen_db *db, om_segment *c, omen_collection **out, omen_error *err)
+static omen_status_t publish(omen_db *db, om_collection *c, omen_collection **out, omen_error *err)
 {
     omen_collection *handle = NULL;
     omen_status_t status = om_collection_handle(c, &handle, err);
     if (status == OMEN_OK) {
-        status = insert(db, c, err);
+        status = om_db_insert(db, c, err);
         if (status != OMEN_OK) {
             om_collection_free(handle);
         }
@@ -229,9 +291,12 @@ omen_status_t om_db_create(omen_db *db, const char *name, const omen_options *op
     omen_status_t status = OMEN_OK;
     uint64_t rejections = om_rejections(db->rt);
     omen_options options;
-    om_segment *c = NULL;
+    om_collection *c = NULL;
     OM_TRY(check_name(name, err));
     OM_TRY(om_options_check(opt, &options, err));
+    if (db->disk != NULL) {
+        OM_TRY(om_disk_writable(db, false, err));
+    }
     if (has(db, name)) {
         return name_taken(name, err);
     }
@@ -241,19 +306,46 @@ out:
     return om_explain_memory(db->rt, rejections, status, err);
 }
 
+/* The file becomes the only segment of the collection, which takes its options. */
+static omen_status_t map_file(om_collection *c, const omen_open_options *opt, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_segment *seg = NULL;
+    om_set *set = NULL;
+    om_segment_file file = {
+        .path = opt->file, .warm = opt->warm, .flags = opt->flags, .op = opt->op};
+    OM_TRY(om_segment_open(c, &file, &seg, err));
+    OM_TRY(om_set_make(c->rt, &seg, 1, &set, err));
+    om_mutex_lock(&c->write_mu);
+    om_collection_set_options(c, &seg->options);
+    c->read_only = true;
+    c->next_key = seg->mapped->next_key;
+    atomic_store(&c->version, atomic_load(&seg->last_version));
+    om_set_publish(c, set);
+    om_mutex_unlock(&c->write_mu);
+    om_db_raise_version(c->db, atomic_load(&seg->last_version));
+out:
+    om_segment_unref(seg);
+    return status;
+}
+
 /* Maps a segment file as a new collection. */
 static omen_status_t attach_file(omen_db *db, const char *name, const omen_open_options *opt,
                                  omen_collection **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_segment *c = NULL;
+    om_collection *c = NULL;
     omen_options options = {.dim = 1};
+    if (db->disk != NULL) {
+        return om_fail(err, OMEN_FAILED_PRECONDITION, OMEN_D_NONE,
+                       "file: a segment file opens in a database in memory, not in a directory");
+    }
     if (has(db, name)) {
         return name_taken(name, err);
     }
     OM_TRY(om_options_check(&options, &options, err));
     OM_TRY(om_collection_make(db, name, &options, &c, err));
-    status = om_mapped_open(c, opt, err);
+    status = map_file(c, opt, err);
     if (status != OMEN_OK) {
         om_collection_unref(c);
         return status;
@@ -279,7 +371,7 @@ omen_status_t om_db_attach(omen_db *db, const char *name, const omen_open_option
         status = attach_file(db, name, opt, out, err);
         return om_explain_memory(db->rt, rejections, status, err);
     }
-    om_segment *c = get(db, name);
+    om_collection *c = get(db, name);
     if (c == NULL) {
         return om_fail(err, OMEN_NOT_FOUND, OMEN_D_NAME, "collection '%s' does not exist", name);
     }
@@ -292,18 +384,27 @@ out:
 omen_status_t om_db_drop(omen_db *db, const char *name, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_segment *c = NULL;
+    om_collection *c = NULL;
     bool found = false;
     OM_TRY(check_name(name, err));
+    if (db->disk != NULL) {
+        OM_TRY(om_disk_writable(db, true, err));
+    }
     om_mutex_lock(&db->mu);
     size_t at = find(db, name, &found);
-    if (found) {
+    if (found && db->disk != NULL) {
+        status = om_record_dropped(db->list[at], err);
+    }
+    if (found && status == OMEN_OK) {
         c = db->list[at];
         atomic_store(&c->dropped, true);
         db->count--;
-        memmove(&db->list[at], &db->list[at + 1], (db->count - at) * sizeof(om_segment *));
+        memmove(&db->list[at], &db->list[at + 1], (db->count - at) * sizeof(om_collection *));
     }
     om_mutex_unlock(&db->mu);
+    if (status != OMEN_OK) {
+        goto out;
+    }
     if (c == NULL) {
         return om_fail(err, OMEN_NOT_FOUND, OMEN_D_NAME, "collection '%s' does not exist", name);
     }

@@ -36,6 +36,7 @@ omen_status_t om_disk_open(omen_db *db, const om_io *io, const char *path,
                            const omen_db_options *options, omen_error *err) OM_NODISCARD;
 /* Stops the keeper, seals what is worth it, makes everything durable, unlocks. */
 void om_disk_close(omen_db *db);
+void om_disk_free(omen_db *db); /* with the last reference; harmless in memory */
 const om_io *om_db_io(const omen_db *db); /* the system's for a database in memory */
 omen_status_t om_disk_refresh(omen_db *db, uint32_t *changed, omen_error *err) OM_NODISCARD;
 void om_disk_stats(omen_db *db, omen_db_stats *out);
@@ -74,6 +75,8 @@ typedef struct om_merge_input {
     om_segment *segment;
     const uint64_t *dead;
     uint32_t rows, live;
+    const uint64_t *id_offsets; /* [rows + 1], and the bytes: ids of live rows of a segment in memory, */
+    const uint8_t *id_bytes;    /* copied at the same moment. NULL: read when the merge begins       */
 } om_merge_input;
 omen_status_t om_merge_write(om_collection *c, const om_merge_input *inputs, uint32_t count,
                              const char *path, const om_stop *stop, omen_op *op,

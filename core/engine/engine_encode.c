@@ -185,8 +185,8 @@ static omen_status_t train(om_segment *seg, uint32_t rows, uint32_t most, om_cod
     }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t slot = (uint32_t)((uint64_t)i * rows / n);
-        om_to_f32(seg->rt->kernels, seg->options.dtype, raw_row(seg, slot), sample + (size_t)i * dim,
-                  dim);
+        om_to_f32(seg->rt->kernels, seg->options.dtype, raw_row(seg, slot),
+                  sample + (size_t)i * dim, dim);
     }
     omen_status_t status = om_codec_train(&seg->rt->alloc, &seg->codec_params, sample, n, out, err);
     om_alloc_put(&seg->rt->alloc, sample, bytes, OM_CACHE_LINE);
@@ -246,7 +246,8 @@ static void drop_change(om_segment *seg, change *n)
     om_graph_view_free(n->graph);
     om_codec_free(n->codec);
     om_codes_free(seg->rt, n->codes);
-    om_alloc_put(&seg->rt->alloc, n->windows, seg->window_count * sizeof *n->windows, OM_CACHE_LINE);
+    om_alloc_put(&seg->rt->alloc, n->windows, seg->window_count * sizeof *n->windows,
+                 OM_CACHE_LINE);
     om_alloc_put(&seg->rt->alloc, n->view, sizeof *n->view, _Alignof(om_view));
 }
 
@@ -256,7 +257,8 @@ static omen_status_t prepare_change(om_segment *seg, change *n, omen_error *err)
     uint32_t indexed = atomic_load_explicit(&seg->indexed, memory_order_relaxed);
     n->encoded = indexed; /* the tail is coded again as the graph comes nearer to it */
     OM_TRY(om_view_prepare(seg, &n->view, err));
-    n->windows = om_alloc_zero(&seg->rt->alloc, seg->window_count, sizeof *n->windows, OM_CACHE_LINE);
+    n->windows =
+        om_alloc_zero(&seg->rt->alloc, seg->window_count, sizeof *n->windows, OM_CACHE_LINE);
     if (n->windows == NULL) {
         return om_fail_memory(err, "clipping counters", seg->window_count * sizeof *n->windows);
     }
@@ -280,12 +282,12 @@ out:
  * there. */
 static omen_status_t swap_codes(om_segment *seg, om_codes *codes, omen_error *err)
 {
-    om_mutex_lock(&seg->write_mu);
+    om_mutex_lock(&seg->c->write_mu);
     omen_status_t status = om_codes_commit(codes, &seg->layout, seg->codes->committed, err);
     if (status == OMEN_OK) {
         seg->codes = codes;
     }
-    om_mutex_unlock(&seg->write_mu);
+    om_mutex_unlock(&seg->c->write_mu);
     return status;
 }
 
@@ -316,7 +318,7 @@ static omen_status_t switch_codec(om_segment *seg, change *n, omen_error *err)
         omen_status_t back = om_graph_rescore(seg->graph, &old_arrays, seg->rt->executor, NULL);
         if (back != OMEN_OK) {
             om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine",
-                         "collection '%s': no memory to score the graph again", seg->name);
+                         "collection '%s': no memory to score the graph again", seg->c->name);
         }
         return status;
     }
@@ -367,7 +369,8 @@ omen_status_t om_codec_review(om_segment *seg, omen_error *err)
 {
     uint32_t indexed = atomic_load_explicit(&seg->indexed, memory_order_relaxed);
     bool bytes = seg->options.dtype == OMEN_U8 || seg->options.dtype == OMEN_I8;
-    bool identity = bytes && seg->options.metric == OMEN_L2 && seg->options.rotation != OMEN_ROTATE_ON;
+    bool identity =
+        bytes && seg->options.metric == OMEN_L2 && seg->options.rotation != OMEN_ROTATE_ON;
     if (identity || seg->options.quantization == OMEN_QUANT_NONE || !review_due(seg, indexed)) {
         return OMEN_OK;
     }

@@ -100,11 +100,12 @@ static omen_status_t grow_to(om_segment *seg, uint32_t capacity, uint64_t rows, 
         OM_TRY(om_graph_view_create(seg->graph, &arrays, &g.graph, err));
     }
     /* The id map reads keys through the store: it changes under the lock of the map's readers. */
-    om_rwlock_write(&seg->ids_mu);
+    om_rwlock_write(&seg->c->ids_mu);
     seg->store = g.store;
     seg->codes = g.codes;
-    om_rwlock_unlock(&seg->ids_mu);
-    om_view_parts parts = {.store = g.store, .codes = g.codes, .codec = seg->codec, .graph = g.graph};
+    om_rwlock_unlock(&seg->c->ids_mu);
+    om_view_parts parts = {
+        .store = g.store, .codes = g.codes, .codec = seg->codec, .graph = g.graph};
     om_view_publish(seg, g.view, &parts);
 out:
     if (status != OMEN_OK) {
@@ -131,7 +132,7 @@ static omen_status_t grow_locked(om_segment *seg, uint64_t extra, omen_error *er
     }
     if (status == OMEN_OK) {
         om_log_write(&seg->rt->log, OMEN_LOG_DEBUG, "engine", "collection '%s': room for %u rows",
-                     seg->name, capacity);
+                     seg->c->name, capacity);
     }
     return status;
 }
@@ -139,9 +140,9 @@ static omen_status_t grow_locked(om_segment *seg, uint64_t extra, omen_error *er
 omen_status_t om_growth_run(om_segment *seg, uint64_t extra, omen_error *err)
 {
     om_mutex_lock(&seg->index_mu);
-    om_mutex_lock(&seg->write_mu);
+    om_mutex_lock(&seg->c->write_mu);
     omen_status_t status = grow_locked(seg, extra, err);
-    om_mutex_unlock(&seg->write_mu);
+    om_mutex_unlock(&seg->c->write_mu);
     om_mutex_unlock(&seg->index_mu);
     return status;
 }

@@ -45,7 +45,7 @@ static omen_status_t check_offsets(const omen_column *column, uint64_t n, omen_e
     return OMEN_OK;
 }
 
-static uint32_t fixed_width(const om_segment *c)
+static uint32_t fixed_width(const om_collection *c)
 {
     switch (c->options.id_type) {
     case OMEN_ID_U64:
@@ -57,7 +57,7 @@ static uint32_t fixed_width(const om_segment *c)
     }
 }
 
-omen_status_t om_column_check(const om_segment *c, const omen_column *column, uint64_t n,
+omen_status_t om_column_check(const om_collection *c, const omen_column *column, uint64_t n,
                               omen_error *err)
 {
     uint32_t width = fixed_width(c);
@@ -79,7 +79,7 @@ omen_status_t om_column_check(const om_segment *c, const omen_column *column, ui
     return check_offsets(column, n, err);
 }
 
-omen_status_t om_id_check(const om_segment *c, om_id id, uint64_t item, omen_error *err)
+omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item, omen_error *err)
 {
     uint32_t width = fixed_width(c);
     if (width != 0 ? id.length != width : id.length == 0 || id.length > OMEN_MAX_STRING_ID) {
@@ -102,60 +102,39 @@ uint64_t om_id_u64(om_id id)
     return value;
 }
 
-/* ---- Ways through the tables. ids_mu held for a growing segment ------------------------------ */
-static omen_status_t find_slot(om_segment *c, uint64_t key, uint32_t *slot, omen_error *err)
-{
-    if (c->mapped != NULL) {
-        return om_mapped_slot_of_key(c->mapped, key, slot, err);
-    }
-    const void *keys = c->store != NULL ? c->store->array[OM_A_KEYS].base : NULL;
-    *slot = keys != NULL ? om_idmap_get(&c->map, keys, key) : OM_IDMAP_ABSENT;
-    return OMEN_OK;
-}
+/* ---- Keys by id ------------------------------------------------------------------------------ */
+/* Epoch pinned and ids_mu held, as all that goes through segments and their tables. */
+typedef omen_status_t (*reading)(const om_reader *from, void *args, omen_error *err);
 
-static omen_status_t find_key(om_segment *c, om_id id, uint64_t *key, omen_error *err)
+static omen_status_t read_pinned(omen_collection *handle, reading read, void *args, omen_error *err)
 {
-    if (c->options.id_type == OMEN_ID_U64) {
-        uint32_t slot = OM_IDMAP_ABSENT;
-        omen_status_t status =
-            id.length == KEY_BYTES ? find_slot(c, om_id_u64(id), &slot, err) : OMEN_OK;
-        *key = slot != OM_IDMAP_ABSENT ? om_id_u64(id) : OMEN_NONE;
+    om_collection *c = handle->c;
+    om_ctx *ctx = NULL;
+    omen_status_t status = om_ctx_acquire(c->rt, &ctx, err);
+    if (status != OMEN_OK) {
         return status;
     }
-    if (c->mapped != NULL) {
-        return om_mapped_key_of_id(c->mapped, id, key, err);
-    }
-    *key = c->table != NULL ? om_idtable_find(c->table, id.bytes, id.length) : OMEN_NONE;
-    return OMEN_OK;
+    om_ctx_pin(c->rt, ctx);
+    om_rwlock_read(&c->ids_mu);
+    om_reader from = om_reader_of(handle);
+    status = read(&from, args, err);
+    om_rwlock_unlock(&c->ids_mu);
+    om_ctx_unpin(ctx);
+    om_ctx_release(ctx);
+    return status;
 }
 
-/* The id of a key: bytes NULL when the key is absent. `scratch` holds a u64 id. */
-static omen_status_t find_id(om_segment *c, uint64_t key, uint64_t *scratch, om_id *out,
-                             omen_error *err)
-{
-    uint32_t slot = OM_IDMAP_ABSENT;
-    *out = (om_id){.bytes = NULL};
-    omen_status_t status = find_slot(c, key, &slot, err);
-    if (status != OMEN_OK || slot == OM_IDMAP_ABSENT) {
-        return status;
-    }
-    if (c->options.id_type == OMEN_ID_U64) {
-        *scratch = key;
-        *out = (om_id){.bytes = (const uint8_t *)scratch, .length = sizeof *scratch};
-        return OMEN_OK;
-    }
-    if (c->mapped != NULL) {
-        return om_mapped_id_of_slot(c->mapped, slot, out, err);
-    }
-    out->bytes = om_idtable_id(c->table, key, &out->length);
-    return OMEN_OK;
-}
+typedef struct lookup {
+    const omen_column *ids;
+    uint64_t count;
+    uint64_t *keys;
+} lookup;
 
-static omen_status_t lookup_locked(om_segment *c, const omen_column *ids, uint64_t count,
-                                   uint64_t *keys, omen_error *err)
+static omen_status_t lookup_keys(const om_reader *from, void *args, omen_error *err)
 {
-    for (uint64_t i = 0; i < count; i++) {
-        omen_status_t status = find_key(c, om_column_get(ids, i), &keys[i], err);
+    const lookup *l = args;
+    for (uint64_t i = 0; i < l->count; i++) {
+        omen_status_t status = om_reader_find_id(from, om_column_get(l->ids, i), &l->keys[i], err);
         if (status != OMEN_OK) {
             return status;
         }
@@ -167,7 +146,8 @@ omen_status_t om_collection_lookup(omen_collection *handle, const omen_column *i
                                    uint64_t *keys, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_segment *c = handle->c;
+    om_collection *c = handle->c;
+    lookup l = {.ids = ids, .count = count, .keys = keys};
     OM_TRY(om_collection_alive(c, err));
     if (ids->data == NULL && count != 0) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "ids.data: NULL with %llu ids",
@@ -176,47 +156,47 @@ omen_status_t om_collection_lookup(omen_collection *handle, const omen_column *i
     if (count != 0) {
         OM_TRY(om_column_check(c, ids, count, err));
     }
-    om_rwlock_read(&c->ids_mu);
-    status = lookup_locked(c, ids, count, keys, err);
-    om_rwlock_unlock(&c->ids_mu);
+    status = read_pinned(handle, lookup_keys, &l, err);
 out:
     return status;
 }
 
 /* ---- Vectors by key -------------------------------------------------------------------------- */
-static omen_status_t copy_row(om_segment *c, const om_view *view, uint32_t slot,
-                              const om_get *get, uint64_t i, omen_error *err)
+static omen_status_t copy_row(om_place place, const om_get *get, uint64_t i, omen_error *err)
 {
-    uint32_t dim = c->options.dim;
+    om_segment *seg = place.segment;
+    const om_view *view = om_view_load(seg);
+    uint32_t slot = place.slot;
+    uint32_t dim = seg->options.dim;
     if (view->mapped != NULL) {
         omen_status_t status = om_mapped_touch(view->mapped, OM_TOUCH_VECTORS, slot, 1, err);
         if (status != OMEN_OK) {
             return status;
         }
     }
-    const uint8_t *row = view->vectors + (size_t)slot * c->layout.row_bytes;
+    const uint8_t *row = view->vectors + (size_t)slot * seg->layout.row_bytes;
     uint8_t *out = (uint8_t *)get->out + i * get->stride;
-    if (get->dtype == c->options.dtype) {
-        memcpy(out, row, c->layout.row_bytes);
+    if (get->dtype == seg->options.dtype) {
+        memcpy(out, row, seg->layout.row_bytes);
         return OMEN_OK;
     }
     float wide[CONVERT_CHUNK]; /* The caller's rows may lie at any address. */
-    uint32_t width = om_dtype_width(c->options.dtype);
+    uint32_t width = om_dtype_width(seg->options.dtype);
     for (uint32_t at = 0; at < dim; at += CONVERT_CHUNK) {
         uint32_t n = om_min_u32(CONVERT_CHUNK, dim - at);
-        om_to_f32(c->rt->kernels, c->options.dtype, row + (size_t)at * width, wide, n);
+        om_to_f32(seg->rt->kernels, seg->options.dtype, row + (size_t)at * width, wide, n);
         memcpy(out + (size_t)at * sizeof *wide, wide, n * sizeof *wide);
     }
     return OMEN_OK;
 }
 
 /* Without `found` every key must be there: known before the first byte of the output is written. */
-static omen_status_t check_all_there(om_segment *c, const om_get *get, omen_error *err)
+static omen_status_t check_all_there(const om_reader *from, const om_get *get, omen_error *err)
 {
     for (uint64_t i = 0; i < get->count; i++) {
-        uint32_t slot = OM_IDMAP_ABSENT;
-        omen_status_t status = find_slot(c, get->keys[i], &slot, err);
-        if (status == OMEN_OK && slot == OM_IDMAP_ABSENT) {
+        om_place place;
+        omen_status_t status = om_reader_find(from, get->keys[i], &place, err);
+        if (status == OMEN_OK && place.segment == NULL) {
             status = om_fail_item(err, OMEN_NOT_FOUND, OMEN_D_NONE, i, "item %llu: no key %llu",
                                   (unsigned long long)i, (unsigned long long)get->keys[i]);
         }
@@ -227,24 +207,24 @@ static omen_status_t check_all_there(om_segment *c, const om_get *get, omen_erro
     return OMEN_OK;
 }
 
-static omen_status_t get_locked(om_segment *c, const om_get *get, omen_error *err)
+static omen_status_t get_rows(const om_reader *from, void *args, omen_error *err)
 {
-    const om_view *view = om_view_load(c);
-    omen_status_t status = get->found == NULL ? check_all_there(c, get, err) : OMEN_OK;
+    const om_get *get = args;
+    omen_status_t status = get->found == NULL ? check_all_there(from, get, err) : OMEN_OK;
     for (uint64_t i = 0; i < get->count && status == OMEN_OK; i++) {
-        uint32_t slot = OM_IDMAP_ABSENT;
-        status = find_slot(c, get->keys[i], &slot, err);
-        if (status == OMEN_OK && slot != OM_IDMAP_ABSENT && view != NULL) {
-            status = copy_row(c, view, slot, get, i, err);
+        om_place place;
+        status = om_reader_find(from, get->keys[i], &place, err);
+        if (status == OMEN_OK && place.segment != NULL) {
+            status = copy_row(place, get, i, err);
         }
         if (get->found != NULL) {
-            get->found[i] = slot != OM_IDMAP_ABSENT;
+            get->found[i] = status == OMEN_OK && place.segment != NULL;
         }
     }
     return status;
 }
 
-static omen_status_t check_get(const om_segment *c, om_get *get, omen_error *err)
+static omen_status_t check_get(const om_collection *c, om_get *get, omen_error *err)
 {
     get->dtype = get->dtype != 0 ? get->dtype : c->options.dtype;
     if (get->dtype != c->options.dtype && get->dtype != OMEN_F32) {
@@ -266,18 +246,10 @@ static omen_status_t check_get(const om_segment *c, om_get *get, omen_error *err
 omen_status_t om_collection_get(omen_collection *handle, const om_get *get, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_segment *c = handle->c;
     om_get g = *get;
-    om_ctx *ctx = NULL;
-    OM_TRY(om_collection_alive(c, err));
-    OM_TRY(check_get(c, &g, err));
-    OM_TRY(om_ctx_acquire(c->rt, &ctx, err));
-    om_ctx_pin(c->rt, ctx);
-    om_rwlock_read(&c->ids_mu);
-    status = get_locked(c, &g, err);
-    om_rwlock_unlock(&c->ids_mu);
-    om_ctx_unpin(ctx);
-    om_ctx_release(ctx);
+    OM_TRY(om_collection_alive(handle->c, err));
+    OM_TRY(check_get(handle->c, &g, err));
+    status = read_pinned(handle, get_rows, &g, err);
 out:
     return status;
 }
@@ -316,7 +288,7 @@ void om_rows_column(const omen_rows *rows, uint32_t field, omen_column *out)
     out->width = rows->width;
 }
 
-static omen_status_t make_rows(om_segment *c, uint64_t count, omen_rows **out, omen_error *err)
+static omen_status_t make_rows(om_collection *c, uint64_t count, omen_rows **out, omen_error *err)
 {
     const om_alloc *alloc = &c->rt->alloc;
     omen_rows *rows = om_alloc_zero(alloc, 1, sizeof *rows, _Alignof(omen_rows));
@@ -337,26 +309,45 @@ static omen_status_t make_rows(om_segment *c, uint64_t count, omen_rows **out, o
     return OMEN_OK;
 }
 
+/* The id of a key: bytes NULL when the key is absent. `scratch` holds a u64 id. */
+static omen_status_t id_of_key(const om_reader *from, uint64_t key, uint64_t *scratch, om_id *out,
+                               omen_error *err)
+{
+    om_place place;
+    *out = (om_id){.bytes = NULL};
+    omen_status_t status = om_reader_find(from, key, &place, err);
+    if (status != OMEN_OK || place.segment == NULL) {
+        return status;
+    }
+    return om_segment_id(place.segment, place.slot, scratch, out, err);
+}
+
+typedef struct fetch {
+    const uint64_t *keys;
+    omen_rows *rows;
+} fetch;
+
 /* First the lengths, then the bytes, both under one lock. */
-static omen_status_t fetch_locked(om_segment *c, const uint64_t *keys, omen_rows *rows,
-                                  omen_error *err)
+static omen_status_t fetch_ids(const om_reader *from, void *args, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
+    const fetch *f = args;
+    omen_rows *rows = f->rows;
     uint64_t scratch;
     om_id id;
     for (uint64_t i = 0; i < rows->count; i++) {
-        OM_TRY(find_id(c, keys[i], &scratch, &id, err));
+        OM_TRY(id_of_key(from, f->keys[i], &scratch, &id, err));
         size_t length = rows->width != 0 ? rows->width : id.bytes != NULL ? id.length : 0;
         rows->offsets[i + 1] = rows->offsets[i] + length;
     }
     rows->bytes = (size_t)rows->offsets[rows->count];
-    rows->data = om_alloc_get(&c->rt->alloc, rows->bytes, OM_CACHE_LINE);
+    rows->data = om_alloc_get(&from->c->rt->alloc, rows->bytes, OM_CACHE_LINE);
     if (rows->data == NULL) {
         return om_fail_memory(err, "fetched rows", rows->bytes);
     }
     for (uint64_t i = 0; i < rows->count; i++) {
         size_t length = (size_t)(rows->offsets[i + 1] - rows->offsets[i]);
-        OM_TRY(find_id(c, keys[i], &scratch, &id, err));
+        OM_TRY(id_of_key(from, f->keys[i], &scratch, &id, err));
         if (id.bytes == NULL) {
             memset(rows->data + rows->offsets[i], 0xFF, length);
         } else {
@@ -372,7 +363,7 @@ omen_status_t om_collection_fetch(omen_collection *handle, const uint64_t *keys,
                                   uint32_t fields, omen_rows **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_segment *c = handle->c;
+    om_collection *c = handle->c;
     omen_rows *rows = NULL;
     uint64_t rejections = om_rejections(c->rt);
     OM_TRY(om_collection_alive(c, err));
@@ -382,9 +373,8 @@ omen_status_t om_collection_fetch(omen_collection *handle, const uint64_t *keys,
                        (unsigned long long)count, OMEN_MAX_BATCH_ITEMS);
     }
     OM_TRY(make_rows(c, count, &rows, err));
-    om_rwlock_read(&c->ids_mu);
-    status = fetch_locked(c, keys, rows, err);
-    om_rwlock_unlock(&c->ids_mu);
+    fetch f = {.keys = keys, .rows = rows};
+    status = read_pinned(handle, fetch_ids, &f, err);
     if (status != OMEN_OK) {
         om_rows_free(rows);
         goto out;

@@ -6,7 +6,7 @@
  * incomplete batch is done only when a caller asks for it. The background leaves a burst of
  * writes alone: it begins when none came for a moment, or when the tail is half full, and then
  * goes on until an eighth is left. */
-#include "engine_int.h"
+#include "engine_disk.h"
 
 enum {
     RETRY_NS = 100 * 1000 * 1000,
@@ -60,7 +60,8 @@ static omen_status_t index_rows(om_segment *seg, uint32_t indexed, uint32_t end,
         OM_TRY(om_graph_insert(seg->graph, &arrays, end - indexed, seg->rt->executor, err));
     }
     OM_TRY(om_graph_view_create(seg->graph, &arrays, &graph, err));
-    om_view_parts parts = {.store = seg->store, .codes = seg->codes, .codec = seg->codec, .graph = graph};
+    om_view_parts parts = {
+        .store = seg->store, .codes = seg->codes, .codec = seg->codec, .graph = graph};
     om_view_publish(seg, view, &parts);
     view = NULL;
     atomic_store(&seg->indexed, end);
@@ -99,7 +100,7 @@ omen_status_t om_index_step(om_segment *seg, uint32_t target, bool force, bool *
     if (status == OMEN_RESOURCE_EXHAUSTED) {
         om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine",
                      "collection '%s': no memory to train the codec again, the old one stays",
-                     seg->name);
+                     seg->c->name);
         status = OMEN_OK;
     }
 out:
@@ -115,8 +116,8 @@ static omen_status_t step_locked(om_segment *seg, uint32_t target, bool force, b
     return status;
 }
 
-static omen_status_t index_until(om_segment *seg, uint32_t target, const om_stop *stop,
-                                 omen_op *op, omen_error *err)
+static omen_status_t index_until(om_segment *seg, uint32_t target, const om_stop *stop, omen_op *op,
+                                 omen_error *err)
 {
     uint32_t begun = atomic_load(&seg->indexed);
     for (;;) {
@@ -223,9 +224,9 @@ static bool wants(item *it, uint64_t *ready_ns)
     uint32_t indexed = atomic_load(&seg->indexed);
     uint32_t backlog = visible - om_min_u32(indexed, visible);
     uint64_t last = atomic_load_explicit(&seg->last_append_ns, memory_order_relaxed);
-    if (backlog > seg->backlog_limit / 2) {
+    if (backlog > seg->c->backlog_limit / 2) {
         it->draining = true;
-    } else if (backlog < seg->backlog_limit / 8) {
+    } else if (backlog < seg->c->backlog_limit / 8) {
         it->draining = false;
     }
     *ready_ns = it->draining || lacks_codes(seg, visible) ? 0 : last + QUIET_NS;
@@ -265,10 +266,14 @@ static void work_on(om_segment *seg, item *it)
         burst ? code_step(seg, &moved, &err) : om_index_step(seg, UINT32_MAX, false, &moved, &err);
     clean = om_view_reclaim(seg);
     om_mutex_unlock(&seg->index_mu);
+    if (moved && atomic_load(&seg->frozen) &&
+        atomic_load(&seg->indexed) >= atomic_load(&seg->visible)) {
+        om_keeper_notify(seg->c->db);
+    }
     it->not_before_ns = clean || moved ? 0 : om_now_ns() + RECLAIM_NS;
     if (status != OMEN_OK) {
         om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': indexing waits: %s",
-                     seg->name, err.message);
+                     seg->c->name, err.message);
         it->not_before_ns = om_now_ns() + RETRY_NS;
     }
 }
@@ -358,7 +363,7 @@ static omen_status_t prepare(om_indexer *indexer, omen_error *err)
 void om_indexer_notify(om_segment *seg)
 {
     om_indexer *indexer = seg->rt->indexer;
-    if (seg->read_only || atomic_exchange(&seg->queued, true)) {
+    if (seg->mapped != NULL || atomic_exchange(&seg->queued, true)) {
         return;
     }
     om_mutex_lock(&indexer->mu);

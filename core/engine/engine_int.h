@@ -129,6 +129,7 @@ struct omen_db {
     struct om_disk *disk; /* NULL: in memory (engine_disk.h) */
 };
 void om_db_unref(omen_db *db);
+void om_db_raise_version(omen_db *db, uint64_t version);
 struct omen_collection { /* a handle */
     om_handle handle;
     om_collection *c;
@@ -155,7 +156,8 @@ void om_requests_put(om_requests *requests, const om_request_key *key, const om_
 typedef struct om_stream {
     struct om_stream *next;
     uint64_t hash, epoch, last_seq, last_version, used_ns;
-    uint32_t length;
+    uint32_t length, last_crc;
+    uint32_t crc; /* of the last batch, 0: not known */
     char id[OMEN_MAX_STREAM_ID];
 } om_stream;
 typedef struct om_streams {
@@ -165,6 +167,10 @@ typedef struct om_streams {
 void om_streams_free(const om_alloc *alloc, om_streams *streams);
 omen_status_t om_streams_get(const om_alloc *alloc, om_streams *streams, om_stream_id id,
                              om_stream **out, omen_error *err) OM_NODISCARD;
+/* Whether a batch is the next one of its stream; *replayed: it was applied before. */
+omen_status_t om_stream_check(const om_stream *stream, const omen_batch *batch, bool *replayed,
+                              omen_error *err) OM_NODISCARD;
+void om_stream_advance(om_stream *stream, uint64_t seq, uint64_t version, uint32_t crc);
 
 /* ---- Storage of the growing segment (engine_rows.c) ------------------------------------------ */
 typedef struct
@@ -301,7 +307,8 @@ struct om_segment {
     _Atomic uint32_t coded; /* rows that have codes: a hint */
 
     om_idmap map;      /* keys of live rows; guarded by the collection's ids_mu */
-    om_idtable *table; /* UUID and STRING; likewise */
+    om_idtable *table; /* UUID and STRING: slot n is its number n + 1; likewise */
+    bool ids_kept;     /* ids of dead rows stay: a snapshot may want them; likewise */
 
     om_mutex marks_mu; /* rank MARKS */
     om_mark *marks;    /* ring of OM_MARKS; NULL until the first write */
@@ -355,11 +362,11 @@ struct om_collection {
 
     om_mutex write_mu; /* rank WRITE: one batch is applied at a time */
     om_streams streams;
-    uint64_t next_key; /* U64: above every key seen; otherwise keys given out */
-    uint32_t *former;  /* scratch of a batch: the slots that its items had in the growing segment */
+    uint64_t next_key;  /* U64: above every key seen; otherwise keys given out */
+    uint64_t *row_keys; /* scratch of a batch: the keys of its accepted items, in order */
+    uint32_t *former; /* scratch of a batch: the slots that its items had in the growing segment */
     uint64_t former_room;
-    om_place *places; /* scratch of a batch: the rows that its items had in older segments */
-    uint64_t places_room;
+    om_place *places; /* likewise: the rows they had in older segments */
     om_set *retired_sets;
     uint64_t contained; /* every write up to it is in sealed segments */
     uint32_t pins;      /* snapshots alive: ids of deleted rows are kept */
@@ -373,7 +380,8 @@ typedef struct om_snapshot {
     om_set *set;
     uint64_t version;
     uint64_t live;
-    uint32_t *rows; /* [set->count] rows it sees */
+    uint32_t *live_rows; /* [set->count] of these, not dead */
+    uint32_t *rows;      /* [set->count] rows it sees */
     uint64_t *
         *dead; /* [set->count] tombstones at that moment, (rows + 63) / 64 words; NULL: no rows */
 } om_snapshot;
@@ -462,7 +470,10 @@ void om_collection_unref(om_collection *c);
 omen_status_t om_options_check(const omen_options *in, omen_options *out,
                                omen_error *err) OM_NODISCARD;
 omen_status_t om_collection_alive(const om_collection *c, omen_error *err) OM_NODISCARD;
-omen_status_t om_collection_writable(const om_collection *c, omen_error *err) OM_NODISCARD;
+omen_status_t om_collection_writable(const omen_collection *handle, bool deletes,
+                                     omen_error *err) OM_NODISCARD;
+uint64_t om_collection_live(om_collection *c); /* rows that are not dead, over all segments */
+void om_collection_set_options(om_collection *c, const omen_options *options);
 /* NO_MEMORY becomes BUDGET when it was the runtime's limit that refused. */
 omen_status_t om_explain_memory(omen_runtime *rt, uint64_t rejections, omen_status_t status,
                                 omen_error *err);
@@ -471,6 +482,25 @@ uint64_t om_rejections(const omen_runtime *rt);
 omen_status_t om_db_insert(omen_db *db, om_collection *c, omen_error *err) OM_NODISCARD;
 /* The i-th collection with a reference, in the order of names; NULL behind the last. */
 om_collection *om_db_at(omen_db *db, size_t i);
+
+/* engine_snapshot.c */
+/* What a call through a handle reads: pinned segments, and for snapshots their tombstones. */
+typedef struct om_reader {
+    om_collection *c;
+    const om_set *set;
+    const om_snapshot *snapshot; /* NULL: the present */
+} om_reader;
+om_reader om_reader_of(const omen_collection *handle); /* epoch pinned or write_mu held */
+uint32_t om_reader_rows(const om_reader *from, uint32_t part);
+/* Tombstone of a row; blocks of mapped files that hold it are checked first. */
+omen_status_t om_reader_dead(const om_reader *from, uint32_t part, uint32_t slot, bool *dead,
+                             omen_error *err) OM_NODISCARD;
+/* The row of a key. ids_mu held. segment NULL: none. */
+omen_status_t om_reader_find(const om_reader *from, uint64_t key, om_place *out,
+                             omen_error *err) OM_NODISCARD;
+omen_status_t om_reader_find_id(const om_reader *from, om_id id, uint64_t *key,
+                                omen_error *err) OM_NODISCARD;
+void om_snapshot_free(om_collection *c, om_snapshot *snapshot); /* NULL ok */
 
 /* ---- Ids (engine_ids.c) ---------------------------------------------------------------------- */
 om_id om_column_get(const omen_column *column, uint64_t i);
@@ -492,17 +522,30 @@ typedef struct om_write {
     om_segment *seg; /* the growing one; write_mu held */
     const omen_batch *batch;
     omen_op *op;
-    uint32_t dtype;    /* of the batch's vectors  */
-    uint64_t stride;   /* of the batch's vectors  */
-    bool by_keys;      /* ids come as u64 keys    */
-    uint64_t id_bytes; /* of all ids              */
-    int32_t *status;   /* PER_ITEM: [count]       */
-    uint64_t accepted; /* items that are not refused */
+    uint32_t dtype;           /* of the batch's vectors  */
+    uint64_t stride;          /* of the batch's vectors  */
+    bool by_keys;             /* ids come as u64 keys    */
+    uint64_t id_bytes;        /* of all ids              */
+    int32_t *status;          /* PER_ITEM: [count]       */
+    uint64_t accepted;        /* items that are not refused */
+    const uint64_t *row_keys; /* [accepted] their keys, known before the batch is logged */
+    uint64_t next_key;        /* of the collection when this batch was applied */
+    uint64_t backlog;         /* rows not in the graph when it was done */
     om_written done;
     bool replayed;  /* seen before */
     bool recovered; /* comes from the log: checked long ago, has its version, is not logged again */
     bool deletes;
 } om_write;
+uint64_t om_write_key(const om_write *w, uint64_t i); /* of item i, by key or by u64 id */
+omen_status_t om_write_check_mode(om_write *w, omen_error *err) OM_NODISCARD;
+/* Room in the scratch of the collection for `count` items. */
+omen_status_t om_write_grow_scratch(om_collection *c, uint64_t count, omen_error *err) OM_NODISCARD;
+void om_write_free_scratch(om_collection *c);
+void om_write_number(om_write *w);
+omen_status_t om_write_throttle(om_write *w, omen_error *err) OM_NODISCARD;
+void om_write_seal(om_write *w);
+omen_status_t om_write_delete(om_write *w, omen_error *err) OM_NODISCARD;
+uint64_t om_backlog(om_collection *c); /* rows that are not in the graph; write_mu held or pinned */
 /* A batch out of the log, with the version it had. The collection is not listed yet, or only read. */
 omen_status_t om_write_recover(om_collection *c, const omen_batch *batch, bool deletes,
                                uint64_t version, omen_error *err) OM_NODISCARD;
@@ -517,6 +560,8 @@ static inline bool om_write_skips(const om_write *w, uint64_t i)
 }
 /* Streams and request ids, write mutex held: fills w->done and w->replayed when seen before. */
 omen_status_t om_write_seen(om_write *w, om_stream **stream, omen_error *err) OM_NODISCARD;
+omen_status_t om_write_recover_stream(om_write *w, om_stream **stream,
+                                      omen_error *err) OM_NODISCARD;
 void om_write_remember(om_write *w, om_stream *stream);
 /* A batch that was refused for what it is: its place in the stream is used up (ruling 16). */
 void om_write_consume(om_write *w, omen_status_t status);
@@ -575,6 +620,8 @@ typedef struct om_search {
     uint32_t flags, k, ef, rerank;
     uint32_t rows, live; /* as seen when it began */
     uint32_t size;       /* of the heap ctx->hits */
+    uint32_t kept;       /* its size before this segment */
+    uint32_t found;      /* live rows of this segment that were scored */
     uint32_t cap;
     bool partial, timed;
     omen_explain explain;
@@ -592,6 +639,14 @@ omen_status_t om_scan_codes(om_search *s, const om_probe *probe, uint32_t first,
 omen_status_t om_rerank(om_search *s, const om_probe *probe, const uint64_t *keys, uint32_t n,
                         uint32_t most) OM_NODISCARD;
 float om_exact_distance(const om_search *s, uint32_t slot);
+/* Dead, or not there yet, for this search. */
+static inline bool om_search_skips(const om_search *s, uint32_t slot)
+{
+    if (OM_LIKELY(s->snapshot == NULL)) {
+        return om_view_is_dead(s->view, slot);
+    }
+    return slot >= s->rows || ((s->dead[slot >> 6] >> (slot & 63)) & 1) != 0;
+}
 void om_heap_push(om_search *s, om_hit hit);
 void om_heap_sort(om_search *s);   /* ascending; the heap is no heap any more */
 void om_heap_unique(om_search *s); /* after the sort: one hit a key, the newest slot */
@@ -615,10 +670,15 @@ typedef struct om_meta {       /* the section META: little-endian, without holes
     uint64_t capacity_hint, max_backlog_rows, next_key, live;
 } om_meta;
 _Static_assert(sizeof(om_meta) == 80, "META is 80 bytes");
-void om_collection_set_options(om_segment *seg, const omen_options *options);
 struct om_mapped {
     omen_runtime *rt;
+    const om_io *io;
     om_segfile *file;
+    om_deaths deaths; /* tombstones from a file of their own, or */
+    om_vm dead;       /* a copy of those of the segment's file; neither: those of the map */
+    bool own_dead;
+    uint64_t next_key;
+    _Atomic uint64_t most_key; /* OMEN_NONE: not read yet */
     om_section section[OM_SECTION_MAX];
     uint32_t rows, id_type;
     om_codec *codec;
@@ -626,8 +686,6 @@ struct om_mapped {
     _Atomic bool stop, verified;
     bool warm_vectors;
 };
-omen_status_t om_mapped_open(om_segment *seg, const omen_open_options *opt,
-                             omen_error *err) OM_NODISCARD;
 void om_mapped_close(om_segment *seg);
 /* Blocks of a section in order, stopping when told to. */
 omen_status_t om_mapped_verify(om_mapped *mapped, uint32_t kind, const om_stop *stop,
@@ -645,6 +703,11 @@ enum {
 /* Rows [first, first + n) of a section may be read. */
 omen_status_t om_mapped_touch(om_mapped *mapped, uint32_t what, uint32_t first, uint32_t n,
                               omen_error *err) OM_NODISCARD;
+/* Position i of the map of keys; the first position whose key is not below `key`. */
+omen_status_t om_mapped_key_at(om_mapped *mapped, uint64_t i, uint32_t *slot, uint64_t *key,
+                               omen_error *err) OM_NODISCARD;
+omen_status_t om_mapped_first_key(om_mapped *mapped, uint64_t key, uint64_t *out,
+                                  omen_error *err) OM_NODISCARD;
 omen_status_t om_mapped_slot_of_key(om_mapped *mapped, uint64_t key, uint32_t *slot,
                                     omen_error *err) OM_NODISCARD;
 omen_status_t om_mapped_key_of_id(om_mapped *mapped, om_id id, uint64_t *key,

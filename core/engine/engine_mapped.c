@@ -59,6 +59,9 @@ omen_status_t om_mapped_touch(om_mapped *mapped, uint32_t what, uint32_t first, 
         [OM_TOUCH_NORMS] = OM_SECTION_NORMS,     [OM_TOUCH_DEAD] = OM_SECTION_DEAD,
         [OM_TOUCH_CODES] = OM_SECTION_CODES,
     };
+    if (what == OM_TOUCH_DEAD && mapped->own_dead) {
+        return OMEN_OK;
+    }
     if (what == OM_TOUCH_DEAD) {
         uint32_t last = (first + n - 1) >> 6;
         return touch(mapped, OM_SECTION_DEAD, first >> 6, last - (first >> 6) + 1, err);
@@ -73,8 +76,8 @@ static omen_status_t bad_slot(uint32_t slot, const om_mapped *mapped, omen_error
 }
 
 /* The key of position i of the key map. */
-static omen_status_t mapped_key(om_mapped *mapped, uint64_t i, uint32_t *slot, uint64_t *key,
-                                omen_error *err)
+omen_status_t om_mapped_key_at(om_mapped *mapped, uint64_t i, uint32_t *slot, uint64_t *key,
+                               omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     OM_TRY(touch(mapped, OM_SECTION_KEYMAP, i, 1, err));
@@ -88,23 +91,17 @@ out:
     return status;
 }
 
-omen_status_t om_mapped_slot_of_key(om_mapped *mapped, uint64_t key, uint32_t *slot,
-                                    omen_error *err)
+omen_status_t om_mapped_first_key(om_mapped *mapped, uint64_t key, uint64_t *out, omen_error *err)
 {
     uint64_t low = 0;
     uint64_t high = mapped->section[OM_SECTION_KEYMAP].rows;
-    *slot = OM_IDMAP_ABSENT;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        uint32_t at = 0;
+        uint32_t slot = 0;
         uint64_t there = 0;
-        omen_status_t status = mapped_key(mapped, middle, &at, &there, err);
+        omen_status_t status = om_mapped_key_at(mapped, middle, &slot, &there, err);
         if (status != OMEN_OK) {
             return status;
-        }
-        if (there == key) {
-            *slot = at;
-            return OMEN_OK;
         }
         if (there < key) {
             low = middle + 1;
@@ -112,7 +109,48 @@ omen_status_t om_mapped_slot_of_key(om_mapped *mapped, uint64_t key, uint32_t *s
             high = middle;
         }
     }
+    *out = low;
     return OMEN_OK;
+}
+
+/* The largest key, read once: batches of new, rising keys are most of all and need no more than it. */
+static omen_status_t beyond(om_mapped *mapped, uint64_t key, bool *out, omen_error *err)
+{
+    uint64_t rows = mapped->section[OM_SECTION_KEYMAP].rows;
+    uint64_t most = atomic_load_explicit(&mapped->most_key, memory_order_relaxed);
+    *out = rows == 0;
+    if (most == OMEN_NONE && rows != 0) {
+        uint32_t slot = 0;
+        omen_status_t status = om_mapped_key_at(mapped, rows - 1, &slot, &most, err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        atomic_store_explicit(&mapped->most_key, most, memory_order_relaxed);
+    }
+    *out = *out || key > most;
+    return OMEN_OK;
+}
+
+omen_status_t om_mapped_slot_of_key(om_mapped *mapped, uint64_t key, uint32_t *slot,
+                                    omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    uint64_t at = 0;
+    uint64_t there = 0;
+    bool none = false;
+    *slot = OM_IDMAP_ABSENT;
+    OM_TRY(beyond(mapped, key, &none, err));
+    if (none) {
+        return OMEN_OK;
+    }
+    OM_TRY(om_mapped_first_key(mapped, key, &at, err));
+    if (at < mapped->section[OM_SECTION_KEYMAP].rows) {
+        uint32_t found = 0;
+        OM_TRY(om_mapped_key_at(mapped, at, &found, &there, err));
+        *slot = there == key ? found : OM_IDMAP_ABSENT;
+    }
+out:
+    return status;
 }
 
 omen_status_t om_mapped_id_of_slot(om_mapped *mapped, uint32_t slot, om_id *out, omen_error *err)

@@ -8,13 +8,14 @@
 
 /* One call. Workers take query after query; the first failure ends it for all. */
 typedef struct job {
-    om_segment *c;
+    om_collection *c;
     const omen_query *query;
     omen_hits *hits;
     uint32_t dtype, ef, rerank;
     uint64_t stride, deadline_ns;
     _Atomic uint32_t next;
     _Atomic uint32_t failed; /* 1: taken by the worker that reports */
+    const om_snapshot *snapshot;
     omen_status_t status;
     omen_error error;
 } job;
@@ -44,9 +45,9 @@ static void normalize(const om_kernels *kernels, float *x, uint32_t dim)
 /* The query as floats in the context. */
 static omen_status_t load_query(const job *j, om_ctx *ctx, uint32_t q, omen_error *err)
 {
-    om_segment *c = j->c;
+    om_collection *c = j->c;
     uint32_t dim = c->options.dim;
-    om_ctx_need need = {.floats = om_round_up(dim, 16), .hits = j->query->k + OM_SLACK};
+    om_ctx_need need = {.floats = om_round_up(dim, 16), .hits = 2 * (j->query->k + OM_SLACK)};
     omen_status_t status = om_ctx_reserve(c->rt, ctx, &need, err);
     if (status != OMEN_OK) {
         return status;
@@ -99,6 +100,7 @@ static void store_hits(const job *j, const om_search *s, uint32_t q)
 static omen_status_t run_query(const job *j, om_ctx *ctx, uint32_t q, omen_error *err)
 {
     om_search s = {.c = j->c,
+                   .snapshot = j->snapshot,
                    .ctx = ctx,
                    .stop = {.op = j->query->op, .deadline_ns = j->deadline_ns},
                    .flags = j->query->flags,
@@ -207,7 +209,7 @@ static omen_status_t check_query(job *j, omen_error *err)
 
 /* Every version up to the newest one handed out is visible once its writer lets go of the
  * collection. */
-static omen_status_t wait_visible(om_segment *c, uint64_t version, omen_error *err)
+static omen_status_t wait_visible(om_collection *c, uint64_t version, omen_error *err)
 {
     if (version <= atomic_load(&c->version)) {
         return OMEN_OK;
@@ -249,19 +251,24 @@ omen_status_t om_collection_search(omen_collection *handle, const omen_query *qu
                                    omen_hits *hits, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_segment *c = handle->c;
-    job j = {.c = c, .query = query, .hits = hits};
+    om_collection *c = handle->c;
+    job j = {.c = c, .query = query, .hits = hits, .snapshot = handle->snapshot};
     uint64_t rejections = om_rejections(c->rt);
     OM_TRY(om_collection_alive(c, err));
     OM_TRY(check_query(&j, err));
     j.deadline_ns = deadline_after(query->timeout_us);
-    OM_TRY(wait_visible(c, query->min_version, err));
-    uint64_t version = atomic_load(&c->version);
+    if (handle->snapshot == NULL) {
+        OM_TRY(wait_visible(c, query->min_version, err));
+    } else if (query->min_version > handle->snapshot->version) {
+        return om_fail(err, OMEN_OUT_OF_RANGE, OMEN_D_NONE,
+                       "min_version: %llu is above %llu, the version of the snapshot",
+                       (unsigned long long)query->min_version,
+                       (unsigned long long)handle->snapshot->version);
+    }
+    uint64_t version =
+        handle->snapshot != NULL ? handle->snapshot->version : atomic_load(&c->version);
     if (query->count != 0) {
-        uint32_t rows = atomic_load_explicit(&c->visible, memory_order_relaxed);
-        j.ef = om_max_u32(query->ef != 0 ? query->ef
-                                         : om_default_ef(c->options.metric, query->k, rows),
-                          query->k);
+        j.ef = query->ef;
         j.rerank = query->rerank != 0 ? om_max_u32(query->rerank, query->k) : 0;
         run_job(&j);
         if (j.status != OMEN_OK) {

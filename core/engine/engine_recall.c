@@ -8,7 +8,8 @@
 enum { DEFAULT_K = 10, DEFAULT_SAMPLES = 200, CHUNK = 64, TRIES = 64 };
 
 typedef struct measure {
-    om_segment *c;
+    om_collection *c;
+    const omen_collection *handle;
     const omen_recall_options *opt;
     omen_op *op;
     uint32_t k, samples, dtype;
@@ -50,45 +51,69 @@ static omen_status_t make_buffers(measure *m, omen_error *err)
     return OMEN_OK;
 }
 
-/* A live row at random, or OMEN_MAX_ROWS when a few tries found only dead ones. */
-static uint32_t sample_slot(measure *m, const om_view *view, uint32_t rows)
+/* Row number `at` of the segments, one after the other. */
+static om_place place_of(const om_reader *from, uint64_t at, uint32_t *part)
 {
-    for (uint32_t i = 0; i < TRIES; i++) {
-        uint32_t slot = om_rng_below(&m->rng, rows);
-        if (!om_view_is_dead(view, slot)) {
-            return slot;
+    for (*part = 0; *part < from->set->count; (*part)++) {
+        uint32_t rows = om_reader_rows(from, *part);
+        if (at < rows) {
+            return (om_place){.segment = from->set->part[*part], .slot = (uint32_t)at};
+        }
+        at -= rows;
+    }
+    return (om_place){.segment = NULL};
+}
+
+/* A live row at random, or none when a few tries and then a look at all rows found only dead ones. */
+static omen_status_t sample_place(measure *m, const om_reader *from, uint64_t rows, om_place *out,
+                                  omen_error *err)
+{
+    bool dead = true;
+    for (uint64_t i = 0; i < TRIES + rows && dead; i++) {
+        uint32_t part = 0;
+        uint64_t at = i < TRIES ? om_rng_below(&m->rng, (uint32_t)rows) : i - TRIES;
+        *out = place_of(from, at, &part);
+        if (out->segment == NULL) {
+            break;
+        }
+        omen_status_t status = om_reader_dead(from, part, out->slot, &dead, err);
+        if (status != OMEN_OK) {
+            return status;
         }
     }
-    for (uint32_t slot = 0; slot < rows; slot++) {
-        if (!om_view_is_dead(view, slot)) {
-            return slot;
-        }
+    if (dead) {
+        out->segment = NULL;
     }
-    return OMEN_MAX_ROWS;
+    return OMEN_OK;
 }
 
 /* Copies n stored rows as queries; *n falls to what there is. Epoch pinned. */
 static omen_status_t sample_rows(measure *m, uint32_t *n, omen_error *err)
 {
-    om_segment *c = m->c;
-    uint32_t dim = c->options.dim;
-    uint32_t rows = atomic_load(&c->visible);
-    const om_view *view = om_view_load(c);
+    om_reader from = om_reader_of(m->handle);
+    uint32_t dim = m->c->options.dim;
+    uint64_t rows = 0;
+    for (uint32_t part = 0; part < from.set->count; part++) {
+        rows += om_reader_rows(&from, part);
+    }
+    rows = om_min_u64(rows, OMEN_MAX_ROWS);
     for (uint32_t i = 0; i < *n; i++) {
-        uint32_t slot = rows == 0 ? OMEN_MAX_ROWS : sample_slot(m, view, rows);
-        if (slot == OMEN_MAX_ROWS) {
+        om_place place = {.segment = NULL};
+        omen_status_t status = rows == 0 ? OMEN_OK : sample_place(m, &from, rows, &place, err);
+        if (status == OMEN_OK && place.segment == NULL) {
             *n = i;
             return OMEN_OK;
         }
-        if (view->mapped != NULL) {
-            omen_status_t status = om_mapped_touch(view->mapped, OM_TOUCH_VECTORS, slot, 1, err);
-            if (status != OMEN_OK) {
-                return status;
-            }
+        if (status == OMEN_OK && place.segment->mapped != NULL) {
+            status = om_mapped_touch(place.segment->mapped, OM_TOUCH_VECTORS, place.slot, 1, err);
         }
-        om_to_f32(c->rt->kernels, c->options.dtype,
-                  view->vectors + (size_t)slot * c->layout.row_bytes, m->queries + (size_t)i * dim,
-                  dim);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        om_to_f32(m->c->rt->kernels, m->c->options.dtype,
+                  om_view_load(place.segment)->vectors +
+                      (size_t)place.slot * place.segment->layout.row_bytes,
+                  m->queries + (size_t)i * dim, dim);
     }
     return OMEN_OK;
 }
@@ -110,7 +135,7 @@ static omen_status_t sample_pinned(measure *m, uint32_t *n, omen_error *err)
 static omen_status_t search_both(measure *m, const void *queries, uint32_t n, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    omen_collection handle = {.c = m->c};
+    omen_collection handle = *m->handle;
     bool own = m->opt->vectors == NULL;
     size_t half = (size_t)CHUNK * m->k;
     omen_query query = {.struct_size = sizeof query,
@@ -236,6 +261,7 @@ omen_status_t om_collection_recall(omen_collection *handle, const omen_recall_op
     omen_status_t status = OMEN_OK;
     uint32_t done = 0;
     measure m = {.c = handle->c,
+                 .handle = handle,
                  .opt = opt,
                  .op = op,
                  .k = opt->k != 0 ? opt->k : DEFAULT_K,

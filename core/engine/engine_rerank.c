@@ -111,6 +111,16 @@ void om_heap_sort(om_search *s)
     }
 }
 
+/* Whether a is a later row than b. */
+static bool later_row(const om_hit *a, const om_hit *b)
+{
+    if (a->segment == b->segment) {
+        return a->slot > b->slot;
+    }
+    return atomic_load_explicit(&a->segment->first_version, memory_order_relaxed) >
+           atomic_load_explicit(&b->segment->first_version, memory_order_relaxed);
+}
+
 void om_heap_unique(om_search *s)
 {
     om_hit *hits = s->ctx->hits;
@@ -118,11 +128,11 @@ void om_heap_unique(om_search *s)
     for (uint32_t i = 0; i < s->size; i++) {
         bool newest = true;
         for (uint32_t j = 0; j < s->size && newest; j++) {
-            newest = hits[j].key != hits[i].key || hits[j].slot <= hits[i].slot;
+            newest = hits[j].key != hits[i].key || !later_row(&hits[j], &hits[i]);
         }
-        /* The same slot can come from the graph and from the scan of late rows. */
+        /* The same row can come from the graph and from the scan of late rows. */
         for (uint32_t j = 0; j < kept && newest; j++) {
-            newest = hits[j].slot != hits[i].slot;
+            newest = hits[j].key != hits[i].key;
         }
         if (newest) {
             om_hit keep = hits[i];
@@ -207,19 +217,20 @@ omen_status_t om_rerank(om_search *s, const om_probe *probe, const uint64_t *key
                 return status;
             }
         }
-        if (om_view_is_dead(s->view, slot)) {
+        if (om_search_skips(s, slot)) {
             continue;
         }
         omen_status_t status = touch_row(s, slot);
         if (status != OMEN_OK) {
             return status;
         }
-        om_heap_push(s, (om_hit){om_exact_distance(s, slot), slot, s->view->keys[slot]});
+        om_heap_push(s, (om_hit){om_exact_distance(s, slot), slot, s->view->keys[slot], s->seg});
         if (++scored == s->k) {
             int32_t distance = om_key_distance(keys[i]);
             limit = (double)distance + code_slack(probe, distance);
         }
     }
+    s->found += scored;
     s->explain.reranked += scored;
     return OMEN_OK;
 }

@@ -45,12 +45,13 @@ omen_status_t om_scan_raw(om_search *s, uint32_t first, uint32_t last)
         }
         OM_TRY(touch_rows(s, from, to - from));
         for (uint32_t slot = from; slot < to; slot++) {
-            if (OM_UNLIKELY(om_view_is_dead(s->view, slot))) {
+            if (OM_UNLIKELY(om_search_skips(s, slot))) {
                 continue;
             }
+            s->found++;
             float distance = om_exact_distance(s, slot);
             if (s->size < s->cap || distance <= s->ctx->hits[0].distance) {
-                om_heap_push(s, (om_hit){distance, slot, s->view->keys[slot]});
+                om_heap_push(s, (om_hit){distance, slot, s->view->keys[slot], s->seg});
             }
         }
         s->explain.scanned += to - from;
@@ -81,7 +82,7 @@ static void take_chunk(om_search *s, code_scan *scan, const om_probe *probe, uin
         if (scan->size == scan->cap && key >= scan->beam[scan->cap - 1]) {
             continue;
         }
-        if (OM_UNLIKELY(om_view_is_dead(s->view, om_key_slot(key)))) {
+        if (OM_UNLIKELY(om_search_skips(s, om_key_slot(key)))) {
             continue;
         }
         (void)kernels->beam_insert(scan->beam, scan->size, scan->cap, key);

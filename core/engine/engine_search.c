@@ -1,5 +1,5 @@
-/* engine_search.c - one search: graph and tail by codes, the best again in full precision; and
- * batches of them.
+/* engine_search.c - one search, segment after segment into one heap: graph and tail by codes, the best
+ * again in full precision.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <float.h>
 #include <math.h>
@@ -33,15 +33,21 @@ static uint64_t clock_of(const om_search *s)
     return s->timed ? om_now_ns() : 0;
 }
 
-/* What a search works on: rows first, then the view, so that the view has all of these rows. */
+/* What a search of a segment works on: rows first, then the view, so that the view has all of these rows. */
 static void look(om_search *s)
 {
-    om_segment *c = s->c;
-    s->rows = atomic_load(&c->visible);
-    s->live = atomic_load(&c->live);
-    s->view = om_view_load(c);
+    om_segment *seg = s->seg;
+    s->rows = atomic_load(&seg->visible);
+    s->live = atomic_load(&seg->live);
+    s->view = om_view_load(seg);
     if (s->view != NULL) {
         s->rows = om_max_u32(s->rows, s->view->indexed);
+    }
+    s->dead = NULL;
+    if (s->snapshot != NULL) {
+        s->rows = s->snapshot->rows[s->part];
+        s->live = s->snapshot->live_rows[s->part];
+        s->dead = s->snapshot->dead[s->part];
     }
 }
 
@@ -92,7 +98,7 @@ static omen_status_t prepare_probe(om_search *s, uint32_t ef, om_probe *probe)
     om_ctx_need need = {.floats = dim + om_round_up(om_codec_scratch(s->view->codec), 16),
                         .probe_bytes = om_codec_stride(s->view->codec),
                         .beam = ef + 24,
-                        .hits = s->cap};
+                        .hits = 2 * s->cap};
     if (need.floats > ctx->query_floats) {
         /* The query lies at the front of the block that is replaced: it moves along. */
         float *block =
@@ -122,7 +128,7 @@ static omen_status_t approximate(om_search *s, uint32_t ef, uint32_t rerank)
     uint32_t in_graph = 0, in_scan = 0;
     bool scan_all = scans_instead(s, ef);
     uint32_t first = scan_all ? 0 : s->view->indexed;
-    uint32_t coded = s->view->indexed;
+    uint32_t coded = om_min_u32(s->view->indexed, s->rows);
     if (s->view->codes_owner != NULL) {
         uint32_t encoded =
             atomic_load_explicit(&s->view->codes_owner->encoded, memory_order_acquire);
@@ -131,7 +137,7 @@ static omen_status_t approximate(om_search *s, uint32_t ef, uint32_t rerank)
     uint64_t t0 = clock_of(s);
     OM_TRY(prepare_probe(s, ef, &probe));
     if (!scan_all) {
-        OM_TRY(om_mapped_ready(s->c, &s->stop, s->err));
+        OM_TRY(om_mapped_ready(s->seg, &s->stop, s->err));
         OM_TRY(om_graph_ctx_reserve(s->ctx->graph, s->view->graph, ef, s->err));
         status = om_graph_search(s->view->graph, s->ctx->graph, &probe, ef, &s->stop, &from_graph,
                                  &in_graph, &s->counters);
@@ -161,7 +167,6 @@ out:
 static omen_status_t exact(om_search *s)
 {
     uint64_t begun = clock_of(s);
-    s->size = 0;
     s->explain.plan = OMEN_PLAN_EXACT;
     omen_status_t status = om_scan_raw(s, 0, s->rows);
     s->explain.scan_ns += clock_of(s) - begun;
@@ -181,55 +186,125 @@ static bool mostly_dead(const om_search *s)
            (s->live <= om_max_u32(LIVE_SCANNED, 4 * s->k) || s->live < s->rows / WIDEN_MOST);
 }
 
+/* The heap as it was before this segment, kept in the second half of its block. */
+static void keep_heap(om_search *s)
+{
+    s->kept = s->size;
+    memcpy(s->ctx->hits + s->cap, s->ctx->hits, s->size * sizeof(om_hit));
+}
+
+static void again(om_search *s)
+{
+    s->size = s->kept;
+    s->found = 0;
+    memcpy(s->ctx->hits, s->ctx->hits + s->cap, s->size * sizeof(om_hit));
+}
+
 /* Never fewer than min(k, live) hits: a wider beam, and at last every row. */
 static omen_status_t find(om_search *s)
 {
     omen_status_t status = OMEN_OK;
     if (s->view == NULL || s->rows == 0) {
-        s->explain.plan = OMEN_PLAN_EXACT;
         return OMEN_OK;
     }
     if ((s->flags & OMEN_EXACT) != 0 || s->view->codec == NULL || mostly_dead(s)) {
         return exact(s);
     }
-    uint32_t ef = widened(s, s->ef);
+    keep_heap(s);
+    uint32_t base = s->ef != 0 ? s->ef : om_default_ef(s->c->options.metric, s->k, s->rows);
+    uint32_t ef = widened(s, om_max_u32(base, s->k));
     s->explain.ef = ef;
     OM_TRY(approximate(s, ef, s->rerank));
-    if (s->size < wanted(s) && !s->partial && ef < OMEN_MAX_EF &&
+    if (s->found < wanted(s) && !s->partial && ef < OMEN_MAX_EF &&
         s->explain.plan == OMEN_PLAN_GRAPH) {
         ef = om_min_u32(ef * WIDEN_AGAIN, OMEN_MAX_EF);
-        s->size = 0;
+        again(s);
         s->explain.ef = ef;
         OM_TRY(approximate(s, ef, s->rerank));
     }
-    if (s->size < wanted(s) && !s->partial) {
+    if (s->found < wanted(s) && !s->partial) {
+        again(s);
         OM_TRY(exact(s));
     }
 out:
     return status;
 }
 
+static omen_status_t find_in(om_search *s, om_segment *seg, uint32_t part)
+{
+    s->seg = seg;
+    s->part = part;
+    s->found = 0;
+    look(s);
+    return find(s);
+}
+
+/* Every segment of the set; *last_rows: rows seen of the last one. */
+static omen_status_t find_all(om_search *s, const om_set *set, uint32_t *last_rows)
+{
+    omen_status_t status = OMEN_OK;
+    s->explain.plan = OMEN_PLAN_EXACT;
+    uint32_t plan = OMEN_PLAN_EXACT;
+    for (uint32_t part = 0; part < set->count && !s->partial; part++) {
+        OM_TRY(find_in(s, set->part[part], part));
+        plan = s->explain.plan == OMEN_PLAN_GRAPH ? OMEN_PLAN_GRAPH : plan;
+        *last_rows = s->rows;
+    }
+    s->explain.plan = plan;
+out:
+    return status;
+}
+
+/* The rows that came to the segments since: those of `last` behind `rows`, and whole newer segments.
+ * *lost: last is not there any more. */
+static omen_status_t scan_newer(om_search *s, const om_segment *last, uint32_t rows, bool *lost)
+{
+    const om_set *set = om_set_load(s->c);
+    uint32_t part = set->count;
+    while (part != 0 && set->part[part - 1] != last) {
+        part--;
+    }
+    *lost = part == 0;
+    for (part--; !*lost && part < set->count; part++) {
+        s->seg = set->part[part];
+        s->part = part;
+        look(s);
+        uint32_t first = s->seg == last ? rows : 0;
+        if (s->view != NULL && s->rows > first) {
+            omen_status_t status = om_scan_raw(s, first, s->rows);
+            if (status != OMEN_OK) {
+                return status;
+            }
+        }
+    }
+    return OMEN_OK;
+}
+
 /* Rows that replaced others meanwhile: the old ones may have been skipped as dead when the new
  * ones were not visible yet to this search. *raced: an item may now be there twice. */
-static omen_status_t find_late(om_search *s, uint32_t replacing, bool *raced)
+static omen_status_t find_late(om_search *s, const om_segment *last, uint32_t rows,
+                               uint32_t replacing, bool *raced)
 {
-    om_segment *c = s->c;
+    om_collection *c = s->c;
     for (uint32_t round = 0; round < LATE_ROUNDS && !s->partial; round++) {
         uint32_t now = atomic_load(&c->replacing);
         if (now == replacing && (now & 1) == 0) {
             return OMEN_OK;
         }
         *raced = true;
-        uint32_t rows = s->rows;
         replacing = now;
-        look(s);
-        if (s->rows > rows) {
-            omen_status_t status = om_scan_raw(s, rows, s->rows);
-            if (status != OMEN_OK) {
-                return status;
-            }
+        bool lost = false;
+        omen_status_t status = scan_newer(s, last, rows, &lost);
+        if (status == OMEN_OK && lost) {
+            const om_set *set = om_set_load(c);
+            last = om_set_last(set);
+            status = find_all(s, set, &rows);
+        } else if (s->seg == last) {
+            rows = om_max_u32(rows, s->rows);
         }
-        s->rows = om_max_u32(s->rows, rows);
+        if (status != OMEN_OK) {
+            return status;
+        }
     }
     return OMEN_OK;
 }
@@ -240,7 +315,7 @@ static void drop_dead(om_search *s)
     om_hit *hits = s->ctx->hits;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < s->size; i++) {
-        if (!om_view_is_dead(s->view, hits[i].slot)) {
+        if (!om_view_is_dead(om_view_load(hits[i].segment), hits[i].slot)) {
             om_hit keep = hits[i];
             hits[kept++] = keep;
         }
@@ -252,10 +327,13 @@ static omen_status_t search_pinned(om_search *s)
 {
     omen_status_t status = OMEN_OK;
     bool raced = false;
+    uint32_t rows = 0;
     uint32_t replacing = atomic_load(&s->c->replacing);
-    look(s);
-    OM_TRY(find(s));
-    OM_TRY(find_late(s, replacing, &raced));
+    const om_set *set = s->snapshot != NULL ? s->snapshot->set : om_set_load(s->c);
+    OM_TRY(find_all(s, set, &rows));
+    if (s->snapshot == NULL) {
+        OM_TRY(find_late(s, om_set_last(set), rows, replacing, &raced));
+    }
     om_heap_sort(s);
     if (raced && s->size != 0) {
         drop_dead(s);
@@ -269,7 +347,7 @@ out:
 omen_status_t om_search_one(om_search *s)
 {
     omen_status_t status = OMEN_OK;
-    om_segment *c = s->c;
+    om_collection *c = s->c;
     om_ctx_pin(c->rt, s->ctx);
     status = search_pinned(s);
     om_ctx_unpin(s->ctx);

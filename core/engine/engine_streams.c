@@ -128,7 +128,7 @@ out:
 }
 
 /* Finds or makes the stream and fences its older writers. */
-static omen_status_t open_locked(om_segment *c, om_stream_id id, om_stream **out,
+static omen_status_t open_locked(om_collection *c, om_stream_id id, om_stream **out,
                                  omen_error *err)
 {
     omen_status_t status = om_streams_get(&c->rt->alloc, &c->streams, id, out, err);
@@ -142,13 +142,13 @@ omen_status_t om_collection_stream_open(omen_collection *handle, om_stream_id id
                                         uint64_t *last_seq, uint64_t *epoch, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_segment *c = handle->c;
+    om_collection *c = handle->c;
     uint64_t rejections = om_rejections(c->rt);
     if (id.length == 0 || id.length > OMEN_MAX_STREAM_ID) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
                        "stream_id: %zu bytes, must be 1 to %u", id.length, OMEN_MAX_STREAM_ID);
     }
-    OM_TRY(om_collection_writable(c, err));
+    OM_TRY(om_collection_writable(handle, true, err));
     om_mutex_lock(&c->write_mu);
     om_stream *stream = NULL;
     status = open_locked(c, id, &stream, err);

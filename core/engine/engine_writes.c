@@ -1,9 +1,26 @@
-/* engine_writes.c - what adding and deleting share: streams, request ids, results; and deleting
- * itself.
+/* engine_writes.c - what adding and deleting share: streams, request ids, versions, results, and the bound
+ * of what is not in the graph yet.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_disk.h"
+
+enum { MAX_FROZEN = 4 }; /* segments in memory that wait to be written, before writers wait too */
+
+uint64_t om_write_key(const om_write *w, uint64_t i)
+{
+    return w->batch->keys != NULL ? w->batch->keys[i] : om_id_u64(om_column_get(&w->batch->ids, i));
+}
+
+/* The version of a write: given by the log, or the next one of a database in memory. */
+void om_write_number(om_write *w)
+{
+    if (w->done.version == 0) {
+        w->done.version = atomic_fetch_add(&w->c->db->version, 1) + 1;
+    } else {
+        om_db_raise_version(w->c->db, w->done.version);
+    }
+}
 
 static om_request_key request_of(const om_write *w)
 {
@@ -18,6 +35,12 @@ static omen_status_t check_sequence(om_write *w, om_stream *stream, omen_error *
         return om_fail(err, OMEN_ABORTED, OMEN_D_SEQUENCE,
                        "stream_epoch: %llu was fenced by a newer open, %llu",
                        (unsigned long long)b->stream_epoch, (unsigned long long)stream->epoch);
+    }
+    if (b->seq == stream->last_seq && b->crc != 0 && stream->last_crc != 0 &&
+        b->crc != stream->last_crc) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_SEQUENCE,
+                       "seq: %llu was written with other bytes: crc 0x%08x, now 0x%08x",
+                       (unsigned long long)b->seq, stream->last_crc, b->crc);
     }
     if (b->seq <= stream->last_seq) {
         w->replayed = true;
@@ -47,6 +70,7 @@ omen_status_t om_write_seen(om_write *w, om_stream **stream, omen_error *err)
             w->replayed = true;
             if (*stream != NULL) {
                 (*stream)->last_seq = b->seq;
+                (*stream)->last_crc = b->crc;
                 (*stream)->last_version = w->done.version;
             }
         }
@@ -55,10 +79,20 @@ out:
     return status;
 }
 
+omen_status_t om_write_recover_stream(om_write *w, om_stream **stream, omen_error *err)
+{
+    om_stream_id id = {.bytes = w->batch->stream_id, .length = w->batch->stream_id_len};
+    if (id.bytes == NULL) {
+        return OMEN_OK;
+    }
+    return om_streams_get(&w->c->rt->alloc, &w->c->streams, id, stream, err);
+}
+
 void om_write_remember(om_write *w, om_stream *stream)
 {
     if (stream != NULL) {
         stream->last_seq = w->batch->seq;
+        stream->last_crc = w->batch->crc;
         stream->last_version = w->done.version;
     }
     if (w->batch->request_id != NULL) {
@@ -75,8 +109,13 @@ static void consume_locked(om_write *w)
     if (om_streams_get(&w->c->rt->alloc, &w->c->streams, id, &stream, NULL) == OMEN_OK &&
         b->seq == stream->last_seq + 1 &&
         (b->stream_epoch == 0 || b->stream_epoch == stream->epoch)) {
+        uint64_t version = atomic_load(&w->c->version);
+        if (w->c->db->disk != NULL && om_record_consumed(w->c, b, &version, NULL) != OMEN_OK) {
+            return; /* Not used up then: the client sends it again. */
+        }
         stream->last_seq = b->seq;
-        stream->last_version = atomic_load(&w->c->version);
+        stream->last_crc = b->crc;
+        stream->last_version = version;
     }
 }
 
@@ -96,8 +135,6 @@ void om_write_consume(om_write *w, omen_status_t status)
 
 void om_write_result(const om_write *w, omen_write_result *result)
 {
-    uint32_t visible = atomic_load(&w->c->visible);
-    uint32_t indexed = atomic_load(&w->c->indexed);
     if (w->status != NULL && w->batch->item_status != NULL) {
         memcpy(w->batch->item_status, w->status, (size_t)w->batch->count * sizeof *w->status);
     } else if (w->batch->item_status != NULL) {
@@ -111,99 +148,129 @@ void om_write_result(const om_write *w, omen_write_result *result)
     result->applied = w->done.applied;
     result->replaced = w->done.replaced;
     result->refused = w->done.refused;
-    result->backlog_rows = visible - om_min_u32(indexed, visible);
+    result->backlog_rows = w->backlog;
 }
 
-/* ---- Deleting -------------------------------------------------------------------------------- */
-/* Removes one item; ids_mu held. */
-static bool delete_one(om_segment *c, uint64_t key)
+/* ---- The bound of the tail ------------------------------------------------------------------- */
+static uint32_t backlog_of(om_segment *seg)
 {
-    _Atomic uint64_t *dead = (_Atomic uint64_t *)(void *)c->store->array[OM_A_DEAD].base;
-    uint32_t slot = om_idmap_remove(&c->map, (const void *)c->store->array[OM_A_KEYS].base, key);
-    if (slot == OM_IDMAP_ABSENT) {
-        return false;
-    }
-    if (c->table != NULL) {
-        om_idtable_remove(c->table, key);
-    }
-    atomic_fetch_or_explicit(&dead[slot >> 6], UINT64_C(1) << (slot & 63), memory_order_release);
-    atomic_fetch_sub(&c->live, 1);
-    return true;
+    uint32_t indexed = atomic_load(&seg->indexed);
+    uint32_t visible = atomic_load(&seg->visible);
+    return visible - om_min_u32(indexed, visible);
 }
 
-static uint64_t key_to_delete(const om_write *w, uint64_t i)
+uint64_t om_backlog(om_collection *c)
 {
-    const om_segment *c = w->c;
-    if (w->by_keys) {
-        return w->batch->keys[i];
+    const om_set *set = om_set_load(c);
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        rows += backlog_of(set->part[i]);
     }
-    om_id id = om_column_get(&w->batch->ids, i);
-    if (c->options.id_type == OMEN_ID_U64) {
-        return om_id_u64(id);
-    }
-    return c->table != NULL ? om_idtable_find(c->table, id.bytes, id.length) : OMEN_NONE;
+    return rows;
 }
 
-static void apply_delete(om_write *w)
+/* The oldest segment that is not wholly in the graph, with a reference; how many rows wait in all, and
+ * whether a whole micro-batch of it does. */
+static om_segment *oldest_waiting(om_collection *c, uint64_t *backlog, uint32_t *frozen,
+                                  bool *whole)
 {
-    om_segment *c = w->c;
-    om_rwlock_write(&c->ids_mu);
-    w->done.version = atomic_fetch_add(&c->db->version, 1) + 1;
-    for (uint64_t i = 0; c->store != NULL && i < w->batch->count; i++) {
-        if (!om_write_skips(w, i) && delete_one(c, key_to_delete(w, i))) {
-            w->done.applied++;
+    om_segment *oldest = NULL;
+    om_mutex_lock(&c->write_mu);
+    const om_set *set = om_set_load(c);
+    *backlog = om_backlog(c);
+    *frozen = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        om_segment *seg = set->part[i];
+        *frozen += seg->mapped == NULL && atomic_load(&seg->frozen);
+        if (oldest == NULL && backlog_of(seg) != 0) {
+            oldest = seg;
         }
     }
-    w->done.replaced = w->done.applied;
-    atomic_store(&c->version, w->done.version);
-    om_rwlock_unlock(&c->ids_mu);
-    om_marks_push(c, w->done.version, atomic_load_explicit(&c->visible, memory_order_relaxed));
+    if (oldest != NULL) {
+        om_segment_ref(oldest);
+        *whole = om_index_has_batch(atomic_load(&oldest->indexed), atomic_load(&oldest->visible));
+    }
+    om_mutex_unlock(&c->write_mu);
+    return oldest;
 }
 
-static omen_status_t delete_locked(om_write *w, omen_error *err)
+static omen_status_t refuse_backlog(om_write *w, om_segment *seg, uint64_t backlog, omen_error *err)
 {
-    omen_status_t status = OMEN_OK;
-    om_stream *stream = NULL;
-    OM_TRY(om_collection_alive(w->c, err));
-    OM_TRY(om_write_seen(w, &stream, err));
-    if (w->replayed) {
+    om_indexer_notify(seg);
+    return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_BACKLOG,
+                   "backlog: %llu rows are not in the graph yet, the limit is %u",
+                   (unsigned long long)backlog, w->c->backlog_limit);
+}
+
+/* Frozen segments are written by the keeper: when it falls behind, writers wait for it. */
+static omen_status_t wait_for_keeper(om_write *w, uint32_t frozen, bool *waited, omen_error *err)
+{
+    om_stop stop = {.op = w->op};
+    *waited = frozen >= MAX_FROZEN && w->c->db->disk != NULL && w->c->db->disk->keeper != NULL;
+    if (!*waited) {
         return OMEN_OK;
     }
-    OM_TRY(om_marks_reserve(w->c, err));
-    if (w->batch->request_id != NULL) {
-        OM_TRY(om_requests_reserve(w->c->db->requests, err));
-    }
-    apply_delete(w);
-    om_write_remember(w, stream);
-out:
-    return status;
-}
-
-omen_status_t om_collection_delete(omen_collection *handle, const omen_batch *batch,
-                                   omen_write_result *result, omen_op *op, omen_error *err)
-{
-    om_write w = {.c = handle->c, .batch = batch, .op = op};
-    uint64_t rejections = om_rejections(w.c->rt);
-    omen_error local;
-    omen_status_t status = om_collection_writable(w.c, err);
+    om_keeper_notify(w->c->db);
+    omen_status_t status = om_disk_writable(w->c->db, false, err);
     if (status != OMEN_OK) {
         return status;
     }
-    status = om_write_check_delete(&w, &local);
-    if (status == OMEN_OK) {
-        om_mutex_lock(&w.c->write_mu);
-        status = delete_locked(&w, &local);
-        om_mutex_unlock(&w.c->write_mu);
+    if ((w->batch->flags & OMEN_NO_THROTTLE) != 0) {
+        return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_BACKLOG,
+                       "backlog: %u segments wait to be written to disk, the limit is %u", frozen,
+                       (unsigned)MAX_FROZEN);
     }
-    if (status != OMEN_OK) {
-        om_write_consume(&w, status);
-        status = om_explain_memory(w.c->rt, rejections, status, &local);
-        if (err != NULL) {
-            *err = local;
+    if (om_stop_check(&stop) != OMEN_OK) {
+        return om_fail(err, OMEN_CANCELLED, OMEN_D_NONE, "cancelled before anything was written");
+    }
+    om_indexer_pause(w->c->rt);
+    return OMEN_OK;
+}
+
+/* At the bound of the tail the writer itself works on the graph until there is room. */
+omen_status_t om_write_throttle(om_write *w, omen_error *err)
+{
+    om_collection *c = w->c;
+    for (;;) {
+        uint64_t backlog = 0;
+        uint32_t frozen = 0;
+        bool whole = false;
+        bool waited = false;
+        om_segment *seg = oldest_waiting(c, &backlog, &frozen, &whole);
+        omen_status_t status = wait_for_keeper(w, frozen, &waited, err);
+        if (status != OMEN_OK || seg == NULL || backlog < c->backlog_limit ||
+            w->batch->count == 0) {
+            om_segment_unref(seg);
+            if (status != OMEN_OK || !waited) {
+                return status;
+            }
+            continue;
         }
-    } else {
-        om_write_result(&w, result);
+        /* A bound below a micro-batch leaves the indexer nothing whole to take: the writer then
+         * indexes the incomplete one itself, whatever its flags, or it would be refused for ever. */
+        if ((w->batch->flags & OMEN_NO_THROTTLE) != 0 && whole) {
+            status = refuse_backlog(w, seg, backlog, err);
+        } else {
+            om_stop stop = {.op = w->op};
+            status = om_index_until(seg, atomic_load(&seg->indexed) + 1, &stop, NULL, err);
+        }
+        om_segment_unref(seg);
+        if (status != OMEN_OK) {
+            return status;
+        }
     }
-    om_write_release(&w);
-    return status;
+}
+
+/* What follows a batch that was applied: the indexer hears of it, and a full segment is frozen. */
+void om_write_seal(om_write *w)
+{
+    om_collection *c = w->c;
+    om_segment *seg = w->seg;
+    atomic_store_explicit(&seg->last_append_ns, om_now_ns(), memory_order_relaxed);
+    om_indexer_notify(seg);
+    if (atomic_load_explicit(&seg->visible, memory_order_relaxed) >= c->seal_rows) {
+        if (om_collection_freeze(c, NULL) == OMEN_OK) {
+            om_keeper_notify(c->db);
+        } /* Else there is no memory for another one: this one grows on until there is. */
+    }
 }
