@@ -9,51 +9,126 @@
 #include "manifest.h"
 
 typedef struct om_keeper om_keeper;
+typedef struct om_serial {
+    uint32_t serial;
+    om_collection *c; /* NULL: dropped */
+} om_serial;
 typedef struct om_disk {
     const om_io *io;
-    om_logdriver *log; /* NULL: opened for reading */
+    om_logdriver *log; /* NULL: opened for reading, or closed */
     om_iofile lock;
     om_path folder, lock_path;
     uint8_t uuid[16];
-    omen_db_options options;       /* defaults filled in */
-    om_mutex keep_mu;              /* rank KEEP: one checkpoint or backup at a time */
-    uint64_t generation;           /* of the manifest; keep_mu */
-    uint64_t cursors;              /* keep_mu */
+    omen_db_options options; /* defaults filled in */
+    bool keep_mu_made, ready;
+
+    om_mutex keep_mu; /* rank KEEP: one checkpoint, backup or refresh at a time; the next nine */
+    uint64_t generation;       /* of the newest manifest */
+    uint64_t cursors;          /* generation of the cursors file that it names; 0: none */
+    uint64_t cursors_lsn;      /* they have everything up to it */
+    uint64_t trim_to;          /* checkpoint of the manifest before: it may be needed again */
+    uint64_t manifest_tail;    /* newest lsn when it was written */
+    uint64_t manifest_changes; /* `changes` likewise */
+    struct om_pending *pending; /* of replay: batches in parts (engine_record.h) */
+    om_serial *serials;         /* [serial_count] of replay, ascending */
+    size_t serial_count, serial_room;
+
+    _Atomic uint64_t changes;      /* grows when segments come or go */
     _Atomic uint64_t checkpoint;   /* no record up to it is needed */
+    _Atomic uint64_t applied;      /* newest lsn that replay applied */
     _Atomic uint64_t next_segment; /* ids of files not given out yet */
     _Atomic uint32_t state;        /* OMEN_DB_* */
-    char reason[160];              /* of the state; written once before it */
+    _Atomic uint32_t reason_set;   /* 2: `reason` can be read */
+    char reason[160];              /* of a state that stays */
     _Atomic uint32_t pins;         /* backups that copy files: nothing is unlinked */
-    _Atomic uint64_t disk_available, checkpoints, seals, merges;
+    _Atomic uint64_t disk_available, disk_reserve, disk_looked_ns;
+    _Atomic uint64_t checkpoints, seals, merges;
+    _Atomic uint64_t logged; /* bytes of payloads, since the last checkpoint */
+    _Atomic uint64_t log_bytes; /* of a database opened for reading, as of the last look */
     uint64_t replayed_records, replayed_ns, recovered_rows;
     om_keeper *keeper;
 } om_disk;
 
 /* ---- Life (engine_disk.c) ---------------------------------------------------------------------- */
 /* Opens or makes the directory, replays the log; db is otherwise ready and empty. io: om_io_system but in
- * tests (om_db_open_io). */
+ * tests (om_db_open_io). After a failure too om_disk_close and om_disk_free are called. */
 omen_status_t om_disk_open(omen_db *db, const om_io *io, const char *path,
                            const omen_db_options *options, omen_error *err) OM_NODISCARD;
-/* Stops the keeper, seals what is worth it, makes everything durable, unlocks. */
+/* Stops the keeper, seals what is worth it, makes everything durable, unlocks. Nobody holds a handle; the
+ * collections are still listed. Harmless without a disk, and twice. */
 void om_disk_close(omen_db *db);
-void om_disk_free(omen_db *db); /* with the last reference; harmless in memory */
+void om_disk_free(omen_db *db);           /* at the end of db; om_db_io works until then */
 const om_io *om_db_io(const omen_db *db); /* the system's for a database in memory */
+/* The collections of a manifest, opened; their logs are not replayed yet (engine_adopt.c). */
+omen_status_t om_disk_adopt(omen_db *db, const om_manifest *manifest, omen_error *err) OM_NODISCARD;
+/* A segment that a manifest names, as it was then. */
+omen_status_t om_disk_open_segment(om_collection *c, const om_manifest_segment *named,
+                                   om_segment **out, omen_error *err) OM_NODISCARD;
+/* engine_refresh.c: what om_disk_open does for readers, and what follows. */
+omen_status_t om_disk_open_reader(omen_db *db, omen_error *err) OM_NODISCARD;
 omen_status_t om_disk_refresh(omen_db *db, uint32_t *changed, omen_error *err) OM_NODISCARD;
+/* The newest generation that has a name in the folder; 0: none. */
+omen_status_t om_disk_newest(const om_disk *disk, uint64_t *generation,
+                             omen_error *err) OM_NODISCARD;
+omen_status_t om_disk_open_log(omen_db *db, const om_manifest *manifest, uint64_t checkpoint,
+                               om_logdriver **out, omen_error *err) OM_NODISCARD;
+
+/* ---- State (engine_state.c) --------------------------------------------------------------------- */
+/* A state that stays until the database is opened again; the first reason counts. */
+void om_disk_fail(omen_db *db, uint32_t state, const char *reason);
+void om_disk_full(omen_db *db); /* the disk refused a write */
+/* Looks at the free space: DISK_FULL below the reserve, and back. */
+void om_disk_watch(omen_db *db);
+void om_disk_version(omen_db *db, uint64_t lsn); /* a record of it is in the log */
+/* After each append. */
+void om_disk_logged(omen_db *db, uint64_t lsn, uint64_t bytes);
 void om_disk_stats(omen_db *db, omen_db_stats *out);
+/* What a collection of a database on disk takes from it. */
+void om_disk_prepare(om_collection *c);
+
+/* ---- Replay (engine_replay.c) -------------------------------------------------------------------- */
+omen_status_t om_serials_set(omen_db *db, uint32_t serial, om_collection *c,
+                             omen_error *err) OM_NODISCARD;
+om_collection *om_serials_get(const om_disk *disk, uint32_t serial, bool *known);
+void om_serials_free(omen_db *db);
+typedef struct om_listing { /* a collection to be made and listed */
+    const char *name;
+    const omen_options *options;
+    uint32_t serial, count;
+    uint64_t contained, next_key;
+    const om_manifest_segment *segments; /* [count] */
+} om_listing;
+omen_status_t om_replay_list(omen_db *db, const om_listing *listing, omen_error *err) OM_NODISCARD;
+void om_replay_unlist(omen_db *db, om_collection *c); /* as if it was dropped */
+
+/* ---- Cursors (engine_streams.c, engine_requests.c) ------------------------------------------------ */
+/* Streams in use, into out (NULL: only their number). write_mu held. */
+uint32_t om_streams_export(const om_streams *streams, uint32_t serial, om_cursor *out);
+omen_status_t om_streams_import(om_collection *c, const om_cursor *cursor,
+                                omen_error *err) OM_NODISCARD;
+uint32_t om_requests_count(om_requests *requests);
+/* The newest `room` ones, in the order they came; returns how many. */
+uint32_t om_requests_export(om_requests *requests, om_request *out, uint32_t room);
+omen_status_t om_requests_import(om_requests *requests, const om_request *request,
+                                 omen_error *err) OM_NODISCARD;
 
 /* ---- The log (engine_record.c) ------------------------------------------------------------------ */
 /* Refuses with the state's error unless writes are possible. More: the batch deletes, which is allowed when
  * the disk is full. */
 omen_status_t om_disk_writable(omen_db *db, bool deletes, omen_error *err) OM_NODISCARD;
 /* Logs a checked batch for which all memory is there, and waits until it is durable at its level; fills
- * w->done.version. write_mu of the collection held. The rows may be applied when this returns OMEN_OK. */
+ * w->done.version, and first_version of a growing segment that has no rows yet (a batch in parts begins
+ * before its version). write_mu of the collection held. The rows may be applied when this returns OMEN_OK. */
 omen_status_t om_record_write(om_write *w, omen_error *err) OM_NODISCARD;
-/* A refused batch that uses up its seq (ruling 16). write_mu held. */
+/* A refused batch that uses up its seq (ruling 16), or one whose request id was seen before. write_mu held. */
 omen_status_t om_record_consumed(om_collection *c, const omen_batch *batch, uint64_t *version,
                                  omen_error *err) OM_NODISCARD;
-omen_status_t om_record_created(om_collection *c,
-                                omen_error *err) OM_NODISCARD; /* durable on return */
+/* Durable on return. db->mu held, in the same critical section that lists or unlists c: else a manifest in
+ * between would take it for dropped, or for alive. */
+omen_status_t om_record_created(om_collection *c, omen_error *err) OM_NODISCARD;
 omen_status_t om_record_dropped(om_collection *c, omen_error *err) OM_NODISCARD;
+/* The growing segment was frozen: recovery and readers cut at the same rows. write_mu held. */
+void om_record_sealed(om_collection *c);
 /* Applies one record; the om_log_apply of recovery. ctx: omen_db. */
 omen_status_t om_record_replay(void *ctx, const om_log_record *record,
                                omen_error *err) OM_NODISCARD;
@@ -88,6 +163,25 @@ omen_status_t om_merge_write(om_collection *c, const om_merge_input *inputs, uin
 omen_status_t om_checkpoint_write(omen_db *db, omen_error *err) OM_NODISCARD;
 /* omen_checkpoint: freezes and seals everything before it. */
 omen_status_t om_checkpoint_all(omen_db *db, omen_op *op, omen_error *err) OM_NODISCARD;
+/* Whether the engine wants a checkpoint now; clock and log as they are. */
+bool om_checkpoint_wanted(omen_db *db);
+/* All collections at one moment, each with a reference; and the first serial that is free. */
+typedef struct om_roll {
+    om_collection **list;
+    size_t count, room;
+    uint32_t next_serial;
+} om_roll;
+omen_status_t om_roll_take(omen_db *db, om_roll *out, omen_error *err) OM_NODISCARD;
+void om_roll_drop(omen_db *db, om_roll *roll);
+/* Freezes what grows (least: rows of it, at least) and seals frozen segments until there is none, or, unless
+ * `force`, until one is not wholly in the graph. */
+typedef struct om_sealing {
+    uint32_t least;
+    bool force;
+    const om_stop *stop;
+} om_sealing;
+omen_status_t om_checkpoint_seal(om_collection *c, const om_sealing *how, bool *done,
+                                 omen_error *err) OM_NODISCARD;
 omen_status_t om_keeper_create(omen_db *db, omen_error *err) OM_NODISCARD;
 void om_keeper_free(omen_db *db);
 void om_keeper_notify(

@@ -155,22 +155,20 @@ void om_requests_put(om_requests *requests, const om_request_key *key, const om_
 /* ---- Streams (engine_streams.c); guarded by the collection's write mutex --------------------- */
 typedef struct om_stream {
     struct om_stream *next;
-    uint64_t hash, epoch, last_seq, last_version, used_ns;
+    uint64_t hash, epoch, last_seq, last_version;
+    uint64_t used_ns; /* wall clock */
     uint32_t length, last_crc;
-    uint32_t crc; /* of the last batch, 0: not known */
     char id[OMEN_MAX_STREAM_ID];
 } om_stream;
 typedef struct om_streams {
     om_stream **buckets;
     uint32_t mask, count;
+    const om_io *io;      /* whose clock counts; NULL: the system's */
+    uint64_t first_epoch; /* no stream is opened with a lower one */
 } om_streams;
 void om_streams_free(const om_alloc *alloc, om_streams *streams);
 omen_status_t om_streams_get(const om_alloc *alloc, om_streams *streams, om_stream_id id,
                              om_stream **out, omen_error *err) OM_NODISCARD;
-/* Whether a batch is the next one of its stream; *replayed: it was applied before. */
-omen_status_t om_stream_check(const om_stream *stream, const omen_batch *batch, bool *replayed,
-                              omen_error *err) OM_NODISCARD;
-void om_stream_advance(om_stream *stream, uint64_t seq, uint64_t version, uint32_t crc);
 
 /* ---- Storage of the growing segment (engine_rows.c) ------------------------------------------ */
 typedef struct

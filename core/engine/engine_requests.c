@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_disk.h"
 
 enum { FIRST_CAPACITY = 64 };
 #define NOWHERE UINT32_MAX
@@ -180,4 +180,49 @@ void om_requests_put(om_requests *requests, const om_request_key *key, const om_
     link_entry(requests, requests->next);
     requests->next = (requests->next + 1) & (requests->capacity - 1);
     om_mutex_unlock(&requests->mu);
+}
+
+/* ---- Saving ------------------------------------------------------------------------------------ */
+uint32_t om_requests_export(om_requests *requests, om_request *out, uint32_t room)
+{
+    om_mutex_lock(&requests->mu);
+    uint32_t count = om_min_u32(requests->count, room);
+    /* The newest ones, oldest first: the ring is full or begins at 0. */
+    uint32_t at = requests->next - count;
+    for (uint32_t i = 0; i < count; i++) {
+        const entry *e = &requests->ring[(at + i) & (requests->capacity - 1)];
+        out[i] = (om_request){.collection = e->serial,
+                              .length = e->length,
+                              .version = e->written.version,
+                              .applied = e->written.applied,
+                              .replaced = e->written.replaced,
+                              .refused = e->written.refused};
+        memcpy(out[i].id, e->id, e->length);
+    }
+    om_mutex_unlock(&requests->mu);
+    return count;
+}
+
+uint32_t om_requests_count(om_requests *requests)
+{
+    om_mutex_lock(&requests->mu);
+    uint32_t count = requests->count;
+    om_mutex_unlock(&requests->mu);
+    return count;
+}
+
+omen_status_t om_requests_import(om_requests *requests, const om_request *request, omen_error *err)
+{
+    const om_request_key key = {
+        .id = request->id, .length = request->length, .serial = request->collection};
+    const om_written written = {.version = request->version,
+                                .applied = request->applied,
+                                .replaced = request->replaced,
+                                .refused = request->refused};
+    om_written seen;
+    omen_status_t status = om_requests_reserve(requests, err);
+    if (status == OMEN_OK && !om_requests_find(requests, &key, &seen)) {
+        om_requests_put(requests, &key, &written);
+    }
+    return status;
 }

@@ -3,11 +3,22 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_disk.h"
 
 enum { FIRST_BUCKETS = 16 };
-/* A stream nobody used for so long may be forgotten when the table is full (ruling 16). */
+/* A stream nobody used for so long is not saved, and forgotten when the table is full (ruling 16). */
 #define STREAM_LIFE_NS (UINT64_C(7) * 24 * 3600 * 1000000000)
+
+static uint64_t wall_clock(const om_streams *streams)
+{
+    return om_io_wall(streams->io != NULL ? streams->io : &om_io_system);
+}
+
+/* The clock may have been set back. */
+static bool is_old(const om_stream *stream, uint64_t now)
+{
+    return now > stream->used_ns && now - stream->used_ns >= STREAM_LIFE_NS;
+}
 
 static uint64_t hash_id(om_stream_id id)
 {
@@ -71,7 +82,7 @@ static void forget_old(const om_alloc *alloc, om_streams *streams, uint64_t now)
         om_stream **at = &streams->buckets[i];
         while (*at != NULL) {
             om_stream *stream = *at;
-            if (now - stream->used_ns < STREAM_LIFE_NS) {
+            if (!is_old(stream, now)) {
                 at = &stream->next;
                 continue;
             }
@@ -96,7 +107,7 @@ omen_status_t om_streams_get(const om_alloc *alloc, om_streams *streams, om_stre
                              om_stream **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    uint64_t now = om_now_ns();
+    uint64_t now = wall_clock(streams);
     uint64_t hash = hash_id(id);
     om_stream *stream = find(streams, id, hash);
     if (stream == NULL) {
@@ -133,7 +144,10 @@ static omen_status_t open_locked(om_collection *c, om_stream_id id, om_stream **
 {
     omen_status_t status = om_streams_get(&c->rt->alloc, &c->streams, id, out, err);
     if (status == OMEN_OK) {
-        (*out)->epoch++;
+        /* Epochs that were handed out before a crash are not all known: a base that grows with each
+         * opening of the database keeps their holders out. */
+        uint64_t next = (*out)->epoch + 1;
+        (*out)->epoch = next > c->streams.first_epoch ? next : c->streams.first_epoch;
     }
     return status;
 }
@@ -159,4 +173,48 @@ omen_status_t om_collection_stream_open(omen_collection *handle, om_stream_id id
     om_mutex_unlock(&c->write_mu);
 out:
     return om_explain_memory(c->rt, rejections, status, err);
+}
+
+/* ---- Saving ------------------------------------------------------------------------------------ */
+uint32_t om_streams_export(const om_streams *streams, uint32_t serial, om_cursor *out)
+{
+    uint32_t count = 0;
+    uint64_t now = wall_clock(streams);
+    for (uint32_t i = 0; streams->buckets != NULL && i <= streams->mask; i++) {
+        for (const om_stream *s = streams->buckets[i]; s != NULL; s = s->next) {
+            if (is_old(s, now) || s->last_seq == 0) {
+                continue;
+            }
+            if (out != NULL) {
+                om_cursor *cursor = &out[count];
+                *cursor = (om_cursor){.collection = serial,
+                                      .length = s->length,
+                                      .last_seq = s->last_seq,
+                                      .last_version = s->last_version,
+                                      .epoch = s->epoch,
+                                      .used_wall_ns = s->used_ns,
+                                      .crc = s->last_crc};
+                memcpy(cursor->id, s->id, s->length);
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
+omen_status_t om_streams_import(om_collection *c, const om_cursor *cursor, omen_error *err)
+{
+    om_stream *stream = NULL;
+    const om_stream_id id = {.bytes = cursor->id, .length = cursor->length};
+    om_mutex_lock(&c->write_mu);
+    omen_status_t status = om_streams_get(&c->rt->alloc, &c->streams, id, &stream, err);
+    if (status == OMEN_OK) {
+        stream->last_seq = cursor->last_seq;
+        stream->last_version = cursor->last_version;
+        stream->epoch = cursor->epoch;
+        stream->last_crc = cursor->crc;
+        stream->used_ns = cursor->used_wall_ns;
+    }
+    om_mutex_unlock(&c->write_mu);
+    return status;
 }

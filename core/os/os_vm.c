@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "os.h"
 
@@ -83,4 +84,45 @@ void om_vm_release(om_vm *vm)
         om_budget_give(vm->budget, vm->committed);
     }
     memset(vm, 0, sizeof *vm);
+}
+
+/* ---- Hints ------------------------------------------------------------------------------------------- */
+/* The whole pages that a range touches, or (inside) those that it fills. */
+static size_t pages_of(const void *base, size_t bytes, bool inside, uint8_t **start)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)base;
+    uintptr_t last = first + bytes;
+    first = inside ? om_round_up(first, page) : first & ~(page - 1);
+    last = inside ? last & ~(page - 1) : om_round_up(last, page);
+    *start = (uint8_t *)first;
+    return first < last ? (size_t)(last - first) : 0;
+}
+
+void om_pages_wanted(const void *base, size_t bytes)
+{
+#ifdef MADV_POPULATE_READ
+    uint8_t *start;
+    size_t length = pages_of(base, bytes, false, &start);
+    if (length != 0) {
+        (void)madvise(start, length, MADV_POPULATE_READ); /* older kernels: read at first use */
+    }
+#else
+    (void)base;
+    (void)bytes;
+#endif
+}
+
+void om_pages_done(const void *base, size_t bytes)
+{
+#ifdef MADV_COLD
+    uint8_t *start;
+    size_t length = pages_of(base, bytes, true, &start);
+    if (length != 0) {
+        (void)madvise(start, length, MADV_COLD);
+    }
+#else
+    (void)base;
+    (void)bytes;
+#endif
 }

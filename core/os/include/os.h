@@ -20,6 +20,10 @@ omen_status_t om_vm_reserve(om_vm *vm, size_t bytes, om_budget *budget,
  * pages from 2 MiB on. Keeps what there is when bytes <= committed. */
 omen_status_t om_vm_commit(om_vm *vm, size_t bytes, omen_error *err) OM_NODISCARD;
 void om_vm_release(om_vm *vm); /* harmless on a zeroed struct */
+/* Hints about memory that is read once from one end to the other, mapped files above all: the range is read
+ * in now; its pages are the first to go when memory is short. Neither changes what is there. */
+void om_pages_wanted(const void *base, size_t bytes);
+void om_pages_done(const void *base, size_t bytes);
 
 /* ---- Files ------------------------------------------------------------------------------------------- */
 /* A file being written beside its final path; visible there only after om_file_commit. */

@@ -1,0 +1,556 @@
+/* engine_record.c - writing the log: a checked batch becomes one record, or parts and a COMMIT.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Vectors, keys and ids that lie one after another in the caller's memory go to the driver from there. What
+ * must be gathered (items left out, rows with a stride, floats that are stored as half floats) goes through
+ * a block of the size of a record at most. */
+#include <string.h>
+
+#include "engine_record.h"
+
+enum { CONVERT_CHUNK = 1024, HEAD_ROOM = sizeof(om_payload_head) + OM_PAYLOAD_FIELDS };
+
+/* ---- Head and fields --------------------------------------------------------------------------- */
+typedef struct head_block {
+    _Alignas(8) uint8_t bytes[HEAD_ROOM];
+    size_t used;
+} head_block;
+
+static void put_field(head_block *b, uint16_t tag, const void *value, size_t length)
+{
+    uint16_t tag_length[2] = {tag, (uint16_t)length};
+    size_t bytes = om_round_up(sizeof tag_length + length, OM_PAYLOAD_ALIGN);
+    om_assert(bytes <= HEAD_ROOM - b->used);
+    memset(b->bytes + b->used, 0, bytes);
+    memcpy(b->bytes + b->used, tag_length, sizeof tag_length);
+    memcpy(b->bytes + b->used + sizeof tag_length, value, length);
+    b->used += bytes;
+}
+
+static void begin_head(head_block *b)
+{
+    memset(b->bytes, 0, sizeof(om_payload_head));
+    b->used = sizeof(om_payload_head);
+}
+
+static void end_head(head_block *b, om_payload_head head)
+{
+    head.version = OM_PAYLOAD_VERSION;
+    head.field_bytes = (uint16_t)(b->used - sizeof head);
+    memcpy(b->bytes, &head, sizeof head);
+}
+
+/* Who sent the batch, and what came of it: enough to answer when it is sent again. */
+static void put_origin(head_block *b, const omen_batch *batch, const om_written *done)
+{
+    if (batch->stream_id != NULL) {
+        put_field(b, OM_FIELD_STREAM, batch->stream_id, batch->stream_id_len);
+        put_field(b, OM_FIELD_SEQ, &batch->seq, sizeof batch->seq);
+        if (batch->crc != 0) {
+            put_field(b, OM_FIELD_CRC, &batch->crc, sizeof batch->crc);
+        }
+    }
+    if (batch->request_id != NULL) {
+        uint64_t counts[3] = {done->applied, done->replaced, done->refused};
+        put_field(b, OM_FIELD_REQUEST, batch->request_id, batch->request_id_len);
+        put_field(b, OM_FIELD_COUNTS, counts, sizeof counts);
+    }
+}
+
+/* ---- Appending --------------------------------------------------------------------------------- */
+/* A driver that broke stays so until the database is opened again. */
+static void note_failure(omen_db *db, omen_status_t status, const omen_error *err)
+{
+    om_disk *disk = db->disk;
+    om_log_state state;
+    disk->log->ops->tail(disk->log, &state);
+    if (state.state == OM_LOG_BROKEN) {
+        om_disk_fail(db, OMEN_DB_FAILED, state.reason[0] != '\0' ? state.reason : err->message);
+    } else if (status == OMEN_RESOURCE_EXHAUSTED && err->detail == OMEN_D_DISK_FULL) {
+        om_disk_full(db);
+    }
+}
+
+static omen_status_t append(omen_db *db, const om_log_entry *entry, uint64_t *lsn, omen_error *err)
+{
+    omen_error local = {0};
+    om_disk *disk = db->disk;
+    omen_status_t status = disk->log->ops->append(disk->log, entry, 1, lsn, &local);
+    if (status != OMEN_OK) {
+        note_failure(db, status, &local);
+        if (err != NULL) {
+            *err = local;
+        }
+        return status;
+    }
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < entry->part_count; i++) {
+        bytes += entry->parts[i].iov_len;
+    }
+    om_disk_logged(db, *lsn, bytes);
+    return OMEN_OK;
+}
+
+static omen_status_t make_durable(omen_db *db, uint64_t lsn, omen_error *err)
+{
+    omen_error local = {0};
+    om_disk *disk = db->disk;
+    omen_status_t status = disk->log->ops->sync(disk->log, lsn, &local);
+    if (status != OMEN_OK) {
+        note_failure(db, status, &local);
+        if (err != NULL) {
+            *err = local;
+        }
+    }
+    return status;
+}
+
+static omen_status_t append_head(om_collection *c, uint8_t type, head_block *b, uint64_t *lsn,
+                                 omen_error *err)
+{
+    om_log_entry entry = {.collection = c->serial, .type = type, .part_count = 1};
+    entry.parts[0] = (struct iovec){.iov_base = b->bytes, .iov_len = b->used};
+    return append(c->db, &entry, lsn, err);
+}
+
+/* ---- Columns ----------------------------------------------------------------------------------- */
+typedef struct writing {
+    om_write *w;
+    om_payload_head head; /* columns, dim, dtype, id_width: the same in all parts */
+    uint64_t item;        /* the next one of the batch */
+    uint64_t row;         /* of the items that are not refused */
+    size_t row_bytes;     /* of a stored vector; 0: none */
+    bool whole;           /* no item is left out */
+    bool dense;           /* vectors go as they lie */
+    uint64_t id_bytes;    /* of all accepted ids */
+    uint8_t *scratch;
+    size_t scratch_bytes, scratch_used;
+} writing;
+
+static uint64_t next_item(const writing *x, uint64_t item)
+{
+    while (item < x->w->batch->count && om_write_skips(x->w, item)) {
+        item++;
+    }
+    return item;
+}
+
+static size_t padded(size_t bytes)
+{
+    return om_round_up(bytes, OM_PAYLOAD_ALIGN);
+}
+
+/* Bytes of an item in a record; its share of the offsets included. */
+static size_t item_bytes(const writing *x, uint64_t item)
+{
+    size_t bytes = x->row_bytes;
+    bytes += (x->head.columns & OM_COLUMN_KEYS) != 0 ? sizeof(uint64_t) : 0;
+    if ((x->head.columns & OM_COLUMN_IDS) != 0) {
+        bytes += om_column_get(&x->w->batch->ids, item).length;
+        bytes += x->head.id_width == 0 ? sizeof(uint32_t) : 0;
+    }
+    return bytes;
+}
+
+/* How many of the next items fit into one record, and the bytes of their ids. */
+static uint32_t fit(const writing *x, uint32_t *id_bytes)
+{
+    size_t room = OM_LOG_MAX_PAYLOAD - HEAD_ROOM - 4 * sizeof(uint64_t);
+    uint32_t count = 0;
+    *id_bytes = 0;
+    for (uint64_t i = next_item(x, x->item); i < x->w->batch->count; i = next_item(x, i + 1)) {
+        size_t bytes = item_bytes(x, i);
+        if (bytes > room) {
+            break;
+        }
+        room -= bytes;
+        count++;
+        if ((x->head.columns & OM_COLUMN_IDS) != 0) {
+            *id_bytes += (uint32_t)om_column_get(&x->w->batch->ids, i).length;
+        } else if (x->whole) {
+            /* All the same size: no need to look at each. */
+            uint64_t more = om_min_u64(room / bytes, x->w->batch->count - i - 1);
+            return count + (uint32_t)more;
+        }
+    }
+    return count;
+}
+
+static uint8_t *take_scratch(writing *x, size_t bytes)
+{
+    uint8_t *at = x->scratch + x->scratch_used;
+    om_assert(bytes <= x->scratch_bytes - x->scratch_used);
+    x->scratch_used += padded(bytes);
+    return at;
+}
+
+static void add_part(om_log_entry *entry, const void *data, size_t bytes)
+{
+    static const uint8_t zeros[OM_PAYLOAD_ALIGN];
+    om_assert(entry->part_count + 2 <= OM_LOG_MAX_PARTS);
+    if (bytes == 0) {
+        return;
+    }
+    entry->parts[entry->part_count++] =
+        (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
+    size_t hole = padded(bytes) - bytes;
+    if (hole != 0) {
+        entry->parts[entry->part_count++] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)zeros, .iov_len = hole};
+    }
+}
+
+static void add_keys(writing *x, uint32_t count, om_log_entry *entry)
+{
+    const om_write *w = x->w;
+    if (w->row_keys != NULL) {
+        add_part(entry, w->row_keys + x->row, count * sizeof(uint64_t));
+        return;
+    }
+    if (x->whole && w->by_keys) {
+        add_part(entry, w->batch->keys + x->item, count * sizeof(uint64_t));
+        return;
+    }
+    uint64_t *keys = (uint64_t *)(void *)take_scratch(x, count * sizeof *keys);
+    uint64_t item = x->item;
+    for (uint32_t i = 0; i < count; i++, item++) {
+        item = next_item(x, item);
+        keys[i] = w->by_keys ? w->batch->keys[item]
+                             : om_id_u64(om_column_get(&w->batch->ids, item));
+    }
+    add_part(entry, keys, count * sizeof *keys);
+}
+
+static void add_ids(writing *x, uint32_t count, om_log_entry *entry)
+{
+    const omen_column *ids = &x->w->batch->ids;
+    uint32_t bytes = 0;
+    uint64_t item = x->item;
+    if (x->head.id_width == 0) {
+        uint32_t *offsets = (uint32_t *)(void *)take_scratch(x, (count + 1) * sizeof *offsets);
+        offsets[0] = 0;
+        for (uint32_t i = 0; i < count; i++, item++) {
+            item = next_item(x, item);
+            offsets[i + 1] = offsets[i] + (uint32_t)om_column_get(ids, item).length;
+        }
+        add_part(entry, offsets, (count + 1) * sizeof *offsets);
+        bytes = offsets[count];
+    } else {
+        bytes = count * x->head.id_width;
+    }
+    if (x->whole) {
+        add_part(entry, count != 0 ? om_column_get(ids, x->item).bytes : NULL, bytes);
+        return;
+    }
+    uint8_t *copy = take_scratch(x, bytes);
+    uint8_t *to = copy;
+    item = x->item;
+    for (uint32_t i = 0; i < count; i++, item++) {
+        item = next_item(x, item);
+        om_id id = om_column_get(ids, item);
+        memcpy(to, id.bytes, id.length);
+        to += id.length;
+    }
+    add_part(entry, copy, bytes);
+}
+
+static void narrow_row(const om_kernels *kernels, const uint8_t *from, uint8_t *to, uint32_t dim)
+{
+    float wide[CONVERT_CHUNK]; /* The caller's rows may lie at any address. */
+    uint16_t half[CONVERT_CHUNK];
+    for (uint32_t at = 0; at < dim; at += CONVERT_CHUNK) {
+        uint32_t n = om_min_u32(CONVERT_CHUNK, dim - at);
+        memcpy(wide, from + (size_t)at * sizeof *wide, n * sizeof *wide);
+        kernels->f32_to_f16(wide, half, n);
+        memcpy(to + (size_t)at * sizeof *half, half, n * sizeof *half);
+    }
+}
+
+static void add_vectors(writing *x, uint32_t count, om_log_entry *entry)
+{
+    const om_write *w = x->w;
+    const uint8_t *from = w->batch->vectors;
+    if (x->dense) {
+        add_part(entry, from + x->item * w->stride, count * x->row_bytes);
+        return;
+    }
+    uint8_t *rows = take_scratch(x, count * x->row_bytes);
+    uint8_t *to = rows;
+    uint64_t item = x->item;
+    for (uint32_t i = 0; i < count; i++, item++, to += x->row_bytes) {
+        item = next_item(x, item);
+        if (w->dtype != w->c->options.dtype) {
+            narrow_row(w->c->rt->kernels, from + item * w->stride, to, x->head.dim);
+        } else {
+            memcpy(to, from + item * w->stride, x->row_bytes);
+        }
+    }
+    add_part(entry, rows, count * x->row_bytes);
+}
+
+/* Moves behind `count` items that are not refused. */
+static void advance(writing *x, uint32_t count)
+{
+    if (x->whole) {
+        x->item += count;
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            x->item = next_item(x, x->item) + 1;
+        }
+    }
+    x->row += count;
+}
+
+/* One record of the next `count` items behind the fields of `b`. */
+static omen_status_t append_items(writing *x, head_block *b, uint32_t count, uint32_t id_bytes,
+                                  om_log_entry *entry, uint64_t *lsn, omen_error *err)
+{
+    om_payload_head head = x->head;
+    head.count = count;
+    head.id_bytes = id_bytes;
+    end_head(b, head);
+    x->scratch_used = 0;
+    entry->part_count = 0;
+    add_part(entry, b->bytes, b->used);
+    if ((head.columns & OM_COLUMN_KEYS) != 0) {
+        add_keys(x, count, entry);
+    }
+    if ((head.columns & OM_COLUMN_IDS) != 0) {
+        add_ids(x, count, entry);
+    }
+    if ((head.columns & OM_COLUMN_VECTORS) != 0) {
+        add_vectors(x, count, entry);
+    }
+    advance(x, count);
+    return append(x->w->c->db, entry, lsn, err);
+}
+
+/* ---- A batch ----------------------------------------------------------------------------------- */
+static void plan(writing *x, om_write *w)
+{
+    const omen_options *o = &w->c->options;
+    memset(x, 0, sizeof *x);
+    x->w = w;
+    x->whole = w->accepted == w->batch->count;
+    x->head.mode = w->batch->mode;
+    bool ids = o->id_type != OMEN_ID_U64 && !w->by_keys;
+    if (!ids || !w->deletes) {
+        x->head.columns |= OM_COLUMN_KEYS;
+    }
+    if (ids) {
+        x->head.columns |= OM_COLUMN_IDS;
+        const omen_column *column = &w->batch->ids;
+        x->head.id_width = (uint16_t)(o->id_type == OMEN_ID_UUID   ? 16
+                                      : column->offset_bits == 0 ? column->width
+                                                                 : 0);
+    }
+    if (!w->deletes) {
+        x->head.columns |= OM_COLUMN_VECTORS;
+        x->head.dim = o->dim;
+        x->head.dtype = (uint8_t)o->dtype;
+        x->row_bytes = (size_t)o->dim * om_dtype_width(o->dtype);
+        x->dense = x->whole && w->dtype == o->dtype && w->stride == x->row_bytes;
+    }
+}
+
+/* Room for everything that cannot go from where it lies. */
+static omen_status_t make_scratch(writing *x, omen_error *err)
+{
+    const om_write *w = x->w;
+    size_t item = 0;
+    size_t total = 4 * sizeof(uint64_t);
+    bool ids = (x->head.columns & OM_COLUMN_IDS) != 0;
+    for (uint64_t i = next_item(x, 0); ids && i < w->batch->count; i = next_item(x, i + 1)) {
+        x->id_bytes += om_column_get(&w->batch->ids, i).length;
+    }
+    item += w->row_keys == NULL && !(x->whole && w->by_keys) ? sizeof(uint64_t) : 0;
+    item += ids && x->head.id_width == 0 ? sizeof(uint32_t) : 0;
+    item += x->dense ? 0 : x->row_bytes;
+    total += (size_t)w->accepted * item + (x->whole ? 0 : (size_t)x->id_bytes);
+    x->scratch_bytes = total < OM_LOG_MAX_PAYLOAD ? total : OM_LOG_MAX_PAYLOAD;
+    x->scratch = om_alloc_get(&w->c->rt->alloc, x->scratch_bytes, OM_CACHE_LINE);
+    return x->scratch != NULL ? OMEN_OK : om_fail_memory(err, "log record", x->scratch_bytes);
+}
+
+static uint8_t type_of(const om_write *w)
+{
+    return w->deletes                        ? OM_LOG_DELETE
+           : w->batch->mode == OMEN_INSERT ? OM_LOG_INSERT
+                                           : OM_LOG_UPSERT;
+}
+
+static omen_status_t write_one(writing *x, uint32_t count, uint32_t id_bytes, uint64_t *first,
+                               omen_error *err)
+{
+    om_write *w = x->w;
+    head_block b;
+    om_log_entry entry = {.collection = w->c->serial, .type = type_of(w)};
+    begin_head(&b);
+    put_origin(&b, w->batch, &w->done);
+    omen_status_t status = append_items(x, &b, count, id_bytes, &entry, &w->done.version, err);
+    *first = w->done.version;
+    return status;
+}
+
+static omen_status_t write_commit(writing *x, om_part_field *part, omen_error *err)
+{
+    om_write *w = x->w;
+    head_block b;
+    begin_head(&b);
+    put_origin(&b, w->batch, &w->done);
+    put_field(&b, OM_FIELD_PART, part, sizeof *part);
+    end_head(&b, (om_payload_head){.mode = w->batch->mode});
+    return append_head(w->c, OM_LOG_COMMIT, &b, &w->done.version, err);
+}
+
+/* When the disk fills up in the middle the parts are left behind, without a COMMIT: they mean nothing. */
+static omen_status_t write_parts(writing *x, uint64_t *first, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_write *w = x->w;
+    om_part_field part = {
+        .columns = x->head.columns, .items = w->accepted, .id_bytes = x->id_bytes};
+    om_log_entry entry = {.collection = w->c->serial, .type = type_of(w), .flags = OM_LOG_PART};
+    while (x->row < w->accepted) {
+        head_block b;
+        uint32_t id_bytes = 0;
+        uint64_t lsn = 0;
+        begin_head(&b);
+        put_field(&b, OM_FIELD_PART, &part, sizeof part);
+        uint32_t count = fit(x, &id_bytes);
+        om_assert(count != 0);
+        OM_TRY(append_items(x, &b, count, id_bytes, &entry, &lsn, err));
+        *first = part.index == 0 ? lsn : *first;
+        part.index++;
+    }
+    OM_TRY(write_commit(x, &part, err));
+out:
+    return status;
+}
+
+static omen_status_t sync_level(om_write *w, omen_error *err)
+{
+    uint32_t level = om_max_u32(w->c->options.durability, w->batch->durability);
+    if (level < OMEN_DURABILITY_BATCH) {
+        return OMEN_OK;
+    }
+    return make_durable(w->c->db, w->done.version, err);
+}
+
+omen_status_t om_record_write(om_write *w, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    writing x;
+    uint32_t id_bytes = 0;
+    uint64_t first = 0;
+    plan(&x, w);
+    OM_TRY(om_disk_writable(w->c->db, w->deletes, err));
+    OM_TRY(make_scratch(&x, err));
+    uint32_t count = fit(&x, &id_bytes);
+    if (count == w->accepted) {
+        status = write_one(&x, count, id_bytes, &first, err);
+    } else {
+        status = write_parts(&x, &first, err);
+    }
+    if (status == OMEN_OK) {
+        status = sync_level(w, err);
+    }
+    if (status == OMEN_OK && w->seg != NULL && w->accepted != 0 && !w->deletes &&
+        atomic_load_explicit(&w->seg->first_version, memory_order_relaxed) == 0) {
+        atomic_store(&w->seg->first_version, first); /* with the parts before the COMMIT */
+    }
+out:
+    om_alloc_put(&w->c->rt->alloc, x.scratch, x.scratch_bytes, OM_CACHE_LINE);
+    return status;
+}
+
+/* ---- Records without items --------------------------------------------------------------------- */
+omen_status_t om_record_consumed(om_collection *c, const omen_batch *batch, uint64_t *version,
+                                 omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    head_block b;
+    const om_written nothing = {0};
+    omen_batch origin = *batch;
+    origin.request_id = NULL; /* a refused request may be sent again under its id */
+    begin_head(&b);
+    put_origin(&b, &origin, &nothing);
+    end_head(&b, (om_payload_head){.mode = 0});
+    OM_TRY(om_disk_writable(c->db, true, err));
+    OM_TRY(append_head(c, OM_LOG_NOOP, &b, version, err));
+    if (om_max_u32(c->options.durability, batch->durability) >= OMEN_DURABILITY_BATCH) {
+        OM_TRY(make_durable(c->db, *version, err));
+    }
+    atomic_store(&c->version, *version);
+out:
+    return status;
+}
+
+static void put_options(head_block *b, const omen_options *o)
+{
+    const om_options_field field = {.dim = o->dim,
+                                    .metric = o->metric,
+                                    .dtype = o->dtype,
+                                    .id_type = o->id_type,
+                                    .m = o->m,
+                                    .ef_construction = o->ef_construction,
+                                    .quantization = o->quantization,
+                                    .rotation = o->rotation,
+                                    .entry = o->entry,
+                                    .durability = o->durability,
+                                    .capacity_hint = o->capacity_hint,
+                                    .max_backlog_rows = o->max_backlog_rows};
+    put_field(b, OM_FIELD_OPTIONS, &field, sizeof field);
+}
+
+static omen_status_t write_schema(om_collection *c, uint32_t action, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    head_block b;
+    uint64_t lsn = 0;
+    begin_head(&b);
+    put_field(&b, OM_FIELD_ACTION, &action, sizeof action);
+    put_field(&b, OM_FIELD_NAME, c->name, strlen(c->name));
+    if (action == OM_SCHEMA_CREATE) {
+        put_options(&b, &c->options);
+    }
+    end_head(&b, (om_payload_head){.mode = 0});
+    OM_TRY(om_disk_writable(c->db, action == OM_SCHEMA_DROP, err));
+    OM_TRY(append_head(c, OM_LOG_SCHEMA, &b, &lsn, err));
+    OM_TRY(make_durable(c->db, lsn, err));
+    if (action == OM_SCHEMA_CREATE) {
+        om_disk_prepare(c);
+        atomic_store(&c->version, lsn);
+        c->contained = lsn;
+    }
+out:
+    return status;
+}
+
+omen_status_t om_record_created(om_collection *c, omen_error *err)
+{
+    return write_schema(c, OM_SCHEMA_CREATE, err);
+}
+
+omen_status_t om_record_dropped(om_collection *c, omen_error *err)
+{
+    return write_schema(c, OM_SCHEMA_DROP, err);
+}
+
+void om_record_sealed(om_collection *c)
+{
+    head_block b;
+    uint64_t lsn = 0;
+    omen_error err;
+    begin_head(&b);
+    end_head(&b, (om_payload_head){.mode = 0});
+    omen_status_t status = om_disk_writable(c->db, true, &err);
+    if (status == OMEN_OK) {
+        status = append_head(c, OM_LOG_SEAL, &b, &lsn, &err);
+    }
+    if (status != OMEN_OK) {
+        /* Without it recovery cuts the rows elsewhere, which is as good. */
+        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': no SEAL record: %s",
+                     c->name, err.message);
+    }
+}
