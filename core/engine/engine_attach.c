@@ -302,7 +302,7 @@ omen_status_t om_mapped_open(om_collection *c, const omen_open_options *opt, ome
     c->mapped = mapped; /* From here on the collection's end closes it. */
     c->read_only = true;
     om_stop stop = {.op = opt->op};
-    OM_TRY(om_segfile_open(&rt->alloc, opt->file, &mapped->file, err));
+    OM_TRY(om_segfile_open(&om_io_system, &rt->alloc, opt->file, &mapped->file, err));
     OM_TRY(load(c, mapped, err));
     if ((opt->flags & OMEN_OPEN_VERIFY) != 0) {
         OM_TRY(om_mapped_check(c, &stop, err));

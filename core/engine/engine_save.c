@@ -323,7 +323,7 @@ static omen_status_t save_growing(save *s, const char *path, omen_error *err)
     if (s->rows != 0) {
         OM_TRY(om_index_until(c, s->rows, &s->stop, s->op, err));
     }
-    OM_TRY(om_segwriter_create(alloc_of(s), path, &s->writer, err));
+    OM_TRY(om_segwriter_create(&om_io_system, alloc_of(s), path, &s->writer, err));
     OM_TRY(write_meta(s, err));
     if (s->rows != 0) {
         OM_TRY(write_graph(s, err));
@@ -342,7 +342,7 @@ static omen_status_t save_mapped(save *s, const char *path, omen_error *err)
     omen_status_t status = OMEN_OK;
     om_mapped *mapped = s->c->mapped;
     s->version = om_segfile_version(mapped->file);
-    OM_TRY(om_segwriter_create(alloc_of(s), path, &s->writer, err));
+    OM_TRY(om_segwriter_create(&om_io_system, alloc_of(s), path, &s->writer, err));
     for (uint32_t kind = 1; kind < OM_SECTION_MAX; kind++) {
         const om_section *from = &mapped->section[kind];
         if (from->data == NULL) {
