@@ -1,4 +1,4 @@
-/* capi_collection.c - a collection as a whole: description, file, numbers.
+/* capi_collection.c - a collection as a whole: description, file, snapshot, numbers.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "capi_int.h"
 
@@ -35,6 +35,26 @@ omen_status_t omen_save(omen_collection *c, const char *path, omen_op *op, omen_
     OM_TRY(om_pointer_check(path, "path", err));
     OM_TRY(om_op_check(op, err));
     OM_TRY(om_collection_save(c, path, op, err));
+out:
+    return status;
+}
+
+omen_status_t omen_optimize(omen_collection *c, omen_op *op, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    OM_TRY(check(c, err));
+    OM_TRY(om_op_check(op, err));
+    OM_TRY(om_collection_optimize(c, op, err));
+out:
+    return status;
+}
+
+omen_status_t omen_snapshot(omen_collection *c, omen_collection **out, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    OM_TRY(check(c, err));
+    OM_TRY(om_pointer_check(out, "out", err));
+    OM_TRY(om_collection_snapshot(c, out, err));
 out:
     return status;
 }

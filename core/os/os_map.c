@@ -1,64 +1,48 @@
 /* os_map.c - whole files mapped read-only, and hints about them. SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os_int.h"
 
 #define POPULATE_STEP ((size_t)4 << 20)
 
-static omen_status_t map_fd(om_map *map, int fd, const char *path, omen_error *err)
+static omen_status_t map_file(om_map *map, const om_iofile *file, omen_error *err)
 {
-    struct stat info;
-    if (fstat(fd, &info) != 0) {
-        return om_fail_errno(err, om_os_status(errno), errno, "%s: cannot look at the file", path);
-    }
-    if (!S_ISREG(info.st_mode)) {
-        return om_fail(err, OMEN_FAILED_PRECONDITION, OMEN_D_IO, "%s: is no regular file", path);
-    }
-    if (info.st_size == 0) {
+    omen_status_t status = OMEN_OK;
+    uint64_t size = 0;
+    void *mapping = NULL;
+    OM_TRY(om_io_size(file, &size, err));
+    if (size == 0) {
         return OMEN_OK; /* Nothing to map: base stays NULL, bytes 0. */
     }
-    if ((uint64_t)info.st_size > SIZE_MAX) {
+    if (size > SIZE_MAX) {
         return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
-                       "%s: %llu bytes are too many to map", path,
-                       (unsigned long long)info.st_size);
+                       "%s: %llu bytes are too many to map", file->path, (unsigned long long)size);
     }
-    size_t bytes = (size_t)info.st_size;
-    void *mapping = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (mapping == MAP_FAILED) {
-        return om_fail_errno(err, om_os_status(errno), errno, "%s: cannot map %zu bytes", path,
-                             bytes);
-    }
-    map->base = mapping;
-    map->bytes = bytes;
-    map->mapping = mapping;
-    return OMEN_OK;
+    const om_io_mapping whole = {.bytes = (size_t)size};
+    OM_TRY(om_io_map(file, &whole, &mapping, err));
+    *map = (om_map){.io = file->io, .base = mapping, .bytes = whole.bytes, .mapping = mapping};
+out:
+    return status;
 }
 
-omen_status_t om_map_open(om_map *map, const char *path, omen_error *err)
+omen_status_t om_map_open(const om_io *io, om_map *map, const char *path, omen_error *err)
 {
+    om_iofile file;
     memset(map, 0, sizeof *map);
-    /* O_NONBLOCK: a path that is a pipe must fail, not wait for a writer. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return om_fail_errno(err, om_os_status(errno), errno, "%s: cannot open", path);
+    omen_status_t status = om_io_open(io, path, 0, &file, err);
+    if (status == OMEN_OK) {
+        status = map_file(map, &file, err);
     }
-    omen_status_t status = map_fd(map, fd, path, err);
-    (void)close(fd);
+    om_io_close(&file);
     return status;
 }
 
 void om_map_close(om_map *map)
 {
-    if (map->mapping != NULL) {
-        int failed = munmap(map->mapping, map->bytes);
-        om_assert(failed == 0);
-        (void)failed;
-    }
+    om_io_unmap(map->io, map->mapping, map->bytes);
     memset(map, 0, sizeof *map);
 }
 

@@ -252,10 +252,11 @@ static size_t bitmap_bytes(const om_segfile *file)
     return (size_t)(file->blocks / 64 + 1) * sizeof file->verified[0];
 }
 
-static omen_status_t open_checked(om_segfile *file, const char *path, omen_error *err)
+static omen_status_t open_checked(const om_io *io, om_segfile *file, const char *path,
+                                  omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    OM_TRY(om_map_open(&file->map, path, err));
+    OM_TRY(om_map_open(io, &file->map, path, err));
     OM_TRY(check_page(file, err));
     OM_TRY(check_version(file, err));
     OM_TRY(check_header(file, err));
@@ -269,8 +270,8 @@ out:
     return status;
 }
 
-omen_status_t om_segfile_open(const om_alloc *alloc, const char *path, om_segfile **out,
-                              omen_error *err)
+omen_status_t om_segfile_open(const om_io *io, const om_alloc *alloc, const char *path,
+                              om_segfile **out, omen_error *err)
 {
     om_segfile *file = om_alloc_zero(alloc, 1, sizeof *file, alignof(om_segfile));
     if (file == NULL) {
@@ -280,7 +281,7 @@ omen_status_t om_segfile_open(const om_alloc *alloc, const char *path, om_segfil
     size_t length = strlen(path);
     const char *end_of_path = length < OM_SEG_NAME ? path : path + length - (OM_SEG_NAME - 1);
     (void)snprintf(file->name, sizeof file->name, "%s", end_of_path);
-    omen_status_t status = open_checked(file, path, err);
+    omen_status_t status = open_checked(io, file, path, err);
     if (status != OMEN_OK) {
         om_segfile_close(file);
         return status;

@@ -69,8 +69,8 @@ static omen_status_t pad(om_segwriter *writer, uint64_t alignment, omen_error *e
     return OMEN_OK;
 }
 
-omen_status_t om_segwriter_create(const om_alloc *alloc, const char *path, om_segwriter **out,
-                                  omen_error *err)
+omen_status_t om_segwriter_create(const om_io *io, const om_alloc *alloc, const char *path,
+                                  om_segwriter **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_segwriter *writer = om_alloc_zero(alloc, 1, sizeof *writer, alignof(om_segwriter));
@@ -83,7 +83,7 @@ omen_status_t om_segwriter_create(const om_alloc *alloc, const char *path, om_se
         status = om_fail_memory(err, "buffer of a segment writer", OM_SEG_BLOCK);
         goto out;
     }
-    OM_TRY(om_file_create(alloc, path, &writer->file, err));
+    OM_TRY(om_file_create(io, alloc, path, &writer->file, err));
     OM_TRY(write_raw(writer, writer->buffer, OM_SEG_HEADER_BYTES, err));
     *out = writer;
     writer = NULL;

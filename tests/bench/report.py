@@ -164,12 +164,13 @@ def recall_section(extras):
     return lines + table(["set", "rows", "dim", "recall@10", "distances a query", "of the rows"], rows)
 
 
-def service_section(extras):
-    service = extras.get("service")
-    if not service:
+def tables_section(extras, key, title):
+    """What service_bench.py or durable_bench.py has left."""
+    found = extras.get(key)
+    if not found:
         return []
-    lines = ["## The service", "", service["about"], ""]
-    for part in service["tables"]:
+    lines = ["## %s" % title, "", found["about"], ""]
+    for part in found["tables"]:
         lines += table(part["header"], part["rows"])
     return lines
 
@@ -236,7 +237,8 @@ def write(out):
         lines += set_section(name, curves, extra)
         for threads in (1, 2):
             plot(name, threads, curves, os.path.join(out, "%s-%d.png" % (name, threads)))
-    lines += recall_section(extras) + service_section(extras) + notes()
+    lines += recall_section(extras) + tables_section(extras, "service", "The service")
+    lines += tables_section(extras, "durable", "Databases on disk") + notes()
     with open(os.path.join(out, "RESULTS.md"), "w", encoding="utf-8") as file:
         file.write("\n".join(lines).rstrip() + "\n")
 

@@ -3,7 +3,7 @@
 #
 #   make bench                                  everything; about 50 minutes on two cores
 #   make bench SETS=fashion-mnist QUICK=1       one set, fewer repeats
-#   SETS     of fashion-mnist, lowdim-1m, clustered-1m, service; default: all. One or more of them
+#   SETS     of fashion-mnist, lowdim-1m, clustered-1m, service, durable; default: all. One or more of them
 #            replace their part of the last results; a run of all starts anew
 #   QUICK=1  synthetic sets of 100,000 rows, 2,000 queries, fewer repeats
 #   DATA     a folder with whole sets: fashion-mnist-784-euclidean/, ... (see README.md)
@@ -46,8 +46,13 @@ unset OMEN_SERVER OMEN_COLLECTION http_proxy https_proxy grpc_proxy || true
 sets=$(printf '%s' "${SETS:-}" | tr ',' ' ')
 tables=
 service=
-for name in ${sets:-fashion-mnist lowdim-1m clustered-1m service}; do
-    if [ "$name" = service ]; then service=1; else tables="$tables $name"; fi
+durable=
+for name in ${sets:-fashion-mnist lowdim-1m clustered-1m service durable}; do
+    case $name in
+    service) service=1 ;;
+    durable) durable=1 ;;
+    *) tables="$tables $name" ;;
+    esac
 done
 if [ -n "$tables" ]; then
     [ -n "$sets" ] || tables=
@@ -58,6 +63,10 @@ fi
 if [ -n "$service" ]; then
     # shellcheck disable=SC2086
     "$venv/bin/python" "$here/service_bench.py" --build "$build" --out "$out" --data "${DATA:-}" $flags
+fi
+if [ -n "$durable" ]; then
+    # shellcheck disable=SC2086
+    "$venv/bin/python" "$here/durable_bench.py" --build "$build" --out "$out" $flags
 fi
 if [ "${RESULTS:-0}" = 1 ]; then
     rm -f "$here"/*.png

@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     om_segfile *file = NULL;
     omen_error err;
-    omen_status_t status = om_segfile_open(&libc_alloc, path, &file, &err);
+    omen_status_t status = om_segfile_open(&om_io_system, &libc_alloc, path, &file, &err);
     if (status != OMEN_OK) {
         need(status == OMEN_DATA_LOSS || status == OMEN_UNIMPLEMENTED, "the status of a bad file");
         return 0;

@@ -47,8 +47,8 @@ static void copy_with(const char *from_path, const char *to_path, const change *
     omen_error err;
     om_segfile *from = NULL;
     om_segwriter *to = NULL;
-    assert_int_equal(om_segfile_open(&plain, from_path, &from, &err), OMEN_OK);
-    assert_int_equal(om_segwriter_create(&plain, to_path, &to, &err), OMEN_OK);
+    assert_int_equal(om_segfile_open(&om_io_system, &plain, from_path, &from, &err), OMEN_OK);
+    assert_int_equal(om_segwriter_create(&om_io_system, &plain, to_path, &to, &err), OMEN_OK);
     for (uint32_t kind = 1; kind < OM_SECTION_MAX; kind++) {
         copy_section(from, to, kind, what);
     }

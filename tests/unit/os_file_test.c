@@ -80,7 +80,7 @@ static size_t content(const char *path, uint8_t *out, size_t capacity)
 static void write_text(const char *path, const char *text)
 {
     om_file *file = NULL;
-    assert_int_equal(om_file_create(&heap, path, &file, NULL), OMEN_OK);
+    assert_int_equal(om_file_create(&om_io_system, &heap, path, &file, NULL), OMEN_OK);
     assert_int_equal(om_file_write(file, text, strlen(text), NULL), OMEN_OK);
     assert_int_equal(om_file_commit(file, NULL), OMEN_OK);
 }
@@ -91,7 +91,7 @@ static void is_invisible_until_commit(void **state)
     om_file *file = NULL;
     uint8_t got[64];
     write_text(dir->file, "old");
-    assert_int_equal(om_file_create(&heap, dir->file, &file, NULL), OMEN_OK);
+    assert_int_equal(om_file_create(&om_io_system, &heap, dir->file, &file, NULL), OMEN_OK);
     assert_int_equal(om_file_write(file, "new content", 11, NULL), OMEN_OK);
     assert_int_equal(content(dir->file, got, sizeof got), 3);
     assert_int_equal(om_file_size(file), 11);
@@ -107,7 +107,7 @@ static void abort_leaves_nothing(void **state)
     om_file *file = NULL;
     uint8_t got[64];
     write_text(dir->file, "old");
-    assert_int_equal(om_file_create(&heap, dir->file, &file, NULL), OMEN_OK);
+    assert_int_equal(om_file_create(&om_io_system, &heap, dir->file, &file, NULL), OMEN_OK);
     assert_int_equal(om_file_write(file, "new", 3, NULL), OMEN_OK);
     assert_int_equal(entries(dir->path, false), 2);
     om_file_abort(file);
@@ -126,7 +126,7 @@ static void mixed_writes_match_a_model(void **state)
     assert_non_null(model);
     assert_non_null(got);
     om_file *file = NULL;
-    assert_int_equal(om_file_create(&heap, dir->file, &file, NULL), OMEN_OK);
+    assert_int_equal(om_file_create(&om_io_system, &heap, dir->file, &file, NULL), OMEN_OK);
     size_t size = 0;
     uint32_t seed = 1;
     for (int i = 0; size < TOTAL; i++) {
@@ -161,21 +161,25 @@ static void refuses_what_is_no_file(void **state)
     om_file *file = NULL;
     omen_error err;
     char path[160];
-    assert_int_equal(om_file_create(&heap, "", &file, &err), OMEN_INVALID_ARGUMENT);
+    assert_int_equal(om_file_create(&om_io_system, &heap, "", &file, &err), OMEN_INVALID_ARGUMENT);
     (void)snprintf(path, sizeof path, "%s/", dir->path);
-    assert_int_equal(om_file_create(&heap, path, &file, &err), OMEN_INVALID_ARGUMENT);
-    assert_int_equal(om_file_create(&heap, dir->path, &file, &err), OMEN_FAILED_PRECONDITION);
+    assert_int_equal(om_file_create(&om_io_system, &heap, path, &file, &err),
+                     OMEN_INVALID_ARGUMENT);
+    assert_int_equal(om_file_create(&om_io_system, &heap, dir->path, &file, &err),
+                     OMEN_FAILED_PRECONDITION);
     (void)snprintf(path, sizeof path, "%s/none/file", dir->path);
-    assert_int_equal(om_file_create(&heap, path, &file, &err), OMEN_NOT_FOUND);
+    assert_int_equal(om_file_create(&om_io_system, &heap, path, &file, &err), OMEN_NOT_FOUND);
     assert_int_equal(err.sys_errno, ENOENT);
     write_text(dir->file, "x");
     (void)snprintf(path, sizeof path, "%s/file", dir->file);
-    assert_int_equal(om_file_create(&heap, path, &file, &err), OMEN_FAILED_PRECONDITION);
+    assert_int_equal(om_file_create(&om_io_system, &heap, path, &file, &err),
+                     OMEN_FAILED_PRECONDITION);
     assert_int_equal(err.sys_errno, ENOTDIR);
     assert_non_null(strstr(err.message, dir->file));
     (void)snprintf(path, sizeof path, "%s/fifo", dir->path);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(om_file_create(&heap, path, &file, &err), OMEN_FAILED_PRECONDITION);
+    assert_int_equal(om_file_create(&om_io_system, &heap, path, &file, &err),
+                     OMEN_FAILED_PRECONDITION);
     assert_null(file);
     assert_int_equal(entries(dir->path, false), 2);
 }
@@ -196,7 +200,7 @@ static void failed_write_keeps_the_old_file(void **state)
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
 
-    omen_status_t status = om_file_create(&heap, dir->file, &file, &err);
+    omen_status_t status = om_file_create(&om_io_system, &heap, dir->file, &file, &err);
     for (int i = 0; status == OMEN_OK && i < 64; i++) {
         status = om_file_write(file, block, sizeof block, &err);
     }
@@ -222,7 +226,8 @@ static void out_of_memory_is_a_status(void **state)
     omen_error err;
     om_budget small = {.limit = 1000};
     om_alloc alloc = {.budget = &small};
-    assert_int_equal(om_file_create(&alloc, dir->file, &file, &err), OMEN_RESOURCE_EXHAUSTED);
+    assert_int_equal(om_file_create(&om_io_system, &alloc, dir->file, &file, &err),
+                     OMEN_RESOURCE_EXHAUSTED);
     assert_int_equal(err.detail, OMEN_D_NO_MEMORY);
     assert_int_equal(small.used, 0);
     assert_int_equal(entries(dir->path, false), 0);
@@ -236,7 +241,7 @@ static void relative_paths_follow_the_folder_not_the_process(void **state)
     int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(home >= 0);
     assert_int_equal(chdir(dir->path), 0);
-    omen_status_t status = om_file_create(&heap, "file", &file, NULL);
+    omen_status_t status = om_file_create(&om_io_system, &heap, "file", &file, NULL);
     assert_int_equal(fchdir(home), 0);
     assert_int_equal(close(home), 0);
     assert_int_equal(status, OMEN_OK);

@@ -34,7 +34,7 @@ static void maps_every_byte(void **state)
         char path[32];
         om_map map;
         make_file(path, sizeof path, sizes[i]);
-        assert_int_equal(om_map_open(&map, path, NULL), OMEN_OK);
+        assert_int_equal(om_map_open(&om_io_system, &map, path, NULL), OMEN_OK);
         assert_int_equal(unlink(path), 0); /* the map keeps the file */
         assert_int_equal(map.bytes, sizes[i]);
         om_map_populate(&map, 0, map.bytes);
@@ -56,7 +56,7 @@ static void hints_outside_do_nothing(void **state)
     char path[32];
     om_map map;
     make_file(path, sizeof path, 10000);
-    assert_int_equal(om_map_open(&map, path, NULL), OMEN_OK);
+    assert_int_equal(om_map_open(&om_io_system, &map, path, NULL), OMEN_OK);
     assert_int_equal(unlink(path), 0);
     om_map_populate(&map, 9999, SIZE_MAX);
     om_map_populate(&map, 10000, 1);
@@ -74,7 +74,7 @@ static void empty_file_has_no_bytes(void **state)
     char path[32];
     om_map map;
     make_file(path, sizeof path, 0);
-    assert_int_equal(om_map_open(&map, path, NULL), OMEN_OK);
+    assert_int_equal(om_map_open(&om_io_system, &map, path, NULL), OMEN_OK);
     assert_int_equal(map.bytes, 0);
     assert_null(map.base);
     om_map_close(&map);
@@ -86,17 +86,17 @@ static void refuses_what_is_no_file(void **state)
     (void)state;
     om_map map;
     omen_error err;
-    assert_int_equal(om_map_open(&map, "om_map_absent", &err), OMEN_NOT_FOUND);
+    assert_int_equal(om_map_open(&om_io_system, &map, "om_map_absent", &err), OMEN_NOT_FOUND);
     assert_int_equal(err.sys_errno, ENOENT);
     assert_non_null(strstr(err.message, "om_map_absent"));
-    assert_int_equal(om_map_open(&map, ".", &err), OMEN_FAILED_PRECONDITION);
-    assert_int_equal(om_map_open(&map, "/dev/null", &err), OMEN_FAILED_PRECONDITION);
+    assert_int_equal(om_map_open(&om_io_system, &map, ".", &err), OMEN_FAILED_PRECONDITION);
+    assert_int_equal(om_map_open(&om_io_system, &map, "/dev/null", &err), OMEN_FAILED_PRECONDITION);
 
     char path[] = "om_map_fifoXXXXXX";
     assert_non_null(mkdtemp(path));
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(om_map_open(&map, path, &err),
+    assert_int_equal(om_map_open(&om_io_system, &map, path, &err),
                      OMEN_FAILED_PRECONDITION); /* and does not wait */
     assert_int_equal(unlink(path), 0);
 }

@@ -37,7 +37,7 @@ static int setup(void **unused)
     }
     (void)snprintf(path, sizeof path, "%s/sample.omen", dir);
     if (sample_write(&libc_alloc, path, sample_small, sample_small_count, 500, NULL) != OMEN_OK ||
-        om_map_open(&map, path, NULL) != OMEN_OK) {
+        om_map_open(&om_io_system, &map, path, NULL) != OMEN_OK) {
         return -1;
     }
     whole_size = map.bytes;
@@ -77,7 +77,7 @@ static void set_byte(size_t at, uint8_t value)
 static omen_status_t open_and_read(omen_error *err)
 {
     om_segfile *file = NULL;
-    omen_status_t status = om_segfile_open(&libc_alloc, memory_path, &file, err);
+    omen_status_t status = om_segfile_open(&om_io_system, &libc_alloc, memory_path, &file, err);
     if (status != OMEN_OK) {
         assert_null(file);
         assert_int_equal(err->status, status);

@@ -63,7 +63,7 @@ omen_status_t sample_write(const om_alloc *alloc, const char *path, const sample
 {
     omen_status_t status = OMEN_OK;
     om_segwriter *writer = NULL;
-    OM_TRY(om_segwriter_create(alloc, path, &writer, err));
+    OM_TRY(om_segwriter_create(&om_io_system, alloc, path, &writer, err));
     for (uint32_t i = 0; i < count; i++) {
         OM_TRY(write_section(writer, &sections[i], piece, err));
     }

@@ -67,7 +67,7 @@ static void round_trip(const sample_section *sections, uint32_t count, size_t pi
         fail_msg("%s", err.message);
     }
     om_segfile *file = NULL;
-    if (om_segfile_open(&libc_alloc, path, &file, &err) != OMEN_OK) {
+    if (om_segfile_open(&om_io_system, &libc_alloc, path, &file, &err) != OMEN_OK) {
         fail_msg("%s", err.message);
     }
     assert_int_equal(om_segfile_rows(file), 40);
@@ -103,7 +103,7 @@ static void test_bytes_do_not_depend_on_appends(void **unused)
             sample_write(&libc_alloc, path, sample_small, sample_small_count, piece, NULL),
             OMEN_OK);
         om_map map;
-        assert_int_equal(om_map_open(&map, path, NULL), OMEN_OK);
+        assert_int_equal(om_map_open(&om_io_system, &map, path, NULL), OMEN_OK);
         uint32_t crc = om_crc32c(0, map.base, map.bytes);
         first = piece == 1 ? crc : first;
         assert_int_equal(crc, first);
@@ -119,7 +119,7 @@ static void test_sections_asked_for(void **unused)
     om_section section;
     assert_int_equal(sample_write(&libc_alloc, path, sample_small, sample_small_count, 50, NULL),
                      OMEN_OK);
-    assert_int_equal(om_segfile_open(&libc_alloc, path, &file, NULL), OMEN_OK);
+    assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, path, &file, NULL), OMEN_OK);
 
     assert_int_equal(om_segfile_section(file, 31, 0, 0, 0, &section, NULL), OMEN_OK);
     assert_null(section.data);
@@ -154,7 +154,7 @@ static void test_verify_all_stops(void **unused)
     const om_stop stop = {.op = &op};
     assert_int_equal(sample_write(&libc_alloc, path, sample_small, sample_small_count, 50, NULL),
                      OMEN_OK);
-    assert_int_equal(om_segfile_open(&libc_alloc, path, &file, NULL), OMEN_OK);
+    assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, path, &file, NULL), OMEN_OK);
     assert_int_equal(om_segfile_verify_all(file, &stop, NULL), OMEN_OK);
     atomic_store(&op.cancelled, 1);
     assert_int_equal(om_segfile_verify_all(file, &stop, &err), OMEN_CANCELLED);
@@ -166,10 +166,12 @@ static void test_missing_and_odd_paths(void **unused)
     (void)unused;
     omen_error err;
     om_segfile *file = NULL;
-    assert_int_equal(om_segfile_open(&libc_alloc, "/nowhere/at/all", &file, &err), OMEN_NOT_FOUND);
+    assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, "/nowhere/at/all", &file, &err),
+                     OMEN_NOT_FOUND);
     assert_non_null(strstr(err.message, "/nowhere/at/all"));
-    assert_int_equal(om_segfile_open(&libc_alloc, dir, &file, &err), OMEN_FAILED_PRECONDITION);
-    assert_int_equal(om_segfile_open(&libc_alloc, "/dev/null", &file, &err),
+    assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, dir, &file, &err),
+                     OMEN_FAILED_PRECONDITION);
+    assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, "/dev/null", &file, &err),
                      OMEN_FAILED_PRECONDITION);
     assert_null(file);
 }
@@ -181,11 +183,11 @@ static void test_replaced_while_open(void **unused)
     om_segfile *file = NULL;
     assert_int_equal(sample_write(&libc_alloc, path, sample_small, sample_small_count, 50, NULL),
                      OMEN_OK);
-    assert_int_equal(om_segfile_open(&libc_alloc, path, &file, NULL), OMEN_OK);
+    assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, path, &file, NULL), OMEN_OK);
     assert_int_equal(sample_write(&libc_alloc, path, sample_small, 2, 50, NULL), OMEN_OK);
     check_sections(file, sample_small, sample_small_count);
     om_segfile_close(file);
-    assert_int_equal(om_segfile_open(&libc_alloc, path, &file, NULL), OMEN_OK);
+    assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, path, &file, NULL), OMEN_OK);
     check_sections(file, sample_small, 2);
     om_segfile_close(file);
 }
@@ -217,7 +219,7 @@ static void test_verify_by_threads(void **unused)
     pthread_t threads[THREADS];
     assert_int_equal(
         sample_write(&libc_alloc, path, sample_large, sample_large_count, 1 << 20, NULL), OMEN_OK);
-    assert_int_equal(om_segfile_open(&libc_alloc, path, &file, NULL), OMEN_OK);
+    assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, path, &file, NULL), OMEN_OK);
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, verify_everything, file), 0);
     }
@@ -244,7 +246,7 @@ static void test_open_without_memory(void **unused)
         const om_alloc alloc = sample_scarce_alloc(&scarce);
         om_segfile *file = NULL;
         omen_error err = {0};
-        status = om_segfile_open(&alloc, path, &file, &err);
+        status = om_segfile_open(&om_io_system, &alloc, path, &file, &err);
         assert_true(calls < 100);
         assert_int_equal(status == OMEN_OK, calls >= 2);
         assert_int_equal(err.detail, status == OMEN_OK ? OMEN_D_NONE : OMEN_D_NO_MEMORY);

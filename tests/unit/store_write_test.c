@@ -58,7 +58,7 @@ static uint32_t files_in_dir(void)
 static uint32_t crc_of_file(void)
 {
     om_map map;
-    assert_int_equal(om_map_open(&map, path, NULL), OMEN_OK);
+    assert_int_equal(om_map_open(&om_io_system, &map, path, NULL), OMEN_OK);
     uint32_t crc = om_crc32c(0, map.base, map.bytes);
     om_map_close(&map);
     return crc;
@@ -151,8 +151,9 @@ static void test_no_such_folder(void **unused)
     (void)unused;
     omen_error err = {0};
     om_segwriter *writer = NULL;
-    assert_int_equal(om_segwriter_create(&libc_alloc, "no-such-folder/a", &writer, &err),
-                     OMEN_NOT_FOUND);
+    assert_int_equal(
+        om_segwriter_create(&om_io_system, &libc_alloc, "no-such-folder/a", &writer, &err),
+        OMEN_NOT_FOUND);
     assert_null(writer);
     assert_non_null(strstr(err.message, "no-such-folder/a"));
 }
@@ -160,7 +161,7 @@ static void test_no_such_folder(void **unused)
 static om_segwriter *new_writer(void)
 {
     om_segwriter *writer = NULL;
-    assert_int_equal(om_segwriter_create(&libc_alloc, path, &writer, NULL), OMEN_OK);
+    assert_int_equal(om_segwriter_create(&om_io_system, &libc_alloc, path, &writer, NULL), OMEN_OK);
     return writer;
 }
 
@@ -234,7 +235,7 @@ static void test_number_of_sections(void **unused)
     }
     assert_int_equal(om_segwriter_commit(writer, OMEN_MAX_ROWS, UINT64_MAX, NULL), OMEN_OK);
     om_segfile *file = NULL;
-    assert_int_equal(om_segfile_open(&libc_alloc, path, &file, NULL), OMEN_OK);
+    assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, path, &file, NULL), OMEN_OK);
     assert_int_equal(om_segfile_verify_all(file, NULL, NULL), OMEN_OK);
     assert_int_equal(om_segfile_rows(file), OMEN_MAX_ROWS);
     assert_int_equal(om_segfile_version(file), UINT64_MAX);
@@ -266,7 +267,7 @@ static void test_required_section(void **unused)
         assert_int_equal(om_segwriter_commit(writer, 0, 0, NULL), OMEN_OK);
         om_segfile *file = NULL;
         omen_error err = {0};
-        assert_int_equal(om_segfile_open(&libc_alloc, path, &file, &err),
+        assert_int_equal(om_segfile_open(&om_io_system, &libc_alloc, path, &file, &err),
                          required ? OMEN_UNIMPLEMENTED : OMEN_OK);
         assert_int_equal(err.detail, required ? OMEN_D_FORMAT_VERSION : OMEN_D_NONE);
         om_segfile_close(file);

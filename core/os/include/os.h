@@ -5,6 +5,7 @@
 #include "alloc.h"
 #include "base.h"
 #include "executor.h"
+#include "io.h"
 
 /* ---- Address space: reserved once, committed in steps, never moved --------------------------------- */
 typedef struct om_vm {
@@ -28,24 +29,25 @@ void om_pages_done(const void *base, size_t bytes);
 /* ---- Files ------------------------------------------------------------------------------------------- */
 /* A file being written beside its final path; visible there only after om_file_commit. */
 typedef struct om_file om_file;
-omen_status_t om_file_create(const om_alloc *alloc, const char *path, om_file **out,
-                             omen_error *err);
+omen_status_t om_file_create(const om_io *io, const om_alloc *alloc, const char *path,
+                             om_file **out, omen_error *err);
 omen_status_t om_file_write(om_file *file, const void *data, size_t bytes, omen_error *err);
 /* Overwrites bytes written before (a header that is known last). */
 omen_status_t om_file_write_at(om_file *file, uint64_t offset, const void *data, size_t bytes,
                                omen_error *err);
 uint64_t om_file_size(const om_file *file);
-/* fsync, rename over the path, fsync of the directory; frees. On failure the path is untouched. */
+/* Sync, rename over the path, sync of the directory; frees. On failure the path is untouched. */
 omen_status_t om_file_commit(om_file *file, omen_error *err);
 void om_file_abort(om_file *file); /* removes the temporary file; frees; NULL ok */
 
 typedef struct om_map {
+    const om_io *io;
     const uint8_t *base;
     size_t bytes;
     void *mapping;
 } om_map;
 /* Maps a whole regular file read-only. */
-omen_status_t om_map_open(om_map *map, const char *path, omen_error *err);
+omen_status_t om_map_open(const om_io *io, om_map *map, const char *path, omen_error *err);
 void om_map_close(om_map *map);
 /* Hints: will be read at random / is wanted in memory (reads it, in this thread). */
 void om_map_random(const om_map *map, size_t offset, size_t bytes);

@@ -32,8 +32,8 @@ enum {
 
 /* ---- Writing ---- */
 typedef struct om_segwriter om_segwriter;
-omen_status_t om_segwriter_create(const om_alloc *alloc, const char *path, om_segwriter **out,
-                                  omen_error *err) OM_NODISCARD;
+omen_status_t om_segwriter_create(const om_io *io, const om_alloc *alloc, const char *path,
+                                  om_segwriter **out, omen_error *err) OM_NODISCARD;
 /* Begins a section; its alignment follows from its size (4 KiB; 2 MiB from 2 MiB on). stride: bytes
  * of one element (0: a blob), rows: number of elements; unless stride is 0, bytes must be stride *
  * rows. Then append until `bytes` are there. A (kind, vector_index) may be there once. */
@@ -60,8 +60,8 @@ typedef struct om_section {
 /* Maps the file and checks header, table and bounds: O(1), whatever the size. OMEN_DATA_LOSS names
  * what is wrong; OMEN_UNIMPLEMENTED / FORMAT_VERSION for a newer format or an unknown required
  * feature. */
-omen_status_t om_segfile_open(const om_alloc *alloc, const char *path, om_segfile **out,
-                              omen_error *err) OM_NODISCARD;
+omen_status_t om_segfile_open(const om_io *io, const om_alloc *alloc, const char *path,
+                              om_segfile **out, omen_error *err) OM_NODISCARD;
 void om_segfile_close(om_segfile *file);
 uint64_t om_segfile_rows(const om_segfile *file);
 uint64_t om_segfile_version(const om_segfile *file);
