@@ -19,7 +19,8 @@ enum { SEAL_ROWS = 262144, HEADER_BYTES = 4096, TAIL_BYTES = 24, SMALL_ALIGN = 4
 enum { CODEC_FIXED = 48, ENTRY_HEADER = 64, SLOT_BYTES = 4 };
 enum { SEEDS_LEAST = 128, SEEDS_MOST = 1024, UPPER_RATIO = 16, UUID_BYTES = 16 };
 /* An idmap word at a load of 7 in 10, of a table that is doubled; an id beside its bytes. */
-enum { MAP_WORD = 4, ID_WORD = 12, ID_BESIDE = 2 };
+enum { MAP_WORD = 4, ID_WORD = 12, ID_BESIDE = 2, SAMPLE_ROWS = 16384 };
+#define SAMPLE_BYTES (UINT64_C(64) << 20)
 
 typedef struct shape {
     const omen_options *options;
@@ -104,14 +105,22 @@ static uint64_t power_of_two(uint64_t least)
     return value;
 }
 
-/* Arrays and maps of a segment in memory. */
+/* Floats that a codec is trained on. */
+static uint64_t sample(const shape *s, uint64_t rows)
+{
+    uint64_t bytes = om_min_u64(rows, SAMPLE_ROWS) * s->options->dim * sizeof(float);
+    return s->options->quantization == OMEN_QUANT_NONE ? 0 : om_min_u64(bytes, SAMPLE_BYTES);
+}
+
+/* Arrays and maps of a segment in memory, and what its codec needs when it is trained again. */
 static uint64_t growing(const shape *s, uint64_t rows)
 {
     uint64_t row = s->layout.code_stride;
     for (uint32_t i = 0; i < OM_A_COUNT; i++) {
         row += s->layout.bytes[i];
     }
-    uint64_t bytes = rows * row + rows / 8;
+    uint64_t bytes = rows * row + rows / 8 + sample(s, rows);
+    bytes += om_min_u64(rows, SAMPLE_ROWS) * s->layout.code_stride;
     bytes += power_of_two(rows + rows / 7 * 3) * MAP_WORD;
     if (s->options->id_type != OMEN_ID_U64) {
         bytes += rows * (ID_WORD + ID_BESIDE + s->id_bytes);

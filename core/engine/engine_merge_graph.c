@@ -10,8 +10,10 @@
 #include "engine_merge_int.h"
 #include "rng.h"
 
-enum { SAMPLE = 16384, FIT_SAMPLE = 2048, ENCODE_TASK = 256, BASE_IN = 4 };
-#define SAMPLE_FLOATS UINT64_C(16777216) /* 64 MiB: as for the codec of a growing segment */
+enum { SAMPLE = 16384, SAMPLE_LEAST = 1024, FIT_SAMPLE = 2048, ENCODE_TASK = 256, BASE_IN = 4 };
+/* The sample takes 64 MiB at most, as that of a growing segment, and a sixteenth of a memory limit. */
+#define SAMPLE_BYTES (UINT64_C(64) << 20)
+enum { SAMPLE_BUDGET_IN = 16 };
 /* As there: more clipped rows, and more clipped components, mean that a codec does not fit. */
 enum { CLIPPED_ROWS_IN = 50, CLIPPED_COMPONENTS_IN = 200 };
 
@@ -83,12 +85,19 @@ out:
     return status;
 }
 
+/* A function of options and limits, not of what is in use: merges of the same inputs give the same bytes. */
+static uint32_t sample_rows(const om_merge *merge)
+{
+    uint64_t limit = merge->rt->budget.limit;
+    uint64_t bytes = limit != 0 ? om_min_u64(limit / SAMPLE_BUDGET_IN, SAMPLE_BYTES) : SAMPLE_BYTES;
+    uint64_t rows = bytes / (merge->options->dim * sizeof(float));
+    return rows < SAMPLE_LEAST ? SAMPLE_LEAST : (uint32_t)om_min_u64(rows, SAMPLE);
+}
+
 static omen_status_t train(om_merge *merge, const om_codec_params *params, omen_error *err)
 {
     const om_alloc *alloc = &merge->rt->alloc;
-    uint64_t fits = SAMPLE_FLOATS / merge->options->dim;
-    uint32_t most = (uint32_t)om_min_u64(SAMPLE, fits < 256 ? 256 : fits);
-    uint32_t n = om_min_u32(merge->rows, most);
+    uint32_t n = om_min_u32(merge->rows, sample_rows(merge));
     size_t bytes = (size_t)n * merge->options->dim * sizeof(float);
     float *sample = om_alloc_get(alloc, bytes, OM_CACHE_LINE);
     if (sample == NULL) {
@@ -294,25 +303,22 @@ out:
     return status;
 }
 
-/* *from: rows that the output has already. */
-static omen_status_t begin_graph(om_merge *merge, uint32_t *from, omen_error *err)
+/* Which way the output begins, and its codec. */
+static omen_status_t begin_codec(om_merge *merge, bool *takes_over, omen_error *err)
 {
-    omen_status_t status = OMEN_OK;
     const om_merge_source *first = &merge->sources[0];
     const om_segment *seg = first->input.segment;
-    bool fits = false;
-    *from = 0;
+    omen_status_t status = OMEN_OK;
+    *takes_over = false;
     if (may_begin_with(merge, first, &seg->graph_params)) {
-        OM_TRY(fits_others(merge, first->mapped->codec, first->input.rows, &fits, err));
+        OM_TRY(fits_others(merge, first->mapped->codec, first->input.rows, takes_over, err));
     }
-    if (fits) {
+    if (*takes_over) {
         OM_TRY(copy_codec(merge, first->mapped->codec, err));
-        OM_TRY(begin_with(merge, first, &seg->graph_params, err));
-        *from = first->input.rows;
-        goto out;
+    } else {
+        OM_TRY(train(merge, &seg->codec_params, err));
     }
-    OM_TRY(train(merge, &seg->codec_params, err));
-    OM_TRY(om_graph_create(&merge->rt->alloc, &seg->graph_params, &merge->graph, err));
+    om_assert(om_codec_stride(merge->codec) == merge->layout.code_stride);
 out:
     return status;
 }
@@ -320,11 +326,17 @@ out:
 omen_status_t om_merge_graph(om_merge *merge, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    uint32_t from = 0;
-    OM_TRY(make_arrays(merge, err));
-    OM_TRY(begin_graph(merge, &from, err));
-    om_assert(om_codec_stride(merge->codec) == merge->layout.code_stride);
-    OM_TRY(encode(merge, from, err));
+    const om_merge_source *first = &merge->sources[0];
+    const om_graph_params *params = &first->input.segment->graph_params;
+    bool takes_over = false;
+    OM_TRY(begin_codec(merge, &takes_over, err));
+    OM_TRY(make_arrays(merge, err)); /* when the samples are gone */
+    if (takes_over) {
+        OM_TRY(begin_with(merge, first, params, err));
+    } else {
+        OM_TRY(om_graph_create(&merge->rt->alloc, params, &merge->graph, err));
+    }
+    OM_TRY(encode(merge, om_graph_count(merge->graph), err));
     OM_TRY(insert_all(merge, err));
 out:
     return status;
