@@ -142,11 +142,24 @@ static omen_status_t index_until(om_segment *seg, uint32_t target, const om_stop
     }
 }
 
+/* Where nothing whole waits, the builder's scratch goes: collections that rest should cost little. Index
+ * mutex held. */
+static void rest(om_segment *seg)
+{
+    if (seg->graph != NULL &&
+        !om_index_has_batch(atomic_load(&seg->indexed), atomic_load(&seg->visible))) {
+        om_graph_trim(seg->graph);
+    }
+}
+
 omen_status_t om_index_until(om_segment *seg, uint32_t target, const om_stop *stop, omen_op *op,
                              omen_error *err)
 {
     atomic_fetch_add(&seg->index_waiters, 1);
     omen_status_t status = index_until(seg, target, stop, op, err);
+    om_mutex_lock(&seg->index_mu);
+    rest(seg);
+    om_mutex_unlock(&seg->index_mu);
     if (atomic_fetch_sub(&seg->index_waiters, 1) == 1) {
         om_indexer_notify(seg); /* What remains is the background's again. */
     }
@@ -265,6 +278,7 @@ static void work_on(om_segment *seg, item *it)
     omen_status_t status =
         burst ? code_step(seg, &moved, &err) : om_index_step(seg, UINT32_MAX, false, &moved, &err);
     clean = om_view_reclaim(seg);
+    rest(seg);
     om_mutex_unlock(&seg->index_mu);
     if (moved && atomic_load(&seg->frozen) &&
         atomic_load(&seg->indexed) >= atomic_load(&seg->visible)) {

@@ -132,3 +132,8 @@ omen_status_t om_build_reserve(om_graph *graph, const om_graph_view *frozen, uin
 out:
     return status;
 }
+
+void om_graph_trim(om_graph *graph)
+{
+    om_build_free(graph);
+}

@@ -41,6 +41,8 @@ size_t om_graph_link_stride(uint32_t m);
 omen_status_t om_graph_create(const om_alloc *alloc, const om_graph_params *params, om_graph **out,
                               omen_error *err) OM_NODISCARD;
 void om_graph_free(om_graph *graph);
+/* Gives back the scratch of inserting (hundreds of KiB), which the next insert makes again. */
+void om_graph_trim(om_graph *graph);
 
 /* What the arrays are. codec, codes and links may change between micro-batches (a retrained codec, a larger
  * reservation); no search may still run with the old ones when they are released: the caller publishes
