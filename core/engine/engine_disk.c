@@ -1,7 +1,6 @@
 /* engine_disk.c - the directory of a database: made, locked, opened and closed.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -86,15 +85,19 @@ omen_status_t om_disk_newest(const om_disk *disk, uint64_t *generation, omen_err
 }
 
 /* ---- The lock ---------------------------------------------------------------------------------- */
-/* Neither the boot nor random bytes are files of the database: they do not go through its io. */
+/* Neither the boot nor random bytes are of the database: they do not go through its io. */
 static void read_boot_id(char out[BOOT_ID + 1])
 {
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd >= 0 ? read(fd, out, BOOT_ID) : -1;
-    out[got > 0 ? got : 0] = '\0';
-    if (fd >= 0) {
-        (void)close(fd);
+    const om_io *io = &om_io_system;
+    int fd = -1;
+    size_t got = 0;
+    if (io->ops->open(io->ctx, "/proc/sys/kernel/random/boot_id", 0, &fd) == 0) {
+        if (io->ops->pread(io->ctx, fd, out, BOOT_ID, 0, &got) != 0) {
+            got = 0;
+        }
+        (void)io->ops->close(io->ctx, fd);
     }
+    out[got] = '\0';
 }
 
 static omen_status_t fill_random(void *out, size_t bytes, omen_error *err)
@@ -290,6 +293,7 @@ static omen_status_t replay(omen_db *db, const om_manifest *m, omen_error *err)
     uint64_t begun = om_io_now(disk->io);
     OM_TRY(om_disk_open_log(db, m, m->checkpoint, &disk->log, err));
     disk->log->ops->tail(disk->log, &state);
+    disk->max_payload = state.max_payload;
     OM_TRY(disk->log->ops->read(disk->log, m->checkpoint + 1, om_record_replay, db, err));
     om_pending_drop(disk, db->rt, 0); /* batches whose end was not written */
     om_serials_free(db);
@@ -454,7 +458,7 @@ void om_disk_close(omen_db *db)
     if (disk == NULL) {
         return;
     }
-    om_keeper_free(db);
+    om_keeper_stop(db);
     uint32_t state = atomic_load(&disk->state);
     bool writable = state == OMEN_DB_WRITABLE || state == OMEN_DB_DISK_FULL;
     if (disk->ready && writable && disk->log != NULL) {
@@ -473,6 +477,7 @@ void om_disk_free(omen_db *db)
     if (disk == NULL) {
         return;
     }
+    om_keeper_free(db);
     om_pending_drop(disk, db->rt, 0);
     om_serials_free(db);
     if (disk->keep_mu_made) {

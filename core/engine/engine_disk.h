@@ -8,6 +8,7 @@
 #include "logdriver.h"
 #include "manifest.h"
 
+enum { OM_RANK_KEEPER = 85 };
 typedef struct om_keeper om_keeper;
 typedef struct om_serial {
     uint32_t serial;
@@ -33,7 +34,7 @@ typedef struct om_disk {
     om_serial *serials;         /* [serial_count] of replay, ascending */
     size_t serial_count, serial_room;
 
-    _Atomic uint64_t changes;      /* grows when segments come or go */
+    _Atomic uint64_t changes;      /* grows with every seal and merge */
     _Atomic uint64_t checkpoint;   /* no record up to it is needed */
     _Atomic uint64_t applied;      /* newest lsn that replay applied */
     _Atomic uint64_t next_segment; /* ids of files not given out yet */
@@ -41,6 +42,8 @@ typedef struct om_disk {
     _Atomic uint32_t reason_set;   /* 2: `reason` can be read */
     char reason[160];              /* of a state that stays */
     _Atomic uint32_t pins;         /* backups that copy files: nothing is unlinked */
+    _Atomic uint32_t writing;      /* seals and merges in progress: likewise */
+    uint32_t max_payload;          /* of one record */
     _Atomic uint64_t disk_available, disk_reserve, disk_looked_ns;
     _Atomic uint64_t checkpoints, seals, merges;
     _Atomic uint64_t logged; /* bytes of payloads, since the last checkpoint */
@@ -134,6 +137,16 @@ omen_status_t om_record_replay(void *ctx, const om_log_record *record,
                                omen_error *err) OM_NODISCARD;
 
 /* ---- Files of segments (engine_seal.c, engine_merge.c) -------------------------------------------- */
+/* Around whatever takes ids for files, until their segments are in a set or the files are gone again: nothing
+ * is swept meanwhile, since no manifest names them yet. */
+static inline void om_disk_begin_files(om_disk *disk)
+{
+    atomic_fetch_add(&disk->writing, 1);
+}
+static inline void om_disk_end_files(om_disk *disk)
+{
+    atomic_fetch_sub(&disk->writing, 1);
+}
 static inline uint64_t om_disk_take_id(om_disk *disk)
 {
     return atomic_fetch_add(&disk->next_segment, 1);
@@ -183,7 +196,8 @@ typedef struct om_sealing {
 omen_status_t om_checkpoint_seal(om_collection *c, const om_sealing *how, bool *done,
                                  omen_error *err) OM_NODISCARD;
 omen_status_t om_keeper_create(omen_db *db, omen_error *err) OM_NODISCARD;
-void om_keeper_free(omen_db *db);
+void om_keeper_stop(omen_db *db); /* ends the thread, also in the middle of a merge */
+void om_keeper_free(omen_db *db); /* when nobody can notify it any more */
 void om_keeper_notify(
     omen_db *db); /* a segment was frozen or completed; any thread, any lock but its own */
 #endif

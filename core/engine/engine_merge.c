@@ -139,8 +139,12 @@ omen_status_t om_merge_next(om_collection *c, bool all, const om_stop *stop, ome
     OM_TRY(om_set_hold(c, &set, err));
     OM_TRY(choose(c, set, all, &pick, err));
     if (pick.count != 0) {
-        OM_TRY(merge(c, &set->part[pick.first], pick.count, stop, op, err));
+        om_disk_begin_files(c->db->disk);
+        status = merge(c, &set->part[pick.first], pick.count, stop, op, err);
+        om_disk_end_files(c->db->disk);
+        OM_TRY(status);
         atomic_fetch_add(&c->db->disk->merges, 1);
+        atomic_fetch_add(&c->db->disk->changes, 1);
         *done = true;
     }
 out:

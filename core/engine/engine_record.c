@@ -108,7 +108,9 @@ static omen_status_t make_durable(omen_db *db, uint64_t lsn, omen_error *err)
 static omen_status_t append_head(om_collection *c, uint8_t type, head_block *b, uint64_t *lsn,
                                  omen_error *err)
 {
-    om_log_entry entry = {.collection = c->serial, .type = type, .part_count = 1};
+    /* A few bytes that nothing grows by; a COMMIT is not refused after its parts. */
+    om_log_entry entry = {
+        .collection = c->serial, .type = type, .flags = OM_LOG_BALLAST, .part_count = 1};
     entry.parts[0] = (struct iovec){.iov_base = b->bytes, .iov_len = b->used};
     return append(c->db, &entry, lsn, err);
 }
@@ -155,7 +157,7 @@ static size_t item_bytes(const writing *x, uint64_t item)
 /* How many of the next items fit into one record, and the bytes of their ids. */
 static uint32_t fit(const writing *x, uint32_t *id_bytes)
 {
-    size_t room = OM_LOG_MAX_PAYLOAD - HEAD_ROOM - 4 * sizeof(uint64_t);
+    size_t room = x->w->c->db->disk->max_payload - HEAD_ROOM - 4 * sizeof(uint64_t);
     uint32_t count = 0;
     *id_bytes = 0;
     for (uint64_t i = next_item(x, x->item); i < x->w->batch->count; i = next_item(x, i + 1)) {
@@ -367,7 +369,8 @@ static omen_status_t make_scratch(writing *x, omen_error *err)
     item += ids && x->head.id_width == 0 ? sizeof(uint32_t) : 0;
     item += x->dense ? 0 : x->row_bytes;
     total += (size_t)w->accepted * item + (x->whole ? 0 : (size_t)x->id_bytes);
-    x->scratch_bytes = total < OM_LOG_MAX_PAYLOAD ? total : OM_LOG_MAX_PAYLOAD;
+    size_t most = w->c->db->disk->max_payload;
+    x->scratch_bytes = total < most ? total : most;
     x->scratch = om_alloc_get(&w->c->rt->alloc, x->scratch_bytes, OM_CACHE_LINE);
     return x->scratch != NULL ? OMEN_OK : om_fail_memory(err, "log record", x->scratch_bytes);
 }
@@ -379,12 +382,18 @@ static uint8_t type_of(const om_write *w)
                                            : OM_LOG_UPSERT;
 }
 
+/* On a full disk deletes may use what is kept for them. */
+static uint8_t ballast(const om_write *w)
+{
+    return w->deletes ? OM_LOG_BALLAST : 0;
+}
+
 static omen_status_t write_one(writing *x, uint32_t count, uint32_t id_bytes, uint64_t *first,
                                omen_error *err)
 {
     om_write *w = x->w;
     head_block b;
-    om_log_entry entry = {.collection = w->c->serial, .type = type_of(w)};
+    om_log_entry entry = {.collection = w->c->serial, .type = type_of(w), .flags = ballast(w)};
     begin_head(&b);
     put_origin(&b, w->batch, &w->done);
     omen_status_t status = append_items(x, &b, count, id_bytes, &entry, &w->done.version, err);
@@ -410,7 +419,9 @@ static omen_status_t write_parts(writing *x, uint64_t *first, omen_error *err)
     om_write *w = x->w;
     om_part_field part = {
         .columns = x->head.columns, .items = w->accepted, .id_bytes = x->id_bytes};
-    om_log_entry entry = {.collection = w->c->serial, .type = type_of(w), .flags = OM_LOG_PART};
+    om_log_entry entry = {.collection = w->c->serial,
+                          .type = type_of(w),
+                          .flags = OM_LOG_PART | ballast(w)};
     while (x->row < w->accepted) {
         head_block b;
         uint32_t id_bytes = 0;

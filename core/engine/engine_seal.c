@@ -81,12 +81,15 @@ omen_status_t om_seal_next(om_collection *c, const om_stop *stop, bool *done, om
     }
     om_segment *seg = oldest_frozen(set);
     if (seg != NULL) {
+        om_disk_begin_files(c->db->disk);
         status = seal(c, seg, stop, err);
+        om_disk_end_files(c->db->disk);
         *done = status == OMEN_OK;
     }
     om_set_free(c->rt, set);
     if (*done) {
         atomic_fetch_add(&c->db->disk->seals, 1);
+        atomic_fetch_add(&c->db->disk->changes, 1);
     }
     return om_explain_memory(c->rt, rejections, status, err);
 }

@@ -312,6 +312,13 @@ uint64_t om_segfile_version(const om_segfile *file)
     return file->header.version;
 }
 
+uint32_t om_segfile_header_crc(const om_segfile *file)
+{
+    uint32_t crc;
+    memcpy(&crc, file->map.base + OM_SEG_HEADER_CRC_AT, sizeof crc);
+    return crc;
+}
+
 uint64_t om_segfile_bytes(const om_segfile *file)
 {
     return file->map.bytes;

@@ -66,6 +66,7 @@ void om_segfile_close(om_segfile *file);
 uint64_t om_segfile_rows(const om_segfile *file);
 uint64_t om_segfile_version(const om_segfile *file);
 uint64_t om_segfile_bytes(const om_segfile *file);
+uint32_t om_segfile_header_crc(const om_segfile *file); /* covers the section table too */
 /* A section by kind; when it is there its stride and rows must be as given (0: any), else
  * DATA_LOSS. */
 omen_status_t om_segfile_section(const om_segfile *file, uint32_t kind, uint32_t vector_index,
