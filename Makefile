@@ -1,7 +1,7 @@
 # Makefile - the front door: forwards to CMake and the scripts. `make help` lists the targets.
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := build
-.PHONY: help deps deps-build build demo serve check check-full bench fmt lint install
+.PHONY: help crash model deps deps-build build demo serve check check-full bench fmt lint install
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 export DATA SETS QUICK
@@ -30,6 +30,15 @@ check: deps ## everything that a change must pass, in some minutes
 
 check-full: deps ## sanitizers, fuzzing (FUZZ_SECONDS a target), slow tests, the second compiler
 	@python3 tests/tools/run_tests.py full --jobs $(JOBS)
+
+crash: build ## kill -9 omend under load, CYCLES times (200); SEED, SEAL_ROWS
+	@build/bin/crash --omend build/bin/omend --cycles $(or $(CYCLES),200) \
+		$(if $(SEED),--seed $(SEED)) $(if $(SEAL_ROWS),--seal-rows $(SEAL_ROWS))
+
+model: deps ## random operations on databases on disk, OPS of them (100000), against a model; SEED
+	@cmake --preset check --log-level=WARNING
+	@cmake --build --preset check --target model_disk_test -j $(JOBS)
+	@build-check/bin/model_disk_test --ops $(or $(OPS),100000) --seed $(or $(SEED),1) --jobs $(JOBS)
 
 bench: deps build ## against other libraries; SETS=fashion-mnist QUICK=1 for a short run
 	@tests/bench/run.sh

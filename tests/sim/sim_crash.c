@@ -198,7 +198,8 @@ size_t sim_crash_pending(const sim_crash *crash)
 }
 
 /* ---- States ---------------------------------------------------------------------------------------- */
-enum { CHOOSE_NONE, CHOOSE_ALL, CHOOSE_PREFIX, CHOOSE_SOME, CHOICES };
+/* SOME has more to give than the others, so it is chosen more often. */
+enum { CHOOSE_NONE, CHOOSE_ALL, CHOOSE_PREFIX, CHOOSE_SOME, CHOICES = 6 };
 enum { SIZE_WHOLE, SIZE_OLD, SIZE_KEPT, SIZES };
 
 static bool chance(uint64_t *rng, uint32_t of_8)
@@ -266,7 +267,7 @@ static void keep_some(const sim_crash *crash, sim_image *image, uint64_t *rng)
                               (crash->count + 1));
         if (choice == CHOOSE_ALL || (choice == CHOOSE_PREFIX && i < cut)) {
             sim_op_apply(op, image);
-        } else if (choice == CHOOSE_SOME) {
+        } else if (choice >= CHOOSE_SOME) {
             apply_part(op, image, rng, of_8);
         }
     }

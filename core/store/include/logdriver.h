@@ -22,9 +22,13 @@ enum {
     OM_LOG_NOOP = 10, /* a consumed seq, a mark */
     OM_LOG_TYPES = 11
 };
-enum { OM_LOG_PART = 1 };                 /* flags: applied at the next COMMIT of its collection     */
-#define OM_LOG_MAX_PAYLOAD (8u << 20)     /* of one record; the engine splits larger batches         */
-enum { OM_LOG_MAX_PARTS = 16 };           /* iovecs of one record                                    */
+enum {
+    OM_LOG_PART = 1,     /* flags: applied at the next COMMIT of its collection */
+    OM_LOG_BALLAST = 128 /* not stored: may use the space kept for when the disk is full (what frees space) */
+};
+#define OM_LOG_MAX_PAYLOAD (8u << 20) /* of one record, anywhere; om_log_state tells the limit here */
+enum { OM_LOG_MAX_PARTS = 16 };       /* iovecs of one record */
+enum { OM_LOG_MAX_GROUP = 64 };       /* entries of one append */
 
 typedef struct om_log_entry { /* to append */
     uint32_t collection;      /* its serial; 0: the database */
@@ -50,7 +54,9 @@ typedef struct om_log_state {
     uint64_t tail;       /* newest lsn appended, 0: none */
     uint64_t durable;    /* newest lsn on stable storage */
     uint64_t bytes;      /* of files, spares included */
-    uint64_t syncs, appends;
+    uint64_t syncs, appends; /* since it was opened; appends: groups */
+    uint32_t max_payload;    /* bytes of one record: the engine splits larger batches */
+    uint32_t max_group;      /* bytes of one append: the payloads, each rounded up to 8, and 40 for each */
     uint64_t rotten_lsn; /* ROTTEN: the first record that cannot be read */
     char reason[160];    /* of BROKEN and ROTTEN */
 } om_log_state;
@@ -59,24 +65,28 @@ typedef struct om_logdriver om_logdriver;
 typedef struct om_logdriver_ops {
     /* Appends `count` records one after another, all or none; *last gets the lsn of the last one, the others
      * precede it without gaps. They survive the end of the process when this returns, and a power failure
-     * after `sync`. DISK_FULL: nothing was appended, later calls may succeed. Any other failure of the
-     * disk: OUTCOME_UNKNOWN, the driver is BROKEN and refuses everything but reading. */
+     * after `sync`. RESOURCE_EXHAUSTED (DISK_FULL, NO_MEMORY) and failures to begin a new file: nothing was
+     * appended, later calls may succeed. A write or sync that failed: UNAVAILABLE / OUTCOME_UNKNOWN, the
+     * driver is BROKEN; from then on (and when it is ROTTEN) FAILED_PRECONDITION / READ_ONLY. */
     omen_status_t (*append)(om_logdriver *log, const om_log_entry *entries, uint32_t count,
                             uint64_t *last, omen_error *err);
-    /* Returns when everything up to lsn is durable; callers that wait together share one fdatasync. */
+    /* Returns when everything up to lsn is durable; callers that wait together share one fdatasync. An lsn
+     * that was not appended yet: everything that was. Errors as for append. */
     omen_status_t (*sync)(om_logdriver *log, uint64_t lsn, omen_error *err);
-    /* Records from lsn `from` on, in order, up to the tail as of the call. */
+    /* Records from lsn `from` on, in order, up to the tail as of the call. OUT_OF_RANGE: older ones than
+     * there are; a reader beside the writer loads the newest manifest then. */
     omen_status_t (*read)(om_logdriver *log, uint64_t from, om_log_apply apply, void *ctx,
                           omen_error *err);
     void (*tail)(om_logdriver *log, om_log_state *out);
-    /* Records at or below lsn are not needed any more. */
+    /* Records at or below lsn are not needed any more. Does nothing while a read is in progress. */
     omen_status_t (*trim)(om_logdriver *log, uint64_t lsn, omen_error *err);
     /* Small named values that are replaced atomically: writes revision `expected` + 1 if the newest one is
      * `expected` (0: none yet), else OMEN_ABORTED / VERSION_CONFLICT. */
     omen_status_t (*cas)(om_logdriver *log, const char *key, uint64_t expected, const void *value,
                          size_t bytes, omen_error *err);
     /* Calls back at once with the newest revision (0: none), then after every cas of the key (NULL: ends
-     * it). One watcher a key. The local driver keeps values as files that manifest.h reads. */
+     * it). One watcher a key; it must not call cas or watch. The local driver keeps values as files that
+     * manifest.h reads, and sees its own changes only. */
     omen_status_t (*watch)(om_logdriver *log, const char *key, om_log_watch watch, void *ctx,
                            omen_error *err);
     void (*close)(om_logdriver *log);

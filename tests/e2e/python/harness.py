@@ -52,13 +52,15 @@ def poll(what, condition):
 
 
 class Omend:
-    """A server on ports of the kernel's choice. It dies with this process, whatever happens."""
+    """A server on ports of the kernel's choice. It dies with this process, whatever happens. wrap: a command
+    that runs it."""
 
-    def __init__(self, *arguments, listen="127.0.0.1:0"):
+    def __init__(self, *arguments, listen="127.0.0.1:0", wrap=()):
         self.log = tempfile.NamedTemporaryFile(
             "w+", dir=os.environ["OMEN_E2E_WORK"], prefix="omend-", suffix=".log", delete=False
         )
         command = [os.environ["OMEND"], "--listen=" + listen, "--admin-listen=127.0.0.1:0"]
+        command = [*wrap, *command]
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         self.process = subprocess.Popen(

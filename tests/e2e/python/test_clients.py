@@ -1,0 +1,144 @@
+"""The reference clients of ffi-examples/clients against a server that is killed in the middle, and again.
+
+OMEN_E2E_CLIENT_PYTHON and OMEN_E2E_CLIENT_GO are the commands of their examples.
+SPDX-License-Identifier: Apache-2.0
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import unittest
+
+import numpy as np
+from harness import Omend, ids_of, poll
+
+BATCHES, ROWS, DIM = 2000, 100, 64
+KILLS = 3
+
+
+def rows_of(ids):
+    return ((31 * ids[:, None] + 7 * np.arange(DIM)) % 1000).astype(np.float32)
+
+
+class ClientsTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(dir=os.environ["OMEN_E2E_WORK"])
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.server = None
+        self.address = "127.0.0.1:0"
+        self.start()
+        self.server.client().create("feed", DIM)
+        self.addCleanup(lambda: self.server.kill() if self.server else None)
+
+    def start(self):
+        """The server on its old address, with its old data."""
+        self.server = Omend("--data-dir", os.path.join(self.folder, "data"), listen=self.address)
+        self.address = self.server.address
+
+    def example(self, name, stream="loader"):
+        command = shlex.split(os.environ["OMEN_E2E_CLIENT_" + name])
+        arguments = [self.address, "feed", stream, str(BATCHES), str(ROWS), str(DIM)]
+        child = subprocess.Popen(command + arguments, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        return child
+
+    def kill_server_after(self, child, more):
+        """SIGKILL when so many more items are there (or the client has ended), then a new start. Whether
+        the client was still at work."""
+        client = self.server.client()
+        want = client.count("feed") + more
+        poll("progress", lambda: child.poll() is not None or client.count("feed") >= want)
+        working = child.poll() is None
+        self.server.kill()
+        self.start()
+        return working
+
+    def check(self):
+        """Every row once, with its bytes, and the stream at its end."""
+        client = self.server.client()
+        self.assertEqual(client.count("feed"), BATCHES * ROWS)
+        for first in range(0, BATCHES * ROWS, 50 * ROWS):
+            ids = np.arange(first, first + 50 * ROWS)
+            got = client.get("feed", ids_of(ids), with_vectors=True)
+            self.assertEqual(got.items.vectors.data, rows_of(ids).tobytes())
+        stream = client.stream()
+        self.assertEqual(stream.open("feed", "loader").last_seq, BATCHES)
+        stream.close()
+        stream.rest()
+
+    def survive(self, name):
+        child = self.example(name)
+        kills = [self.kill_server_after(child, BATCHES * ROWS // (KILLS + 3)) for _ in range(KILLS)]
+        self.assertTrue(kills[0], "the client was done before the server was killed")
+        out, _ = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 0, out)
+        self.assertIn("%d batches are durable" % BATCHES, out)
+        self.check()
+        self.server.stop()
+        self.server = None
+
+    def resume(self, name):
+        """The client is killed; the next one goes on where it was."""
+        client = self.server.client()
+        child = self.example(name)
+        poll("progress", lambda: child.poll() is not None or client.count("feed") >= 20 * ROWS)
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+        child = self.example(name)
+        out, _ = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 0, out)
+        there = int(re.search(r"(\d+) batches were there", out).group(1))
+        self.assertGreaterEqual(there, 20)
+        self.check()
+        self.server.stop()
+        self.server = None
+
+    def lost(self, name):
+        """Another server, without the data, answers on the same address: told, not hidden."""
+        child = self.example(name)
+        client = self.server.client()
+        poll("progress", lambda: child.poll() is not None or client.count("feed") >= 20 * ROWS)
+        self.assertIsNone(child.poll(), "it ended before the server did")
+        self.server.kill()
+        shutil.rmtree(os.path.join(self.folder, "data"))
+        # The collection is made again before the client can come back: on another address first.
+        address, self.address = self.address, "127.0.0.1:0"
+        self.start()
+        self.server.client().create("feed", DIM)
+        self.server.stop()
+        self.address = address
+        self.start()
+        child.communicate(timeout=60)
+        self.assertNotEqual(child.returncode, 0)
+        self.server.stop()
+        self.server = None
+
+    def test_python_survives_a_killed_server(self):
+        self.survive("PYTHON")
+
+    def test_python_resumes_after_its_own_end(self):
+        self.resume("PYTHON")
+
+    def test_python_tells_that_data_are_lost(self):
+        self.lost("PYTHON")
+
+    @unittest.skipUnless(os.environ.get("OMEN_E2E_CLIENT_GO"), "the Go client was not built")
+    def test_go_survives_a_killed_server(self):
+        self.survive("GO")
+
+    @unittest.skipUnless(os.environ.get("OMEN_E2E_CLIENT_GO"), "the Go client was not built")
+    def test_go_resumes_after_its_own_end(self):
+        self.resume("GO")
+
+    @unittest.skipUnless(os.environ.get("OMEN_E2E_CLIENT_GO"), "the Go client was not built")
+    def test_go_tells_that_data_are_lost(self):
+        self.lost("GO")
+
+
+if __name__ == "__main__":
+    unittest.main()
