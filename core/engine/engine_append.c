@@ -326,7 +326,7 @@ static uint64_t put_keys(om_write *w, uint32_t slot, uint32_t n)
             om_idmap_prefetch(&seg->map, keys[slot + i + PREFETCH_AHEAD]);
         }
         c->former[i] = om_idmap_put(&seg->map, keys, slot + i);
-        if (c->former[i] != OM_IDMAP_ABSENT && om_view_is_dead(om_view_load(seg), c->former[i])) {
+        if (c->former[i] != OM_IDMAP_ABSENT && om_segment_is_dead(seg, c->former[i])) {
             c->former[i] = OM_IDMAP_ABSENT;
         }
         replaced += c->former[i] != OM_IDMAP_ABSENT || (older && c->places[i].segment != NULL);

@@ -422,6 +422,9 @@ omen_status_t om_segment_find_id(om_segment *seg, om_id id, uint64_t *key,
                                  omen_error *err) OM_NODISCARD;
 omen_status_t om_segment_id(om_segment *seg, uint32_t slot, uint64_t *scratch, om_id *out,
                             omen_error *err) OM_NODISCARD;
+/* Its tombstones; write_mu or ids_mu held. */
+_Atomic uint64_t *om_segment_dead(om_segment *seg);
+bool om_segment_is_dead(om_segment *seg, uint32_t slot);
 /* Marks a row dead; false when it was. write_mu held. */
 bool om_segment_kill(om_segment *seg, uint32_t slot);
 /* A copy of the tombstones of `rows` rows, (rows + 63) / 64 words; *live: rows without one. */

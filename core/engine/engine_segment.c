@@ -85,17 +85,31 @@ void om_segment_unref(om_segment *seg)
 }
 
 /* ---- From keys and ids to rows. ids_mu held -------------------------------------------------- */
+/* Not by the view of a segment in memory: the indexer replaces it and frees the former as soon as no
+ * context is pinned, and those who come here hold a mutex instead. The store changes with write_mu
+ * and ids_mu held; a file's view never does. */
+_Atomic uint64_t *om_segment_dead(om_segment *seg)
+{
+    return seg->mapped != NULL ? om_view_load(seg)->dead
+                               : (_Atomic uint64_t *)(void *)seg->store->array[OM_A_DEAD].base;
+}
+
+bool om_segment_is_dead(om_segment *seg, uint32_t slot)
+{
+    uint64_t word = atomic_load_explicit(&om_segment_dead(seg)[slot >> 6], memory_order_acquire);
+    return ((word >> (slot & 63)) & 1) != 0;
+}
+
 /* Tombstones as they are now; those of a file that is only read are checked at their first use. */
 static omen_status_t is_live(om_segment *seg, uint32_t *slot, omen_error *err)
 {
-    const om_view *view = om_view_load(seg);
     if (seg->mapped != NULL) {
         omen_status_t status = om_mapped_touch(seg->mapped, OM_TOUCH_DEAD, *slot, 1, err);
         if (status != OMEN_OK) {
             return status;
         }
     }
-    if (om_view_is_dead(view, *slot)) {
+    if (om_segment_is_dead(seg, *slot)) {
         *slot = OM_IDMAP_ABSENT;
     }
     return OMEN_OK;
@@ -166,7 +180,9 @@ omen_status_t om_segment_id(om_segment *seg, uint32_t slot, uint64_t *scratch, o
                 return status;
             }
         }
-        *scratch = om_view_load(seg)->keys[slot];
+        const uint8_t *keys = seg->mapped != NULL ? seg->mapped->section[OM_SECTION_KEYS].data
+                                                  : seg->store->array[OM_A_KEYS].base;
+        memcpy(scratch, keys + (size_t)slot * sizeof *scratch, sizeof *scratch);
         *out = (om_id){.bytes = (const uint8_t *)scratch, .length = sizeof *scratch};
         return OMEN_OK;
     }
@@ -181,7 +197,7 @@ omen_status_t om_segment_id(om_segment *seg, uint32_t slot, uint64_t *scratch, o
 bool om_segment_kill(om_segment *seg, uint32_t slot)
 {
     uint64_t bit = UINT64_C(1) << (slot & 63);
-    _Atomic uint64_t *dead = om_view_load(seg)->dead;
+    _Atomic uint64_t *dead = om_segment_dead(seg);
     if ((atomic_fetch_or_explicit(&dead[slot >> 6], bit, memory_order_release) & bit) != 0) {
         return false;
     }
@@ -214,7 +230,7 @@ omen_status_t om_segment_copy_dead(om_segment *seg, uint32_t rows, uint64_t **ou
     if (copy == NULL) {
         return om_fail_memory(err, "tombstones", words * sizeof *copy);
     }
-    _Atomic uint64_t *dead = om_view_load(seg)->dead;
+    _Atomic uint64_t *dead = om_segment_dead(seg);
     for (size_t i = 0; i < words; i++) {
         copy[i] = atomic_load_explicit(&dead[i], memory_order_relaxed);
     }
