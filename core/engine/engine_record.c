@@ -127,6 +127,7 @@ typedef struct writing {
     uint64_t id_bytes;    /* of all accepted ids */
     uint8_t *scratch;
     size_t scratch_bytes, scratch_used;
+    om_written done; /* as it will be */
 } writing;
 
 static uint64_t next_item(const writing *x, uint64_t item)
@@ -388,6 +389,34 @@ static uint8_t ballast(const om_write *w)
     return w->deletes ? OM_LOG_BALLAST : 0;
 }
 
+/* What the answer to the batch will say, known before it is applied. Only for batches that may be asked
+ * about again. */
+static omen_status_t foresee(om_write *w, om_written *out, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_collection *c = w->c;
+    bool older = om_set_load(c)->count > 1;
+    uint64_t there = 0;
+    if (w->batch->request_id == NULL) {
+        return OMEN_OK;
+    }
+    om_rwlock_read(&c->ids_mu);
+    for (uint64_t i = 0; i < w->accepted && status == OMEN_OK; i++) {
+        bool found = (w->deletes || older) && c->places[i].segment != NULL;
+        if (!found && !w->deletes) {
+            uint32_t slot = OM_IDMAP_ABSENT;
+            status = om_segment_find(w->seg, w->row_keys[i], &slot, err);
+            found = slot != OM_IDMAP_ABSENT;
+        }
+        there += found;
+    }
+    om_rwlock_unlock(&c->ids_mu);
+    *out = (om_written){.applied = w->deletes ? there : w->accepted,
+                        .replaced = there,
+                        .refused = w->done.refused};
+    return status;
+}
+
 static omen_status_t write_one(writing *x, uint32_t count, uint32_t id_bytes, uint64_t *first,
                                omen_error *err)
 {
@@ -395,7 +424,7 @@ static omen_status_t write_one(writing *x, uint32_t count, uint32_t id_bytes, ui
     head_block b;
     om_log_entry entry = {.collection = w->c->serial, .type = type_of(w), .flags = ballast(w)};
     begin_head(&b);
-    put_origin(&b, w->batch, &w->done);
+    put_origin(&b, w->batch, &x->done);
     omen_status_t status = append_items(x, &b, count, id_bytes, &entry, &w->done.version, err);
     *first = w->done.version;
     return status;
@@ -406,7 +435,7 @@ static omen_status_t write_commit(writing *x, om_part_field *part, omen_error *e
     om_write *w = x->w;
     head_block b;
     begin_head(&b);
-    put_origin(&b, w->batch, &w->done);
+    put_origin(&b, w->batch, &x->done);
     put_field(&b, OM_FIELD_PART, part, sizeof *part);
     end_head(&b, (om_payload_head){.mode = w->batch->mode});
     return append_head(w->c, OM_LOG_COMMIT, &b, &w->done.version, err);
@@ -457,9 +486,10 @@ omen_status_t om_record_write(om_write *w, omen_error *err)
     plan(&x, w);
     OM_TRY(om_disk_writable(w->c->db, w->deletes, err));
     OM_TRY(make_scratch(&x, err));
-    uint32_t count = fit(&x, &id_bytes);
-    if (count == w->accepted) {
-        status = write_one(&x, count, id_bytes, &first, err);
+    OM_TRY(foresee(w, &x.done, err));
+    uint32_t fitting = fit(&x, &id_bytes);
+    if (fitting == w->accepted) {
+        status = write_one(&x, fitting, id_bytes, &first, err);
     } else {
         status = write_parts(&x, &first, err);
     }
@@ -552,7 +582,10 @@ void om_record_sealed(om_collection *c)
 {
     head_block b;
     uint64_t lsn = 0;
-    omen_error err;
+    omen_error err = {0};
+    if (c->db->disk->log == NULL || !c->db->disk->ready) {
+        return; /* it is being recovered, or only read */
+    }
     begin_head(&b);
     end_head(&b, (om_payload_head){.mode = 0});
     omen_status_t status = om_disk_writable(c->db, true, &err);

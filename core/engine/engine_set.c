@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_disk.h"
 
 static size_t size_of(uint32_t count)
 {
@@ -129,7 +129,7 @@ omen_status_t om_collection_freeze(om_collection *c, omen_error *err)
     om_segment *last = om_set_last(set);
     om_segment *fresh = NULL;
     om_set *made = NULL;
-    if (c->read_only || atomic_load(&last->visible) == 0) {
+    if (last->mapped != NULL || atomic_load(&last->visible) == 0) {
         return OMEN_OK;
     }
     OM_TRY(om_segment_create(c, &fresh, err));
@@ -138,6 +138,9 @@ omen_status_t om_collection_freeze(om_collection *c, omen_error *err)
         put(made, set->part[i]);
     }
     put(made, fresh);
+    if (c->db->disk != NULL) {
+        om_record_sealed(c);
+    }
     atomic_store(&last->frozen, true);
     om_set_publish(c, made);
 out:
