@@ -1,7 +1,7 @@
 # Makefile - the front door: forwards to CMake and the scripts. `make help` lists the targets.
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := build
-.PHONY: help crash model deps deps-build build demo serve check check-full bench fmt lint install
+.PHONY: help churn crash model deps deps-build build demo serve check check-full bench fmt lint install
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 export DATA SETS QUICK
@@ -39,6 +39,9 @@ model: deps ## random operations on databases on disk, OPS of them (100000), aga
 	@cmake --preset check --log-level=WARNING
 	@cmake --build --preset check --target model_disk_test -j $(JOBS)
 	@build-check/bin/model_disk_test --ops $(or $(OPS),100000) --seed $(or $(SEED),1) --jobs $(JOBS)
+
+churn: build ## rounds of deleting and re-inserting; ROWS (200000), ROUNDS (10): recall, memory, disk
+	@build/bin/churn --rows $(or $(ROWS),200000) --rounds $(or $(ROUNDS),10)
 
 bench: deps build ## against other libraries; SETS=fashion-mnist QUICK=1 for a short run
 	@tests/bench/run.sh
