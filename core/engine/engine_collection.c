@@ -254,6 +254,7 @@ omen_status_t om_collection_handle(om_collection *c, omen_collection **out, omen
     handle->handle = (om_handle){.magic = OM_MAGIC_COLLECTION, .generation = om_fork_generation()};
     handle->c = c;
     om_collection_ref(c);
+    om_db_enter(c->db);
     *out = handle;
     return OMEN_OK;
 }
@@ -261,10 +262,14 @@ omen_status_t om_collection_handle(om_collection *c, omen_collection **out, omen
 void om_collection_free(omen_collection *handle)
 {
     om_collection *c = handle->c;
+    omen_db *db = c->db;
     handle->handle.magic = OM_MAGIC_FREED;
     om_snapshot_free(c, handle->snapshot);
     om_alloc_put(&c->rt->alloc, handle, sizeof *handle, _Alignof(omen_collection));
+    atomic_fetch_add_explicit(&db->refs, 1, memory_order_relaxed);
     om_collection_unref(c);
+    om_db_leave(db);
+    om_db_unref(db);
 }
 
 omen_status_t om_collection_alive(const om_collection *c, omen_error *err)

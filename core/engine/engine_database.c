@@ -17,6 +17,7 @@ static omen_status_t make_db(omen_runtime *rt, omen_db **out, omen_error *err)
     OM_TRY(om_mutex_init(&db->mu, OM_RANK_DB, err));
     db->handle = (om_handle){.magic = OM_MAGIC_DB, .generation = om_fork_generation()};
     atomic_init(&db->refs, 1);
+    atomic_init(&db->users, 1);
     db->rt = rt;
     om_runtime_ref(rt);
     *out = db;
@@ -113,10 +114,8 @@ void om_db_unref(omen_db *db)
     om_runtime_unref(rt);
 }
 
-void om_db_free(omen_db *db)
+static void empty_list(omen_db *db)
 {
-    db->handle.magic = OM_MAGIC_FREED;
-    om_disk_close(db);
     for (;;) {
         /* One at a time: freeing a collection takes locks of a lower rank. */
         om_collection *c = NULL;
@@ -130,6 +129,28 @@ void om_db_free(omen_db *db)
         }
         om_collection_unref(c);
     }
+}
+
+void om_db_enter(omen_db *db)
+{
+    atomic_fetch_add_explicit(&db->users, 1, memory_order_relaxed);
+}
+
+void om_db_leave(omen_db *db)
+{
+    if (atomic_fetch_sub_explicit(&db->users, 1, memory_order_acq_rel) == 1) {
+        om_disk_close(db);
+        empty_list(db);
+    }
+}
+
+void om_db_free(omen_db *db)
+{
+    db->handle.magic = OM_MAGIC_FREED;
+    if (db->disk == NULL) {
+        empty_list(db); /* what has no handle of its own is gone; on disk it waits for the close */
+    }
+    om_db_leave(db);
     om_db_unref(db);
 }
 

@@ -119,6 +119,7 @@ typedef struct om_requests om_requests;
 struct omen_db {
     om_handle handle;
     _Atomic uint32_t refs;
+    _Atomic uint32_t users; /* handles of it, of its collections and of their snapshots */
     omen_runtime *rt;
     _Atomic uint64_t version; /* the newest one handed out, over all collections */
     om_mutex mu;              /* rank DB */
@@ -129,6 +130,9 @@ struct omen_db {
     struct om_disk *disk; /* NULL: in memory (engine_disk.h) */
 };
 void om_db_unref(omen_db *db);
+/* A handle comes and goes. The last one closes the database: its collections are still listed then. */
+void om_db_enter(omen_db *db);
+void om_db_leave(omen_db *db);
 void om_db_raise_version(omen_db *db, uint64_t version);
 struct omen_collection { /* a handle */
     om_handle handle;
