@@ -105,11 +105,11 @@ static uint64_t power_of_two(uint64_t least)
     return value;
 }
 
-/* Floats that a codec is trained on. */
+/* Floats that a codec is trained on, and as many again that the training takes. */
 static uint64_t sample(const shape *s, uint64_t rows)
 {
     uint64_t bytes = om_min_u64(rows, SAMPLE_ROWS) * s->options->dim * sizeof(float);
-    return s->options->quantization == OMEN_QUANT_NONE ? 0 : om_min_u64(bytes, SAMPLE_BYTES);
+    return s->options->quantization == OMEN_QUANT_NONE ? 0 : 2 * om_min_u64(bytes, SAMPLE_BYTES);
 }
 
 /* Arrays and maps of a segment in memory, and what its codec needs when it is trained again. */
@@ -128,12 +128,14 @@ static uint64_t growing(const shape *s, uint64_t rows)
     return bytes;
 }
 
-/* What a merge of all rows holds at its worst moment. */
+/* What a merge of all rows holds at its worst moment: while the graph is built, or (few, long rows) while the
+ * codec is trained. The maps that are sorted later need less. */
 static uint64_t merging(const shape *s)
 {
     uint64_t row = s->layout.code_stride + s->layout.link_stride + sizeof(uint32_t);
-    uint64_t sorted = sizeof(om_pair);
-    return s->rows * (row > sorted ? row : sorted) + s->rows / 4 + entry_bytes(s);
+    uint64_t build = s->rows * row + s->rows / 4 + entry_bytes(s);
+    uint64_t training = sample(s, s->rows);
+    return build > training ? build : training;
 }
 
 static uint64_t memory_beside(const shape *s)

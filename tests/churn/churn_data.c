@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-enum { FACTORS = 32, CLUSTERS = 200 };
+enum { FACTORS = 48, CLUSTERS = 200 };
 static const float NOISE = 0.05f;
-static const float SPREAD = 0.6f; /* of a cluster, against the distance between clusters */
+static const float SPREAD = 1.0f; /* of a cluster, against the distance between clusters */
 
 uint64_t churn_next(churn_rng *rng)
 {

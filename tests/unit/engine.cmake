@@ -14,3 +14,5 @@ om_test(engine_merge_test SOURCES engine_merge_test.c ${pile} DEPENDS engine cap
 set(disk disk_fixture.c engine_fixture.c)
 om_test(engine_disk_test SOURCES engine_disk_test.c ${disk} DEPENDS engine capi om_sim)
 om_test(engine_state_test SOURCES engine_state_test.c ${disk} DEPENDS engine capi om_sim)
+om_test(engine_refresh_test SOURCES engine_refresh_test.c ${disk} DEPENDS engine capi om_sim)
+om_test(engine_estimate_test SOURCES engine_estimate_test.c ${pile} DEPENDS engine capi)
