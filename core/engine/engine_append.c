@@ -112,9 +112,9 @@ static omen_status_t resolve_u64(om_write *w, omen_error *err)
         }
         uint64_t key = assigned ? w->next_key : om_write_key(w, i);
         w->next_key = key >= w->next_key ? key + 1 : w->next_key;
-        c->row_keys[row] = key;
+        w->row_keys[row] = key;
         if (older) {
-            omen_status_t status = find_older(w, key, &c->places[row], err);
+            omen_status_t status = find_older(w, key, &w->places[row], err);
             if (status != OMEN_OK) {
                 return status;
             }
@@ -132,20 +132,20 @@ static omen_status_t resolve_id(om_write *w, om_id id, om_idtable *seen, uint64_
     omen_status_t status = OMEN_OK;
     uint64_t key = OMEN_NONE;
     uint64_t before = seen != NULL ? om_idtable_put(seen, id.bytes, id.length) : 0;
-    c->places[row] = (om_place){.segment = NULL};
+    w->places[row] = (om_place){.segment = NULL};
     if (w->recovered) {
         key = w->batch->keys[row];
     } else if (before != 0) {
-        key = c->row_keys[before - 1];
+        key = w->row_keys[before - 1];
     } else {
         OM_TRY(om_find_id(c, id, &key, err));
     }
     if (key != OMEN_NONE && om_set_load(c)->count > 1) {
-        OM_TRY(find_older(w, key, &c->places[row], err));
+        OM_TRY(find_older(w, key, &w->places[row], err));
     }
     key = key == OMEN_NONE ? w->next_key : key;
     w->next_key = key >= w->next_key ? key + 1 : w->next_key;
-    c->row_keys[row] = key;
+    w->row_keys[row] = key;
 out:
     return status;
 }
@@ -170,8 +170,8 @@ static omen_status_t resolve(om_write *w, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_idtable *seen = NULL;
-    w->next_key = w->c->next_key;
-    OM_TRY(om_write_grow_scratch(w->c, w->accepted, err));
+    w->row_keys = w->c->row_keys + w->ahead; /* behind those of the batches before it in its group */
+    w->places = w->c->places + w->ahead;
     if (w->c->options.id_type == OMEN_ID_U64) {
         OM_TRY(resolve_u64(w, err));
     } else {
@@ -181,7 +181,6 @@ static omen_status_t resolve(om_write *w, omen_error *err)
         }
         OM_TRY(resolve_ids(w, seen, err));
     }
-    w->row_keys = w->c->row_keys;
 out:
     om_idtable_free(seen);
     return status;
@@ -207,7 +206,7 @@ static omen_status_t reserve_table(om_write *w, omen_error *err)
     omen_status_t status = OMEN_OK;
     const uint64_t *keys = (const void *)seg->store->array[OM_A_KEYS].base;
     om_rwlock_write(&w->c->ids_mu);
-    status = om_idmap_reserve(&seg->map, w->accepted, keys, err);
+    status = om_idmap_reserve(&seg->map, w->ahead + w->accepted, keys, err);
     if (status == OMEN_OK && seg->options.id_type != OMEN_ID_U64) {
         if (seg->table == NULL) {
             status = om_idtable_create(&w->c->rt->alloc, &seg->table, err);
@@ -223,10 +222,10 @@ static omen_status_t reserve_table(om_write *w, omen_error *err)
 static omen_status_t reserve_keys(const om_write *w, omen_error *err)
 {
     bool assigned = w->c->options.id_type == OMEN_ID_U64 && w->by_keys && w->batch->keys == NULL;
-    if (assigned && w->accepted > OMEN_NONE - w->c->next_key) {
+    if (assigned && w->accepted > OMEN_NONE - w->next_key) {
         return om_fail(err, OMEN_OUT_OF_RANGE, OMEN_D_LIMIT,
                        "keys: %llu cannot be assigned above %llu, the highest one used",
-                       (unsigned long long)w->accepted, (unsigned long long)w->c->next_key - 1);
+                       (unsigned long long)w->accepted, (unsigned long long)w->next_key - 1);
     }
     return OMEN_OK;
 }
@@ -329,7 +328,7 @@ static uint64_t put_keys(om_write *w, uint32_t slot, uint32_t n)
         if (c->former[i] != OM_IDMAP_ABSENT && om_segment_is_dead(seg, c->former[i])) {
             c->former[i] = OM_IDMAP_ABSENT;
         }
-        replaced += c->former[i] != OM_IDMAP_ABSENT || (older && c->places[i].segment != NULL);
+        replaced += c->former[i] != OM_IDMAP_ABSENT || (older && w->places[i].segment != NULL);
     }
     return replaced;
 }
@@ -341,8 +340,8 @@ static void bury(om_write *w, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         if (c->former[i] != OM_IDMAP_ABSENT) {
             (void)om_segment_kill(w->seg, c->former[i]);
-        } else if (older && c->places[i].segment != NULL) {
-            (void)om_segment_kill(c->places[i].segment, c->places[i].slot);
+        } else if (older && w->places[i].segment != NULL) {
+            (void)om_segment_kill(w->places[i].segment, w->places[i].slot);
         }
     }
 }
@@ -418,62 +417,35 @@ static omen_status_t replayed_keys(const om_write *w, omen_error *err)
     return status;
 }
 
-/* ---- The call -------------------------------------------------------------------------------- */
-/* One attempt under the write mutex. *grow: nothing was done, larger arrays are needed first. */
-static omen_status_t add_locked(om_write *w, bool *grow, omen_error *err)
+/* ---- The steps of a batch, write mutex held ---------------------------------------------------- */
+omen_status_t om_write_stage(om_write *w, bool *grow, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_stream *stream = NULL;
     *grow = false;
-    w->seg = om_set_last(om_set_load(w->c));
     if (!w->recovered) {
         OM_TRY(om_collection_alive(w->c, err));
-        OM_TRY(om_write_seen(w, &stream, err));
+        OM_TRY(om_write_seen(w, &w->stream, err));
         if (w->replayed) {
             return replayed_keys(w, err);
         }
         OM_TRY(om_write_check_mode(w, err));
     } else {
-        OM_TRY(om_write_recover_stream(w, &stream, err));
+        OM_TRY(om_write_recover_stream(w, &w->stream, err));
     }
     if (w->accepted != 0) {
-        OM_TRY(om_growth_commit(w->seg, w->accepted, grow, err));
-        if (*grow) {
-            return OMEN_OK;
-        }
+        OM_TRY(om_growth_commit(w->seg, w->ahead + w->accepted, grow, err));
     }
-    OM_TRY(reserve(w, err));
-    if (w->c->db->disk != NULL && !w->recovered) {
-        OM_TRY(om_record_write(w, err));
+    if (!*grow) {
+        OM_TRY(reserve(w, err));
     }
-    apply(w);
-    om_write_remember(w, stream);
-    om_write_seal(w);
 out:
-    w->backlog = om_backlog(w->c);
     return status;
 }
 
-static omen_status_t add(om_write *w, omen_error *err)
+void om_write_apply(om_write *w)
 {
-    om_collection *c = w->c;
-    omen_status_t status = OMEN_OK;
-    bool grow = true;
-    while (grow) {
-        om_mutex_lock(&c->write_mu);
-        status = add_locked(w, &grow, err);
-        om_segment *seg = w->seg;
-        om_segment_ref(seg);
-        om_mutex_unlock(&c->write_mu);
-        if (status == OMEN_OK && grow) {
-            status = om_growth_run(seg, w->accepted, err);
-        }
-        om_segment_unref(seg);
-        if (status != OMEN_OK) {
-            break;
-        }
-    }
-    return status;
+    apply(w);
+    om_write_remember(w, w->stream);
 }
 
 omen_status_t om_write_recover(om_collection *c, const omen_batch *batch, bool deletes,
@@ -483,7 +455,7 @@ omen_status_t om_write_recover(om_collection *c, const omen_batch *batch, bool d
     w.done.version = version;
     omen_status_t status = deletes ? om_write_check_delete(&w, err) : om_write_check(&w, err);
     if (status == OMEN_OK) {
-        status = deletes ? om_write_delete(&w, err) : add(&w, err);
+        status = deletes ? om_write_delete(&w, err) : om_write_commit(&w, err);
     }
     om_write_release(&w);
     return status;
@@ -504,7 +476,7 @@ omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch
         status = om_write_throttle(&w, &local);
     }
     if (status == OMEN_OK) {
-        status = add(&w, &local);
+        status = om_write_commit(&w, &local);
     }
     if (status != OMEN_OK) {
         om_write_consume(&w, status);

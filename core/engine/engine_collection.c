@@ -119,7 +119,17 @@ static omen_status_t init_locks(om_collection *c, omen_error *err)
     if ((status = om_rwlock_init(&c->ids_mu, OM_RANK_IDS, err)) != OMEN_OK) {
         goto no_ids;
     }
+    if ((status = om_mutex_init(&c->queue_mu, OM_RANK_QUEUE, err)) != OMEN_OK) {
+        goto no_queue;
+    }
+    if ((status = om_cond_init(&c->queue_moved, err)) != OMEN_OK) {
+        goto no_cond;
+    }
     return OMEN_OK;
+no_cond:
+    om_mutex_destroy(&c->queue_mu);
+no_queue:
+    om_rwlock_destroy(&c->ids_mu);
 no_ids:
     om_mutex_destroy(&c->write_mu);
 no_write:
@@ -224,6 +234,8 @@ static void destroy(om_collection *c)
     om_set_free(c->rt, om_set_load(c));
     om_streams_free(alloc, &c->streams);
     om_write_free_scratch(c);
+    om_cond_destroy(&c->queue_moved);
+    om_mutex_destroy(&c->queue_mu);
     om_rwlock_destroy(&c->ids_mu);
     om_mutex_destroy(&c->write_mu);
     om_mutex_destroy(&c->save_mu);

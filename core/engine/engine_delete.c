@@ -21,7 +21,7 @@ static omen_status_t find_rows(om_write *w, omen_error *err)
             continue;
         }
         uint64_t key = OMEN_NONE;
-        om_place *place = &c->places[row++];
+        om_place *place = &w->places[row++];
         *place = (om_place){.segment = NULL};
         omen_status_t status = key_to_delete(w, i, &key, err);
         if (status == OMEN_OK && key != OMEN_NONE) {
@@ -53,7 +53,7 @@ static void apply(om_write *w)
     om_rwlock_write(&c->ids_mu);
     om_write_number(w);
     for (uint64_t row = 0; row < w->accepted; row++) {
-        om_place place = c->places[row];
+        om_place place = w->places[row];
         if (place.segment != NULL && om_segment_kill(place.segment, place.slot)) {
             w->done.applied++;
             if (place.segment == w->seg) {
@@ -73,6 +73,7 @@ static omen_status_t delete_locked(om_write *w, omen_error *err)
     omen_status_t status = OMEN_OK;
     om_stream *stream = NULL;
     w->seg = om_set_last(om_set_load(w->c));
+    w->level = om_max_u32(w->c->options.durability, w->batch->durability);
     if (!w->recovered) {
         OM_TRY(om_collection_alive(w->c, err));
         OM_TRY(om_write_seen(w, &stream, err));
@@ -83,6 +84,7 @@ static omen_status_t delete_locked(om_write *w, omen_error *err)
         OM_TRY(om_write_recover_stream(w, &stream, err));
     }
     OM_TRY(om_write_grow_scratch(w->c, w->accepted, err));
+    w->places = w->c->places;
     OM_TRY(om_marks_reserve(w->seg, err));
     if (w->batch->request_id != NULL) {
         OM_TRY(om_requests_reserve(w->c->db->requests, err));
@@ -90,6 +92,7 @@ static omen_status_t delete_locked(om_write *w, omen_error *err)
     OM_TRY(find_rows(w, err));
     if (w->c->db->disk != NULL && !w->recovered) {
         OM_TRY(om_record_write(w, err));
+        OM_TRY(om_record_sync(w->c, w->level, w->done.version, err));
     }
     apply(w);
     om_write_remember(w, stream);

@@ -23,13 +23,13 @@ typedef struct om_disk {
     omen_db_options options; /* defaults filled in */
     bool keep_mu_made, ready;
 
-    om_mutex keep_mu; /* rank KEEP: one checkpoint, backup or refresh at a time; the next nine */
-    uint64_t generation;       /* of the newest manifest */
-    uint64_t cursors;          /* generation of the cursors file that it names; 0: none */
-    uint64_t cursors_lsn;      /* they have everything up to it */
-    uint64_t trim_to;          /* checkpoint of the manifest before: it may be needed again */
-    uint64_t manifest_tail;    /* newest lsn when it was written */
-    uint64_t manifest_changes; /* `changes` likewise */
+    om_mutex keep_mu;    /* rank KEEP: one checkpoint, backup or refresh at a time; the next nine */
+    uint64_t generation; /* of the newest manifest */
+    uint64_t cursors;    /* generation of the cursors file that it names; 0: none */
+    uint64_t cursors_lsn;       /* they have everything up to it */
+    uint64_t trim_to;           /* checkpoint of the manifest before: it may be needed again */
+    uint64_t manifest_tail;     /* newest lsn when it was written */
+    uint64_t manifest_changes;  /* `changes` likewise */
     struct om_pending *pending; /* of replay: batches in parts (engine_record.h) */
     om_serial *serials;         /* [serial_count] of replay, ascending */
     size_t serial_count, serial_room;
@@ -46,7 +46,7 @@ typedef struct om_disk {
     uint32_t max_payload;          /* of one record */
     _Atomic uint64_t disk_available, disk_reserve, disk_looked_ns;
     _Atomic uint64_t checkpoints, seals, merges;
-    _Atomic uint64_t logged; /* bytes of payloads, since the last checkpoint */
+    _Atomic uint64_t logged;    /* bytes of payloads, since the last checkpoint */
     _Atomic uint64_t log_bytes; /* of a database opened for reading, as of the last look */
     uint64_t replayed_records, replayed_ns, recovered_rows;
     om_keeper *keeper;
@@ -119,10 +119,12 @@ omen_status_t om_requests_import(om_requests *requests, const om_request *reques
 /* Refuses with the state's error unless writes are possible. More: the batch deletes, which is allowed when
  * the disk is full. */
 omen_status_t om_disk_writable(omen_db *db, bool deletes, omen_error *err) OM_NODISCARD;
-/* Logs a checked batch for which all memory is there, and waits until it is durable at its level; fills
- * w->done.version, and first_version of a growing segment that has no rows yet (a batch in parts begins
- * before its version). write_mu of the collection held. The rows may be applied when this returns OMEN_OK. */
+/* Logs a checked batch for which all memory is there; fills w->done.version. write_mu of the collection
+ * held. The rows may be applied when om_record_sync of it has returned OMEN_OK, which waits at level
+ * BATCH. */
 omen_status_t om_record_write(om_write *w, omen_error *err) OM_NODISCARD;
+omen_status_t om_record_sync(om_collection *c, uint32_t level, uint64_t version,
+                             omen_error *err) OM_NODISCARD;
 /* A refused batch that uses up its seq (ruling 16), or one whose request id was seen before. write_mu held. */
 omen_status_t om_record_consumed(om_collection *c, const omen_batch *batch, uint64_t *version,
                                  omen_error *err) OM_NODISCARD;
@@ -163,8 +165,9 @@ typedef struct om_merge_input {
     om_segment *segment;
     const uint64_t *dead;
     uint32_t rows, live;
-    const uint64_t *id_offsets; /* [rows + 1], and the bytes: ids of live rows of a segment in memory, */
-    const uint8_t *id_bytes;    /* copied at the same moment. NULL: read when the merge begins       */
+    const uint64_t
+        *id_offsets; /* [rows + 1], and the bytes: ids of live rows of a segment in memory, */
+    const uint8_t *id_bytes; /* copied at the same moment. NULL: read when the merge begins       */
 } om_merge_input;
 omen_status_t om_merge_write(om_collection *c, const om_merge_input *inputs, uint32_t count,
                              const char *path, const om_stop *stop, omen_op *op,

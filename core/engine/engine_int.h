@@ -23,6 +23,7 @@ enum {
     OM_RANK_KEEP = 5,
     OM_RANK_SAVE = 10,
     OM_RANK_INDEX = 20,
+    OM_RANK_QUEUE = 25,
     OM_RANK_WRITE = 30,
     OM_RANK_IDS = 40,
     OM_RANK_DB = 50,
@@ -362,6 +363,11 @@ struct om_collection {
 
     om_mutex save_mu; /* rank SAVE: one save, seal, merge or checkpoint of it at a time */
 
+    om_mutex queue_mu;      /* rank QUEUE: batches that wait to be committed */
+    om_cond queue_moved;    /* some were, or the leader went */
+    struct om_write *queue; /* oldest first */
+    bool leading;           /* somebody commits them */
+
     om_mutex write_mu; /* rank WRITE: one batch is applied at a time */
     om_streams streams;
     uint64_t next_key;  /* U64: above every key seen; otherwise keys given out */
@@ -527,25 +533,41 @@ typedef struct om_write {
     om_segment *seg; /* the growing one; write_mu held */
     const omen_batch *batch;
     omen_op *op;
-    uint32_t dtype;           /* of the batch's vectors  */
-    uint64_t stride;          /* of the batch's vectors  */
-    bool by_keys;             /* ids come as u64 keys    */
-    uint64_t id_bytes;        /* of all ids              */
-    int32_t *status;          /* PER_ITEM: [count]       */
-    uint64_t accepted;        /* items that are not refused */
-    const uint64_t *row_keys; /* [accepted] their keys, known before the batch is logged */
-    uint64_t next_key;        /* of the collection when this batch was applied */
-    uint64_t backlog;         /* rows not in the graph when it was done */
+    uint32_t dtype;     /* of the batch's vectors  */
+    uint64_t stride;    /* of the batch's vectors  */
+    bool by_keys;       /* ids come as u64 keys    */
+    uint64_t id_bytes;  /* of all ids              */
+    int32_t *status;    /* PER_ITEM: [count]       */
+    uint64_t accepted;  /* items that are not refused */
+    uint64_t ahead;     /* rows of the batches before it in its group */
+    uint64_t *row_keys; /* [accepted] their keys, known before the batch is logged */
+    om_place *places;   /* [accepted] the rows they had in older segments */
+    om_stream *stream;
+    uint32_t level;    /* OMEN_DURABILITY_* */
+    uint64_t next_key; /* of the collection when this batch was applied */
+    uint64_t backlog;  /* rows not in the graph when it was done */
     om_written done;
     bool replayed;  /* seen before */
     bool recovered; /* comes from the log: checked long ago, has its version, is not logged again */
     bool deletes;
+    /* Waiting to be committed (engine_commit.c); guarded by the collection's queue_mu. */
+    struct om_write *next;
+    omen_status_t status_of_commit;
+    omen_error *error;
+    bool committed;
 } om_write;
 uint64_t om_write_key(const om_write *w, uint64_t i); /* of item i, by key or by u64 id */
 omen_status_t om_write_check_mode(om_write *w, omen_error *err) OM_NODISCARD;
 /* Room in the scratch of the collection for `count` items. */
 omen_status_t om_write_grow_scratch(om_collection *c, uint64_t count, omen_error *err) OM_NODISCARD;
 void om_write_free_scratch(om_collection *c);
+/* The steps of adding: everything that can fail but logging (*grow: larger arrays are needed first; replayed
+ * batches are done), then, when the batch is logged, what cannot. write_mu held. */
+omen_status_t om_write_stage(om_write *w, bool *grow, omen_error *err) OM_NODISCARD;
+void om_write_apply(om_write *w);
+/* Stages, logs, makes durable and applies a checked batch, together with others that wait meanwhile
+ * (engine_commit.c). */
+omen_status_t om_write_commit(om_write *w, omen_error *err) OM_NODISCARD;
 void om_write_number(om_write *w);
 omen_status_t om_write_throttle(om_write *w, omen_error *err) OM_NODISCARD;
 void om_write_seal(om_write *w);

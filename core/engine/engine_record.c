@@ -402,7 +402,7 @@ static omen_status_t foresee(om_write *w, om_written *out, omen_error *err)
     }
     om_rwlock_read(&c->ids_mu);
     for (uint64_t i = 0; i < w->accepted && status == OMEN_OK; i++) {
-        bool found = (w->deletes || older) && c->places[i].segment != NULL;
+        bool found = (w->deletes || older) && w->places[i].segment != NULL;
         if (!found && !w->deletes) {
             uint32_t slot = OM_IDMAP_ABSENT;
             status = om_segment_find(w->seg, w->row_keys[i], &slot, err);
@@ -468,13 +468,9 @@ out:
     return status;
 }
 
-static omen_status_t sync_level(om_write *w, omen_error *err)
+omen_status_t om_record_sync(om_collection *c, uint32_t level, uint64_t version, omen_error *err)
 {
-    uint32_t level = om_max_u32(w->c->options.durability, w->batch->durability);
-    if (level < OMEN_DURABILITY_BATCH) {
-        return OMEN_OK;
-    }
-    return make_durable(w->c->db, w->done.version, err);
+    return level < OMEN_DURABILITY_BATCH ? OMEN_OK : make_durable(c->db, version, err);
 }
 
 omen_status_t om_record_write(om_write *w, omen_error *err)
@@ -492,9 +488,6 @@ omen_status_t om_record_write(om_write *w, omen_error *err)
         status = write_one(&x, fitting, id_bytes, &first, err);
     } else {
         status = write_parts(&x, &first, err);
-    }
-    if (status == OMEN_OK) {
-        status = sync_level(w, err);
     }
     if (status == OMEN_OK && w->seg != NULL && w->accepted != 0 && !w->deletes &&
         atomic_load_explicit(&w->seg->first_version, memory_order_relaxed) == 0) {
