@@ -475,6 +475,15 @@ omen_status_t om_checkpoint_write(omen_db *db, omen_error *err)
     return status;
 }
 
+omen_status_t om_checkpoint_settle(omen_db *db, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    for (uint32_t i = 0; i < OM_MANIFEST_KEPT && status == OMEN_OK; i++) {
+        status = om_checkpoint_write(db, err);
+    }
+    return status;
+}
+
 bool om_checkpoint_wanted(omen_db *db)
 {
     om_disk *disk = db->disk;

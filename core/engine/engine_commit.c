@@ -145,8 +145,9 @@ static void apply_all(om_collection *c, group *g, uint32_t count)
     if (last != NULL) {
         om_write_seal(last);
     }
+    om_write_note_tail(c);
     for (uint32_t i = 0; i < count; i++) {
-        g->list[i]->backlog = om_backlog(c);
+        g->list[i]->backlog = atomic_load_explicit(&c->tail, memory_order_relaxed);
     }
 }
 

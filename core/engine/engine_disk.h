@@ -177,6 +177,9 @@ omen_status_t om_merge_write(om_collection *c, const om_merge_input *inputs, uin
 /* A manifest of what is sealed now, deaths and cursors first; then the log is trimmed and files that no
  * manifest names are removed. */
 omen_status_t om_checkpoint_write(omen_db *db, omen_error *err) OM_NODISCARD;
+/* As many as manifests are kept, so that none names files whose rows were merged into others: else they
+ * would stay until other checkpoints come, which in an idle database is for ever. */
+omen_status_t om_checkpoint_settle(omen_db *db, omen_error *err) OM_NODISCARD;
 /* omen_checkpoint: freezes and seals everything before it. */
 omen_status_t om_checkpoint_all(omen_db *db, omen_op *op, omen_error *err) OM_NODISCARD;
 /* Whether the engine wants a checkpoint now; clock and log as they are. */

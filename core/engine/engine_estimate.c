@@ -142,10 +142,11 @@ static uint64_t memory_beside(const shape *s)
 {
     uint64_t sealed_at = om_min_u64(SEAL_ROWS, SEAL_BYTES / s->layout.row_bytes + 1);
     uint64_t rows = om_min_u64(s->rows, sealed_at);
-    /* One grows while the one before it is written; the last merge begins when the writing is over. */
-    uint64_t writing = growing(s, rows) + (s->rows > rows ? growing(s, rows) : 0);
-    uint64_t merge = s->rows > rows ? merging(s) : 0;
-    return writing > merge ? writing : merge;
+    if (s->rows == rows) {
+        return growing(s, rows);
+    }
+    /* One grows while the one before it waits or is written, and older ones are merged. */
+    return 2 * growing(s, rows) + merging(s);
 }
 
 /* ---- The call ---------------------------------------------------------------------------------- */

@@ -357,7 +357,9 @@ struct om_collection {
     omen_options options; /* defaults filled in */
     uint32_t serial;      /* of its records in the log */
     uint32_t backlog_limit;
-    uint64_t seal_rows; /* of the growing segment; UINT64_MAX in memory */
+    _Atomic uint64_t tail;    /* rows not in the graph, and */
+    _Atomic uint32_t waiting; /* frozen segments in memory, when the last batch was applied */
+    uint64_t seal_rows;       /* of the growing segment; UINT64_MAX in memory */
     _Atomic uint32_t refs;
     char name[OMEN_MAX_NAME + 1];
 
@@ -570,6 +572,7 @@ void om_write_apply(om_write *w);
 omen_status_t om_write_commit(om_write *w, omen_error *err) OM_NODISCARD;
 void om_write_number(om_write *w);
 omen_status_t om_write_throttle(om_write *w, omen_error *err) OM_NODISCARD;
+void om_write_note_tail(om_collection *c);
 void om_write_seal(om_write *w);
 omen_status_t om_write_delete(om_write *w, omen_error *err) OM_NODISCARD;
 uint64_t om_backlog(om_collection *c); /* rows that are not in the graph; write_mu held or pinned */

@@ -152,7 +152,7 @@ static omen_status_t work(om_keeper *keeper, const om_roll *roll, omen_error *er
         keep_first(merge_collection(keeper, roll->list[i], &merged, &local), &local, &first, err);
     }
     if (merged && !stopping(keeper)) {
-        keep_first(om_checkpoint_write(keeper->db, &local), &local, &first, err);
+        keep_first(om_checkpoint_settle(keeper->db, &local), &local, &first, err);
         om_keeper_notify(keeper->db); /* the outcome may be merged in turn, rows were frozen meanwhile */
     }
     return first;

@@ -209,7 +209,7 @@ omen_status_t om_collection_optimize(omen_collection *handle, omen_op *op, omen_
     status = optimize_locked(c, &stop, op, err);
     om_mutex_unlock(&c->save_mu);
     if (status == OMEN_OK) {
-        status = om_checkpoint_write(c->db, err);
+        status = om_checkpoint_settle(c->db, err);
     }
 out:
     return om_explain_memory(c->rt, rejections, status, err);
