@@ -170,7 +170,7 @@ void om_stream_write_window(om_stream_call *s)
 
 /* ---- The Ack --------------------------------------------------------------------------------------- */
 
-void om_stream_write_ack(om_stream_call *s)
+bool om_stream_write_ack(om_stream_call *s)
 {
     omen_stats stats = {.struct_size = sizeof stats};
     omen_write_progress p = {.struct_size = sizeof p};
@@ -179,6 +179,10 @@ void om_stream_write_ack(om_stream_call *s)
                  omen_get_stats(s->coll->handle, &stats, NULL) == OMEN_OK;
     uint32_t memory = memory_share(s);
     pthread_mutex_lock(&s->mutex);
+    if (s->notes != NULL) { /* a batch was refused meanwhile: its error goes before the Ack that covers it */
+        pthread_mutex_unlock(&s->mutex);
+        return false;
+    }
     if (known) {
         settle(s, p.durable_version);
         choose_window(s, &p, memory);
@@ -209,4 +213,5 @@ void om_stream_write_ack(om_stream_call *s)
     om_w_uint(&w, 5, accepted);
     om_w_uint(&w, 6, stats.indexed_rows);
     om_rpc_write(s->rpc, &out);
+    return true;
 }

@@ -90,7 +90,7 @@ void om_stream_applied(om_stream_call *s, uint64_t seq, uint64_t version, size_t
 /* Waits until what was applied is synced: all of it, or when NONE has left half a window behind. */
 omen_status_t om_stream_sync(om_stream_call *s, bool all, omen_error *err)
     __attribute__((warn_unused_result));
-/* Actor only; the stream was opened. */
-void om_stream_write_ack(om_stream_call *s);
+/* Actor only; the stream was opened. False: nothing was sent, an error of a batch comes first. */
+bool om_stream_write_ack(om_stream_call *s);
 void om_stream_write_window(om_stream_call *s);
 #endif

@@ -95,7 +95,10 @@ static void send_next(om_stream_call *s)
         write_draining(s);
         break;
     case ACK:
-        om_stream_write_ack(s);
+        if (!om_stream_write_ack(s)) {
+            s->writing = false;
+            send_next(s);
+        }
         break;
     case FAIL:
         end(s, &s->failure);
