@@ -125,7 +125,7 @@ static int open_database(om_app *app)
                           .reserve_bytes = c->reserve_bytes};
     om_fault_install();
     if (omen_db_open(c->data_dir, &db, &app->db, &error) != OMEN_OK) {
-        return fail(app, open_exit_code(&error), c->data_dir != NULL ? c->data_dir : "engine",
+        return fail(app, open_exit_code(&error), c->data_dir != NULL ? "data-dir" : "engine",
                     error.message);
     }
     log_opened(app);

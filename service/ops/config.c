@@ -313,7 +313,8 @@ static bool check_listen_twice(const om_config *c, om_config_error *error)
     return true;
 }
 
-/* A backup inside of the database would be part of it, and a database inside of a backup would change. */
+/* A backup inside of the database would be part of it. A database in the folder of backups is a restored
+ * one. */
 static bool check_folders(const om_config *c, om_config_error *error)
 {
     if (c->data_dir == NULL && (c->backup_dir != NULL || c->ram)) {
@@ -338,13 +339,10 @@ static bool check_folders(const om_config *c, om_config_error *error)
         return true;
     }
     size_t n = strlen(data);
-    size_t m = strlen(backup);
-    size_t shared = n < m ? n : m;
-    const char *longer = n < m ? backup : data;
-    if (memcmp(data, backup, shared) == 0 && (longer[shared] == '/' || longer[shared] == '\0')) {
+    if (strncmp(data, backup, n) == 0 && (backup[n] == '/' || backup[n] == '\0')) {
         return om_config_fail(error, OM_EXIT_CONFIG,
-                              "backup-dir '%.200s' and data-dir '%.200s' lie in each other: give "
-                              "two folders beside each other",
+                              "backup-dir '%.200s' is data-dir '%.200s' or lies in it: give a folder "
+                              "beside it",
                               c->backup_dir, c->data_dir);
     }
     return true;

@@ -21,7 +21,6 @@ bool om_embed_database(const char *folder, int mode, bool create, omen_db **out,
         return true;
     }
     om_tool_fail_omen(err, &why);
-    om_tool_wrap(err, "%s", folder);
     if (why.detail == OMEN_D_LOCKED) {
         size_t n = strlen(err->message);
         (void)snprintf(err->message + n, sizeof err->message - n,
