@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "app.h"
 
+#include "fault.h"
 #include "heap.h"
 
 #include <errno.h>
@@ -77,11 +78,64 @@ static int start_admin(om_app *app)
     return app->admin != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_INTERNAL, "admin", error);
 }
 
+/* The exit code for a database that could not be opened: which of them a restart can help. */
+static int open_exit_code(const omen_error *error)
+{
+    if (error->detail == OMEN_D_LOCKED) {
+        return OM_EXIT_LOCKED;
+    }
+    if (error->status == OMEN_DATA_LOSS || error->detail == OMEN_D_FORMAT_VERSION) {
+        return OM_EXIT_DATA;
+    }
+    bool path = error->status == OMEN_INVALID_ARGUMENT || error->status == OMEN_NOT_FOUND ||
+                error->detail == OMEN_D_READ_ONLY;
+    return path ? OM_EXIT_CONFIG : OM_EXIT_INTERNAL;
+}
+
+static void log_opened(om_app *app)
+{
+    omen_db_stats stats = {.struct_size = sizeof stats};
+    if (app->config.data_dir == NULL) {
+        om_slog_write(app->log, OMEN_LOG_WARN, "storage",
+                      "collections live in memory only and end with this process (no data-dir)",
+                      NULL, 0);
+    } else if (omen_get_db_stats(app->db, &stats, NULL) == OMEN_OK) {
+        om_slog(app->log, OMEN_LOG_INFO, "storage", "the database is open",
+                OM_SLOG_STR("data_dir", app->config.data_dir),
+                OM_SLOG_U64("collections", stats.collections),
+                OM_SLOG_U64("segments", stats.segments), OM_SLOG_U64("version", stats.version),
+                OM_SLOG_U64("replayed_records", stats.replayed_records),
+                OM_SLOG_U64("recovered_rows", stats.recovered_rows),
+                OM_SLOG_U64("replayed_us", stats.replayed_ns / 1000));
+    }
+}
+
+/* Replays the log; /startupz says "starting" meanwhile. */
+static int open_database(om_app *app)
+{
+    const om_config *c = &app->config;
+    omen_error error;
+    omen_db_options db = {.struct_size = sizeof db,
+                          .flags = c->ram ? OMEN_DB_RAM : 0,
+                          .runtime = app->runtime,
+                          .warm = c->warm,
+                          .interval_ms = c->interval_ms,
+                          .seal_bytes = c->seal_bytes,
+                          .seal_rows = c->seal_rows,
+                          .reserve_bytes = c->reserve_bytes};
+    om_fault_install();
+    if (omen_db_open(c->data_dir, &db, &app->db, &error) != OMEN_OK) {
+        return fail(app, open_exit_code(&error), c->data_dir != NULL ? "data-dir" : "engine",
+                    error.message);
+    }
+    log_opened(app);
+    return OM_EXIT_OK;
+}
+
 static int start_engine(om_app *app)
 {
     omen_error error;
     omen_runtime_options runtime;
-    omen_db_options db;
     memset(&runtime, 0, sizeof runtime);
     runtime.struct_size = sizeof runtime;
     runtime.threads = app->config.threads;
@@ -93,14 +147,11 @@ static int start_engine(om_app *app)
     if (omen_runtime_create(&runtime, &app->runtime, &error) != OMEN_OK) {
         return fail(app, OM_EXIT_INTERNAL, "engine", error.message);
     }
-    memset(&db, 0, sizeof db);
-    db.struct_size = sizeof db;
-    db.runtime = app->runtime;
-    if (omen_db_open(NULL, &db, &app->db, &error) != OMEN_OK) {
-        return fail(app, OM_EXIT_INTERNAL, "engine", error.message);
+    int code = open_database(app);
+    if (code == OM_EXIT_OK) {
+        om_metrics_attach(app->metrics, app->runtime, app->db);
     }
-    om_metrics_attach(app->metrics, app->runtime, app->db);
-    return OM_EXIT_OK;
+    return code;
 }
 
 static int open_files(om_app *app)
@@ -141,6 +192,10 @@ static int start_rpc(om_app *app)
     om_rt_options options;
     memset(&options, 0, sizeof options);
     options.db = app->db;
+    options.runtime = app->runtime;
+    options.backup_dir = c->backup_dir;
+    options.persistent = c->data_dir != NULL;
+    options.durability = c->durability;
     options.metrics = app->metrics;
     options.log = app->log;
     options.tls = app->tls;
@@ -264,6 +319,34 @@ int om_app_announce(om_app *app)
     return OM_EXIT_OK;
 }
 
+/* What has changed about the files since the last look: each change is logged once. A log that could not be
+ * written stays so until the database is opened again, so the process ends, and its supervisor starts it. */
+static void watch_database(om_app *app)
+{
+    static const char *const texts[] = {"the database can be written again",
+                                        "the database is read-only",
+                                        "the disk is full: writes are refused until there is space",
+                                        "the log could not be written: draining, a restart replays it",
+                                        "the log is damaged: the database is read-only"};
+    omen_db_stats stats = {.struct_size = sizeof stats};
+    uint64_t faults = om_fault_count();
+    if (faults != app->faults) {
+        om_slog(app->log, OMEN_LOG_ERROR, "fault",
+                "a mapped file was cut while it was served; its collection answers DATA_LOSS",
+                OM_SLOG_U64("pages", faults));
+        app->faults = faults;
+    }
+    if (omen_get_db_stats(app->db, &stats, NULL) != OMEN_OK || stats.state == app->db_state) {
+        return;
+    }
+    app->db_state = stats.state;
+    if (stats.state < sizeof texts / sizeof texts[0]) {
+        om_slog(app->log, stats.state == OMEN_DB_WRITABLE ? OMEN_LOG_INFO : OMEN_LOG_ERROR, "state",
+                texts[stats.state], OM_SLOG_STR("reason", stats.reason));
+    }
+    app->log_failed = stats.state == OMEN_DB_FAILED;
+}
+
 /* The heartbeat is the transport's: a queue thread that hangs makes /livez fail, and the
  * supervisor's watchdog with it. */
 void om_app_tick(om_app *app)
@@ -274,6 +357,7 @@ void om_app_tick(om_app *app)
     om_health_beat(&app->health, stats.oldest_beat_ns);
     om_metrics_queues(app->metrics, stats.searches_queued, stats.ingest_queued);
     om_admin_sweep(app->admin);
+    watch_database(app);
     if (app->notify.watchdog_us > 0 && om_health_alive(&app->health, om_app_now_ns())) {
         (void)om_notify_send(&app->notify, "WATCHDOG=1");
     }

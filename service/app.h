@@ -30,6 +30,9 @@ typedef struct om_app {
     omen_runtime *runtime;
     omen_db *db;
     omen_collection *opened[OM_CONFIG_MAX_OPEN]; /* keeps --open collections alive */
+    uint32_t db_state;                           /* OMEN_DB_*, as last logged */
+    uint64_t faults;                             /* om_fault_count, as last logged */
+    bool log_failed;                             /* drain, then exit with a failure */
     om_rt *rt;
     uint64_t started_ns;
     pthread_t main_thread; /* is sent SIGUSR1 when `fatal` is set */

@@ -76,6 +76,9 @@ static void serve(om_app *app, const sigset_t *waited)
             om_app_reload(app);
         }
         om_app_tick(app);
+        if (app->log_failed) {
+            return;
+        }
     }
 }
 
@@ -168,9 +171,9 @@ static int run(om_app *app)
         return code;
     }
     serve(app, &waited);
-    bool fatal = atomic_load_explicit(&app->fatal, memory_order_acquire);
+    bool failed = atomic_load_explicit(&app->fatal, memory_order_acquire) || app->log_failed;
     stop(app, &waited);
-    return fatal ? OM_EXIT_INTERNAL : OM_EXIT_OK;
+    return failed ? OM_EXIT_INTERNAL : OM_EXIT_OK;
 }
 
 static int check(om_app *app)

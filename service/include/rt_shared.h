@@ -12,6 +12,8 @@
 #include "rt.h"
 
 struct om_colls;
+struct om_operations;
+struct om_cursors;
 
 /* Defaults and fixed limits of the service; tests and GetServerInfo use the same names. */
 enum {
@@ -36,6 +38,8 @@ typedef struct om_rt_shared {
     om_pool *ingest; /* batches                                                  */
     om_pool *admin;  /* create, delete, waits for the index, recall measurements */
     struct om_colls *colls;
+    struct om_operations *operations; /* maintenance that takes long */
+    struct om_cursors *cursors;       /* snapshots that listings stand in */
     char epoch[17]; /* changes with every start of the server                    */
     _Atomic bool draining;
     _Atomic bool serving;

@@ -99,6 +99,7 @@ static void fill(const om_apply *a, omen_batch *out)
                         .stream_id_len = a->stream_id != NULL ? strlen(a->stream_id) : 0,
                         .seq = a->stream_id != NULL ? b->seq : 0,
                         .stream_epoch = a->stream_epoch,
+                        .crc = a->stream_id == NULL ? 0 : b->crc32c != 0 ? b->crc32c : om_write_batch_crc(b),
                         .request_id = a->request_id,
                         .request_id_len = a->request_id != NULL ? strlen(a->request_id) : 0,
                         .item_status = a->item_status};
@@ -139,9 +140,17 @@ static void push_stuck_tail(om_apply *a)
 static om_apply_end_t report(om_apply *a, const omen_error *err, bool *final, om_failure *f)
 {
     om_failure_from_engine(f, err);
+    a->short_of_memory = err->detail == OMEN_D_BUDGET && a->shared->opt.persistent;
     if (err->status == OMEN_RESOURCE_EXHAUSTED && err->detail == OMEN_D_BACKLOG) {
         push_stuck_tail(a);
         return OM_APPLY_BUSY;
+    }
+    if (a->short_of_memory) {
+        return OM_APPLY_BUSY;
+    }
+    if (err->detail == OMEN_D_READ_ONLY && om_method_db_failed(a->shared, f)) {
+        *final = false;
+        return OM_APPLY_FAILED;
     }
     *final = err->status == OMEN_INVALID_ARGUMENT || err->status == OMEN_ALREADY_EXISTS ||
              err->status == OMEN_OUT_OF_RANGE ||
@@ -150,6 +159,20 @@ static om_apply_end_t report(om_apply *a, const omen_error *err, bool *final, om
         om_colls_forget(a->shared->colls, a->coll->name);
     }
     return OM_APPLY_FAILED;
+}
+
+/* A collection that is known to be cut takes nothing: its older rows could not be found. */
+static omen_status_t write_batch(om_apply *a, const omen_batch *batch, omen_error *err)
+{
+    omen_status_t status = om_coll_whole(a->coll, err);
+    if (status != OMEN_OK) {
+        return status;
+    }
+    om_coll_enter(a->coll);
+    status = a->batch->op == OP_DELETE
+                 ? omen_delete_batch(a->coll->handle, batch, &a->result, a->op, err)
+                 : omen_add_batch(a->coll->handle, batch, &a->result, a->op, err);
+    return om_coll_leave(a->coll, status, err);
 }
 
 om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
@@ -173,14 +196,14 @@ om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
     fill(a, &batch);
     a->result = (omen_write_result){.struct_size = sizeof a->result};
     uint64_t start = om_pool_now_ns();
-    omen_status_t status = a->batch->op == OP_DELETE
-                               ? omen_delete_batch(a->coll->handle, &batch, &a->result, a->op, &err)
-                               : omen_add_batch(a->coll->handle, &batch, &a->result, a->op, &err);
-    a->engine_ns += om_pool_now_ns() - start;
+    omen_status_t status = write_batch(a, &batch, &err);
+    uint64_t took = om_pool_now_ns() - start;
+    a->engine_ns += took;
     if (status != OMEN_OK) {
         return report(a, &err, final, f);
     }
     bool replayed = a->result.replayed != 0;
+    om_metrics_ingest_commit(a->shared->opt.metrics, took);
     om_metrics_ingest_batch(a->shared->opt.metrics, replayed ? 0 : a->result.applied,
                             replayed ? 0 : a->batch->vectors.size + a->batch->ids.size, replayed);
     return OM_APPLIED;

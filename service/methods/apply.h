@@ -20,11 +20,13 @@ typedef struct om_apply {
     uint64_t engine_ns;
     uint64_t busy_rows;  /* backlog when the engine was busy last      */
     uint32_t busy_tries; /* since then without a change               */
+    bool short_of_memory; /* why it was busy last                      */
 } om_apply;
 
 typedef enum om_apply_end_t {
     OM_APPLIED,    /* result is set                                                               */
-    OM_APPLY_BUSY, /* the index is too far behind: nothing happened, the same call may come again */
+    OM_APPLY_BUSY, /* the index is too far behind, or memory is short that comes back when segments are
+                      written: nothing happened, the same call may come again; *f says why */
     OM_APPLY_FAILED /* *f says why                                                              */
 } om_apply_end_t;
 /* *final: the failure is the batch's own, so its seq is to be used up (om_apply_skip; harmless when the

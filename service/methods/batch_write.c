@@ -9,6 +9,7 @@
 #include "wwrite.h"
 
 enum { RETRY_NS = 4000000 }; /* between two tries while the index is behind */
+#define STALL_NS UINT64_C(10000000000) /* that a call waits for memory */
 
 typedef struct write_call {
     om_job job;
@@ -140,8 +141,11 @@ static bool attempt(write_call *c)
         om_rpc_finish(c->rpc, &f);
         return true;
     default:
-        /* A stopping server refuses what it cannot take now; otherwise the writer waits. */
-        if (om_rpc_draining(c->rpc)) {
+        /* A stopping server refuses what it cannot take now, and memory may never come back; otherwise
+         * the writer waits. */
+        if (om_rpc_draining(c->rpc) ||
+            (c->apply.short_of_memory && c->stalled_ns != 0 &&
+             om_pool_now_ns() - c->stalled_ns > STALL_NS)) {
             om_rpc_finish(c->rpc, &f);
             return true;
         }
@@ -162,7 +166,9 @@ static void run(om_job *job, bool expired)
         return;
     }
     if (c->stalled_ns != 0) {
-        om_metrics_ingest_stall(s->opt.metrics, OM_STALL_BACKLOG, om_pool_now_ns() - c->stalled_ns);
+        om_metrics_ingest_stall(s->opt.metrics,
+                                c->apply.short_of_memory ? OM_STALL_MEMORY : OM_STALL_BACKLOG,
+                                om_pool_now_ns() - c->stalled_ns);
     }
     om_rpc_note_engine(rpc, 0, c->apply.engine_ns);
     om_rpc_release(rpc);

@@ -65,6 +65,9 @@ static omen_status_t view_of(om_coll *coll, view *out, omen_error *err)
     out->stats.version = stats.version;
     out->stats.read_only = stats.read_only != 0;
     out->stats.rotated = stats.rotated != 0;
+    out->stats.segments = stats.segments;
+    out->stats.frozen_segments = stats.frozen;
+    out->stats.disk_bytes = stats.bytes_disk;
     out->message.name = out->name;
     out->message.config = &out->config;
     out->message.stats = &out->stats;
@@ -155,7 +158,8 @@ static void create_work(admin_call *call)
                         .quantization = (uint32_t)c->quantization,
                         .rotation = (uint32_t)c->rotation,
                         .entry = (uint32_t)c->entry,
-                        .durability = (uint32_t)c->durability,
+                        .durability = c->durability != 0 ? (uint32_t)c->durability
+                                                         : s->opt.durability,
                         .capacity_hint = c->capacity_hint,
                         .max_backlog_rows = c->max_backlog_rows};
     if (omen_create(s->opt.db, q->name, &opt, &handle, &err) != OMEN_OK) {

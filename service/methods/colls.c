@@ -1,6 +1,8 @@
 /* colls.c - the table of open collections. SPDX-License-Identifier: Apache-2.0 */
 #include "colls.h"
 
+#include "fault.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,6 +158,33 @@ void om_colls_forget(om_colls *c, const char *name)
     }
     pthread_rwlock_unlock(&c->lock);
     om_coll_release(gone);
+}
+
+omen_status_t om_coll_whole(const om_coll *coll, omen_error *err)
+{
+    if (atomic_load(&coll->damaged) == 0) {
+        return OMEN_OK;
+    }
+    if (err != NULL) {
+        *err = (omen_error){
+            .status = OMEN_DATA_LOSS, .detail = OMEN_D_IO, .item = OMEN_NONE};
+        (void)snprintf(err->message, sizeof err->message,
+                       "a file of the collection '%s' was cut while it was served: restore a backup",
+                       coll->name);
+    }
+    return OMEN_DATA_LOSS;
+}
+
+void om_coll_enter(om_coll *coll)
+{
+    om_fault_enter(&coll->damaged);
+}
+
+omen_status_t om_coll_leave(om_coll *coll, omen_status_t status, omen_error *err)
+{
+    om_fault_leave();
+    omen_status_t whole = om_coll_whole(coll, err);
+    return whole != OMEN_OK ? whole : status;
 }
 
 void om_coll_note_search(om_coll *coll, uint64_t ns)

@@ -13,6 +13,7 @@ typedef struct om_coll {
     omen_options options;       /* as created, defaults filled in                        */
     uint32_t row_bytes;         /* of a stored vector                                    */
     _Atomic uint32_t search_ns; /* smoothed time of recent graph searches; 0: not known  */
+    _Atomic uint32_t damaged;   /* a file of it was cut while it was served (fault.h)    */
     char name[OMEN_MAX_NAME + 1];
     _Atomic uint32_t refs;
     struct om_coll *next;
@@ -27,6 +28,15 @@ om_coll *om_coll_hold(om_coll *coll);
 void om_coll_release(om_coll *coll); /* NULL is accepted */
 /* The collection is gone: the next get opens anew. */
 void om_colls_forget(om_colls *colls, const char *name);
+/* Around every call of the engine that reads what is stored: status = om_coll_leave(coll, omen_...(), err)
+ * after om_coll_enter(coll). Once a file of the collection was found cut, the status is DATA_LOSS, whatever
+ * the call returned: it may have read zeros. */
+void om_coll_enter(om_coll *coll);
+omen_status_t om_coll_leave(om_coll *coll, omen_status_t status, omen_error *err)
+    __attribute__((warn_unused_result));
+/* DATA_LOSS, when that is known already: for calls that write. */
+omen_status_t om_coll_whole(const om_coll *coll, omen_error *err)
+    __attribute__((warn_unused_result));
 /* Bytes of one component of an OMEN_F32 .. OMEN_U8 vector; 0 for other types. */
 uint32_t om_coll_width(uint32_t dtype);
 /* Counts the time of a graph search in. */

@@ -203,6 +203,7 @@ static omen_status_t read_items(get_call *c, omen_error *err)
 {
     size_t row = c->coll->row_bytes;
     omen_status_t status = om_method_wait_visible(c->rpc, c->coll, c->request->min_version, err);
+    om_coll_enter(c->coll);
     if (status == OMEN_OK) {
         status = lookup(c, err);
     }
@@ -210,6 +211,7 @@ static omen_status_t read_items(get_call *c, omen_error *err)
         status =
             omen_get_vectors(c->coll->handle, c->keys, c->count, c->vectors, 0, 0, c->found, err);
     }
+    status = om_coll_leave(c->coll, status, err);
     if (status != OMEN_OK) {
         return status;
     }

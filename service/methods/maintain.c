@@ -43,7 +43,9 @@ static void recall_run(om_job *job, bool expired)
                                    .samples = c->request->samples,
                                    .seed = c->request->seed};
         omen_recall recall = {.struct_size = sizeof recall};
-        if (omen_measure_recall(c->coll->handle, &opt, &recall, c->op, &err) == OMEN_OK) {
+        om_coll_enter(c->coll);
+        omen_status_t status = omen_measure_recall(c->coll->handle, &opt, &recall, c->op, &err);
+        if (om_coll_leave(c->coll, status, &err) == OMEN_OK) {
             recall_reply(c, &recall);
         } else {
             om_method_fail_engine(rpc, &err);

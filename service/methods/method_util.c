@@ -44,6 +44,19 @@ void om_method_fail_engine(om_rpc *rpc, const omen_error *err)
     om_rpc_finish(rpc, &f);
 }
 
+bool om_method_db_failed(const om_rt_shared *shared, om_failure *f)
+{
+    omen_db_stats stats = {.struct_size = sizeof stats};
+    if (omen_get_db_stats(shared->opt.db, &stats, NULL) != OMEN_OK ||
+        stats.state != OMEN_DB_FAILED) {
+        return false;
+    }
+    om_failure_set(f, OMEN_UNAVAILABLE, "LOG_FAILED", NULL,
+                   "the log could not be written, the server restarts: %s", stats.reason);
+    f->retry_ms = 1000;
+    return true;
+}
+
 void om_method_fail_full(om_rpc *rpc, const char *what)
 {
     om_failure f;

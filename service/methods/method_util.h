@@ -12,6 +12,9 @@ om_coll *om_method_find(om_rt_shared *shared, const char *name, om_failure *f);
 om_coll *om_method_coll(om_rpc *rpc, const char *name, om_failure *f);
 /* Ends the call with what the engine reported. */
 void om_method_fail_engine(om_rpc *rpc, const omen_error *err);
+/* Whether the log of the database has failed: then *f says UNAVAILABLE, since the server is about to be
+ * started again. */
+bool om_method_db_failed(const om_rt_shared *shared, om_failure *f);
 /* Ends the call: its queue is full. */
 void om_method_fail_full(om_rpc *rpc, const char *what);
 /* Ends the call: its deadline passed while it waited. */

@@ -103,7 +103,9 @@ static bool search(om_searcher *s, uint64_t *keys, float *distances, om_failure 
                       .flags = &flags,
                       .explain = &s->explain};
     uint64_t start = om_pool_now_ns();
-    omen_status_t status = omen_search(s->coll->handle, &query, &hits, &err);
+    om_coll_enter(s->coll);
+    omen_status_t status =
+        om_coll_leave(s->coll, omen_search(s->coll->handle, &query, &hits, &err), &err);
     s->engine_ns = om_pool_now_ns() - start;
     if (status != OMEN_OK) {
         if (status == OMEN_NOT_FOUND) {
@@ -155,8 +157,10 @@ static bool fetch_ids(om_searcher *s, uint64_t *keys, float *distances, om_failu
         bool all = true;
         omen_rows_free(s->rows);
         s->rows = NULL;
-        if (omen_fetch(s->coll->handle, keys, s->hits.count, OMEN_FIELD_ID, &s->rows, &err) !=
-            OMEN_OK) {
+        om_coll_enter(s->coll);
+        omen_status_t status = omen_fetch(s->coll->handle, keys, s->hits.count, OMEN_FIELD_ID,
+                                          &s->rows, &err);
+        if (om_coll_leave(s->coll, status, &err) != OMEN_OK) {
             return om_failure_from_engine(f, &err);
         }
         omen_rows_column(s->rows, OMEN_FIELD_ID, ids);
@@ -189,8 +193,10 @@ static bool fetch_vectors(om_searcher *s, uint64_t *keys, float *distances, om_f
     if (vectors == NULL || found == NULL) {
         return no_memory(f);
     }
-    if (omen_get_vectors(s->coll->handle, keys, s->hits.count, vectors, 0, 0, found, &err) !=
-        OMEN_OK) {
+    om_coll_enter(s->coll);
+    omen_status_t status =
+        omen_get_vectors(s->coll->handle, keys, s->hits.count, vectors, 0, 0, found, &err);
+    if (om_coll_leave(s->coll, status, &err) != OMEN_OK) {
         return om_failure_from_engine(f, &err);
     }
     uint32_t n = 0;

@@ -152,12 +152,20 @@ static outcome do_open(om_stream_call *s, om_wread *r)
         om_failure_from_engine(&f, &err);
         return fatal(s, &f);
     }
+    omen_write_progress progress = {.struct_size = sizeof progress};
+    if (omen_get_progress(s->coll->handle, &progress, &err) != OMEN_OK) {
+        om_failure_from_engine(&f, &err);
+        return fatal(s, &f);
+    }
     stream_note *note = opened_note(s, last_seq);
     if (note == NULL) {
         return no_memory(s);
     }
     pthread_mutex_lock(&s->mutex);
     s->done_seq = last_seq;
+    if (last_seq > 0) {
+        om_stream_applied(s, last_seq, progress.visible_version, 0);
+    }
     s->received_seq = last_seq;
     s->opened = true;
     pthread_mutex_unlock(&s->mutex);
@@ -203,6 +211,8 @@ static void advance(om_stream_call *s, uint64_t seq, const omen_write_result *re
         s->version = result->version > s->version ? result->version : s->version;
         s->accepted += result->replayed != 0 ? 0 : result->applied;
     }
+    /* A refused batch is in the log as well, behind those before it: the newest version covers both. */
+    om_stream_applied(s, s->done_seq, s->version, s->batch.vectors.size + s->batch.ids.size);
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -269,15 +279,38 @@ static bool in_order(om_stream_call *s, outcome *out)
     return false;
 }
 
+/* Memory comes back when segments are written, or never: a stream waits for it, but not for ever. */
+static bool stalled_long(const om_stream_call *s)
+{
+    return s->stalled_ns != 0 &&
+           om_pool_now_ns() - s->stalled_ns > (uint64_t)STREAM_STALL_MS * 1000000u;
+}
+
+static outcome sync_some(om_stream_call *s, bool all)
+{
+    omen_error err;
+    om_failure f;
+    if (om_stream_sync(s, all, &err) == OMEN_OK) {
+        return DONE;
+    }
+    om_failure_from_engine(&f, &err);
+    return fatal(s, &f);
+}
+
 static outcome apply(om_stream_call *s)
 {
     om_failure f;
     bool final = false;
     om_apply_end_t end = om_apply_run(&s->apply, &final, &f);
-    if (end == OM_APPLY_BUSY) {
+    if (end == OM_APPLY_BUSY && !(s->apply.short_of_memory && stalled_long(s))) {
         return BUSY;
     }
-    outcome out = end == OM_APPLIED ? accept_batch(s) : final ? refuse_batch(s, &f) : fatal(s, &f);
+    outcome out = end == OM_APPLIED                  ? accept_batch(s)
+                  : end == OM_APPLY_FAILED && final ? refuse_batch(s, &f)
+                                                    : fatal(s, &f);
+    if (out == DONE) {
+        out = sync_some(s, false);
+    }
     om_rpc_note_engine(s->rpc, 0, s->apply.engine_ns);
     om_apply_end(&s->apply);
     s->parsed = false;
@@ -327,6 +360,10 @@ static outcome do_flush(om_stream_call *s)
         om_failure_from_engine(&f, &err);
         return fatal(s, &f);
     }
+    outcome out = sync_some(s, true);
+    if (out != DONE) {
+        return out;
+    }
     /* What others write meanwhile is not waited for. */
     s->flush_version = s->version != 0 ? s->version : p.visible_version;
     return s->flush_version == 0 ? DONE : FLUSHING;
@@ -362,24 +399,27 @@ void om_stream_flush(om_job *job, bool expired)
 
 /* ---- The loop ------------------------------------------------------------------------------------- */
 
-/* Close or half-close: answered by a last Ack, then OK. */
-static void close_stream(om_stream_call *s)
+/* Close or half-close: answered by a last Ack, which is durable to its end, then OK. */
+static outcome close_stream(om_stream_call *s)
 {
+    outcome out = s->coll != NULL ? sync_some(s, true) : DONE;
     pthread_mutex_lock(&s->mutex);
-    s->closed = s->opened;
+    s->closed = s->opened && out == DONE;
     s->ack_due = true;
     pthread_mutex_unlock(&s->mutex);
+    return out;
 }
 
 static outcome do_message(om_stream_call *s, const stream_entry *e)
 {
     om_failure f;
     om_wread r;
+    outcome closing = DONE;
     if (s->parsed) {
         return apply(s);
     }
     if (e->message == NULL) {
-        close_stream(s);
+        closing = close_stream(s);
     } else {
         om_wread_init(&r, e->message->spans, e->message->span_count);
         uint32_t kind = om_read_stream_kind(&r, &f);
@@ -400,7 +440,7 @@ static outcome do_message(om_stream_call *s, const stream_entry *e)
             return out;
         }
         if (kind == OM_STREAM_CLOSE) {
-            close_stream(s);
+            closing = close_stream(s);
         }
     }
     if (s->coll == NULL) {
@@ -408,16 +448,18 @@ static outcome do_message(om_stream_call *s, const stream_entry *e)
                        "the first message of a stream must be Open");
         return fatal(s, &f);
     }
-    return DONE;
+    return closing;
 }
 
-/* The index is too far behind: the message stays where it is, and the client is told once. */
+/* The index is too far behind, or memory is short: the message stays where it is, and the client is told once. */
 static void throttle(om_stream_call *s)
 {
     if (s->stalled_ns == 0) {
         s->stalled_ns = om_pool_now_ns();
+        s->stalled_memory = s->apply.short_of_memory;
         pthread_mutex_lock(&s->mutex);
         s->throttled = true;
+        s->why = s->stalled_memory ? "memory" : "index_backlog";
         s->window_due = true;
         pthread_mutex_unlock(&s->mutex);
         om_rpc_post(s->rpc);
@@ -428,11 +470,14 @@ static void throttle(om_stream_call *s)
 static void unthrottle(om_stream_call *s)
 {
     if (s->stalled_ns != 0) {
-        om_metrics_ingest_stall(s->shared->opt.metrics, OM_STALL_BACKLOG,
+        om_metrics_ingest_stall(s->shared->opt.metrics,
+                                s->stalled_memory ? OM_STALL_MEMORY : OM_STALL_BACKLOG,
                                 om_pool_now_ns() - s->stalled_ns);
         s->stalled_ns = 0;
         pthread_mutex_lock(&s->mutex);
         s->throttled = false;
+        s->why = "";
+        s->window_share = 8; /* the next Ack looks again */
         s->window_due = true;
         pthread_mutex_unlock(&s->mutex);
     }

@@ -9,59 +9,6 @@
 
 /* ---- Answers -------------------------------------------------------------------------------------- */
 
-static void write_ack(om_stream_call *s)
-{
-    omen_stats stats = {.struct_size = sizeof stats};
-    pthread_mutex_lock(&s->mutex);
-    uint64_t received = s->received_seq;
-    uint64_t done = s->done_seq;
-    uint64_t version = s->version;
-    uint64_t accepted = s->accepted;
-    om_coll *coll = s->coll;
-    s->ack_due = false;
-    pthread_mutex_unlock(&s->mutex);
-    if (omen_get_stats(coll->handle, &stats, NULL) != OMEN_OK) {
-        stats.indexed_rows = 0; /* dropped meanwhile: the rest of the Ack is still true */
-    }
-    om_rpc_out out;
-    size_t size = om_wsize_fixed64(received) + 2 * om_wsize_fixed64(done) +
-                  om_wsize_fixed64(version) + om_wsize_uint(accepted) +
-                  om_wsize_uint(stats.indexed_rows);
-    om_rpc_out_init(&out, om_wsize_len(size));
-    om_wbuf w = om_wbuf_of(out.data, out.size);
-    om_w_len(&w, 2, size);
-    om_w_fixed64(&w, 1, received);
-    om_w_fixed64(&w, 2, done);
-    om_w_fixed64(&w, 3, done);
-    om_w_fixed64(&w, 4, version);
-    om_w_uint(&w, 5, accepted);
-    om_w_uint(&w, 6, stats.indexed_rows);
-    om_rpc_write(s->rpc, &out);
-}
-
-static void write_window(om_stream_call *s)
-{
-    pthread_mutex_lock(&s->mutex);
-    bool throttled = s->throttled;
-    s->window_due = false;
-    pthread_mutex_unlock(&s->mutex);
-    uint64_t full = s->shared->opt.stream_window_bytes;
-    uint64_t window = throttled ? full / 8 + 1 : full;
-    uint32_t retry_ms = throttled ? STREAM_RETRY_MS : 0;
-    const char *why = throttled ? "index_backlog" : "";
-    size_t text = strlen(why);
-    size_t size =
-        om_wsize_uint(window) + om_wsize_uint(retry_ms) + (text > 0 ? om_wsize_len(text) : 0);
-    om_rpc_out out;
-    om_rpc_out_init(&out, om_wsize_len(size));
-    om_wbuf w = om_wbuf_of(out.data, out.size);
-    om_w_len(&w, 4, size);
-    om_w_uint(&w, 1, window);
-    om_w_uint(&w, 2, retry_ms);
-    om_w_string(&w, 3, why);
-    om_rpc_write(s->rpc, &out);
-}
-
 static void write_draining(om_stream_call *s)
 {
     uint32_t grace = atomic_load(&s->shared->drain_grace_ms);
@@ -142,13 +89,16 @@ static void send_next(om_stream_call *s)
         free(note);
         break;
     case WINDOW:
-        write_window(s);
+        om_stream_write_window(s);
         break;
     case DRAINING:
         write_draining(s);
         break;
     case ACK:
-        write_ack(s);
+        if (!om_stream_write_ack(s)) {
+            s->writing = false;
+            send_next(s);
+        }
         break;
     case FAIL:
         end(s, &s->failure);
@@ -205,6 +155,9 @@ static void start(om_rpc *rpc)
     s->op = om_rpc_op(rpc);
     s->work_job.run = om_stream_work;
     s->flush_job.run = om_stream_flush;
+    s->ack_job.run = om_stream_recheck;
+    s->why = "";
+    s->window_share = 8;
     s->notes_tail = &s->notes;
     s->reading = true; /* the adapter reads the first message by itself */
     pthread_mutex_init(&s->mutex, NULL);

@@ -92,6 +92,33 @@ static enum MHD_Result answer_metrics(om_admin *admin, struct MHD_Connection *co
                   MHD_RESPMEM_MUST_FREE);
 }
 
+/* "?verbose", with or without a value. */
+static bool verbose(struct MHD_Connection *connection)
+{
+    const char *value = NULL;
+    size_t size = 0;
+    return MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, "verbose",
+                                         strlen("verbose"), &value, &size) == MHD_YES;
+}
+
+/* Ready means that searches are answered; whether writes are is a condition of its own, since a full disk is
+ * no reason to send searches elsewhere. */
+static enum MHD_Result answer_verbose(const om_admin *admin, struct MHD_Connection *connection)
+{
+    static const char *const states[] = {"writable", "read-only", "disk full", "log failed",
+                                         "log damaged"};
+    omen_db_stats stats;
+    char text[sizeof stats.reason + 96];
+    bool known = om_metrics_database(admin->metrics, &stats);
+    bool named = known && stats.state < sizeof states / sizeof states[0];
+    int n = snprintf(text, sizeof text, "ready\nwritable: %s\nstate: %s%s%s\n",
+                     known && stats.state == OMEN_DB_WRITABLE ? "yes" : "no",
+                     named ? states[stats.state] : "unknown", stats.reason[0] != '\0' ? ": " : "",
+                     stats.reason);
+    return answer(connection, 200, "text/plain; charset=utf-8", text, (size_t)n,
+                  MHD_RESPMEM_MUST_COPY);
+}
+
 static enum MHD_Result answer_probe(const om_admin *admin, struct MHD_Connection *connection,
                                     const char *url)
 {
@@ -103,6 +130,9 @@ static enum MHD_Result answer_probe(const om_admin *admin, struct MHD_Connection
     if (strcmp(url, "/startupz") == 0) {
         bool started = phase != OM_HEALTH_STARTING;
         return answer_text(connection, started ? 200 : 503, started ? "started" : "starting");
+    }
+    if (phase == OM_HEALTH_SERVING && verbose(connection)) {
+        return answer_verbose(admin, connection);
     }
     const char *text = phase == OM_HEALTH_SERVING    ? "ready"
                        : phase == OM_HEALTH_DRAINING ? "draining"

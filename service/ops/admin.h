@@ -1,4 +1,4 @@
-/* admin.h - the admin HTTP server: /metrics, /livez, /readyz, /startupz; and the state they tell.
+/* admin.h - the admin HTTP server: /metrics, /livez, /readyz (?verbose), /startupz; and the state they tell.
  * GET and HEAD only, no bodies, few connections, short time limits: it must answer when the rest of
  * the process is busy, and be worth nothing to an attacker.
  * Depends on: metrics.h, slog.h.  Threads: any.  SPDX-License-Identifier: Apache-2.0 */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -312,6 +313,41 @@ static bool check_listen_twice(const om_config *c, om_config_error *error)
     return true;
 }
 
+/* A backup inside of the database would be part of it. A database in the folder of backups is a restored
+ * one. */
+static bool check_folders(const om_config *c, om_config_error *error)
+{
+    if (c->data_dir == NULL && (c->backup_dir != NULL || c->ram)) {
+        return om_config_fail(error, OM_EXIT_CONFIG, "%s is given without data-dir",
+                              c->backup_dir != NULL ? "backup-dir" : "ram");
+    }
+    if (c->backup_dir == NULL) {
+        return true;
+    }
+    char data[PATH_MAX];
+    char backup[PATH_MAX];
+    if (realpath(c->backup_dir, backup) == NULL) {
+        return om_config_fail(error, OM_EXIT_CONFIG, "backup-dir: '%.200s': %s", c->backup_dir,
+                              strerror(errno));
+    }
+    struct stat st;
+    if (stat(backup, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        return om_config_fail(error, OM_EXIT_CONFIG, "backup-dir: '%.200s' is no folder",
+                              c->backup_dir);
+    }
+    if (realpath(c->data_dir, data) == NULL) { /* it is made at the start */
+        return true;
+    }
+    size_t n = strlen(data);
+    if (strncmp(data, backup, n) == 0 && (backup[n] == '/' || backup[n] == '\0')) {
+        return om_config_fail(error, OM_EXIT_CONFIG,
+                              "backup-dir '%.200s' is data-dir '%.200s' or lies in it: give a folder "
+                              "beside it",
+                              c->backup_dir, c->data_dir);
+    }
+    return true;
+}
+
 static bool check_whole(om_config *c, om_config_error *error)
 {
     if ((c->tls_cert == NULL) != (c->tls_key == NULL)) {
@@ -330,7 +366,7 @@ static bool check_whole(om_config *c, om_config_error *error)
                               "): a message of that size could never be sent",
                               c->stream_window_bytes, c->max_message_bytes);
     }
-    return check_listen_twice(c, error) && check_exposure(c, error);
+    return check_folders(c, error) && check_listen_twice(c, error) && check_exposure(c, error);
 }
 
 static void resolve_memory(om_config *c)

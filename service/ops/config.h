@@ -21,7 +21,10 @@ enum {
 enum {
     OM_EXIT_OK = 0,        /* a clean stop, --help, --version, --check-config */
     OM_EXIT_USAGE = 64,    /* a flag or an environment variable is wrong */
-    OM_EXIT_INTERNAL = 70, /* could not start or go on: port taken, no memory, ... */
+    OM_EXIT_DATA = 65,     /* the data folder is damaged, not ours, or of a newer version */
+    OM_EXIT_INTERNAL = 70, /* could not start or go on: port taken, no memory, a failed log write */
+    OM_EXIT_IO = 74,       /* a mapped file was cut under a background thread */
+    OM_EXIT_LOCKED = 75,   /* another process has the data folder */
     OM_EXIT_CONFIG = 78    /* the file, the combination, or a file that it names is wrong */
 };
 enum { OM_CONFIG_RUN = 0, OM_CONFIG_HELP, OM_CONFIG_VERSION, OM_CONFIG_CHECK, OM_CONFIG_PRINT };
@@ -36,6 +39,11 @@ typedef struct om_config {
     char *listen[OM_CONFIG_MAX_LISTEN]; /* "HOST:PORT", "[V6]:PORT", or "unix:/path" */
     size_t listen_count;
     char *admin_listen;                       /* NULL: no admin server */
+    char *data_dir, *backup_dir;              /* NULL: none */
+    uint32_t durability, warm;                /* OMEN_DURABILITY_*, OMEN_WARM_* */
+    uint32_t interval_ms, seal_rows;          /* seal_rows 0: chosen */
+    uint64_t seal_bytes, reserve_bytes;       /* 0: chosen */
+    bool ram;
     char *tls_cert, *tls_key, *tls_client_ca; /* NULL: not given */
     bool insecure_expose;
     uint32_t threads, search_workers, io_threads; /* 0: chosen */

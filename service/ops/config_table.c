@@ -15,6 +15,14 @@ static const om_config_word levels[] = {{"off", OMEN_LOG_OFF},     {"error", OME
                                         {"warn", OMEN_LOG_WARN},   {"info", OMEN_LOG_INFO},
                                         {"debug", OMEN_LOG_DEBUG}, {NULL, 0}};
 static const om_config_word formats[] = {{"text", OM_SLOG_TEXT}, {"json", OM_SLOG_JSON}, {NULL, 0}};
+static const om_config_word levels_of_durability[] = {{"none", OMEN_DURABILITY_NONE},
+                                                      {"interval", OMEN_DURABILITY_INTERVAL},
+                                                      {"batch", OMEN_DURABILITY_BATCH},
+                                                      {NULL, 0}};
+static const om_config_word warms[] = {{"codes", OMEN_WARM_CODES},
+                                       {"none", OMEN_WARM_NONE},
+                                       {"all", OMEN_WARM_ALL},
+                                       {NULL, 0}};
 static const om_config_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const om_config_word off[] = {{"off", 0}, {NULL, 0}};
 /* The value of "auto" does not fit a word: parsing knows it. */
@@ -29,6 +37,35 @@ const om_config_row om_config_rows[] = {
     {"admin-listen", OM_TYPE_STRING, FIELD(admin_listen),
      0, 0, "127.0.0.1:7701", NULL, "HOST:PORT",
      "where /metrics, /livez, /readyz and /startupz are served; off: nowhere"},
+    {"data-dir", OM_TYPE_STRING, FIELD(data_dir),
+     0, 0, NULL, NULL, "DIR",
+     "keep the collections in this folder, which is made when it is missing; without it they live\n"
+     "in memory and end with the process"},
+    {"durability", OM_TYPE_WORD, FIELD(durability),
+     0, 0, "batch", levels_of_durability, "LEVEL",
+     "of new collections that name none: batch: on disk before a write is acknowledged; interval:\n"
+     "synced every interval-ms; none: when the system likes. All survive the end of the process"},
+    {"interval-ms", OM_TYPE_U32, FIELD(interval_ms),
+     1, 60000, "50", NULL, "MS",
+     "between two syncs of the level interval: what a power failure may take"},
+    {"backup-dir", OM_TYPE_STRING, FIELD(backup_dir),
+     0, 0, NULL, NULL, "DIR",
+     "where backups are made, restored and verified, by names; without it there are none"},
+    {"warm", OM_TYPE_WORD, FIELD(warm),
+     0, 0, "codes", warms, "WHAT",
+     "read ahead at the start, in the background: codes (and links), none, or all"},
+    {"ram", OM_TYPE_BOOL, FIELD(ram),
+     0, 1, "false", NULL, "",
+     "copy segments into memory instead of serving them from mapped files"},
+    {"seal-rows", OM_TYPE_U32, FIELD(seal_rows),
+     1024, 16777216, "auto", automatic, "N",
+     "rows of a growing segment before it becomes a file; auto: 262144"},
+    {"seal-bytes", OM_TYPE_BYTES, FIELD(seal_bytes),
+     1 * MIB, 64 * GIB, "auto", automatic, "BYTES",
+     "the same by the size of its vectors; auto: 512MiB, less under a small memory limit"},
+    {"reserve-bytes", OM_TYPE_BYTES, FIELD(reserve_bytes),
+     1 * MIB, UINT64_C(1) << 50, "auto", automatic, "BYTES",
+     "free disk space below which writes are refused; auto: 5 % of the disk, at most 1GiB"},
     {"open", OM_TYPE_OPEN, FIELD(open),
      0, OM_CONFIG_MAX_OPEN, NULL, NULL, "NAME=FILE",
      "serve a saved segment file read-only as collection NAME; a list, or several times"},

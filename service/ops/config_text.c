@@ -130,14 +130,17 @@ void om_config_help(FILE *out)
         "(max-inflight = 512). Flags win over the environment, that over the file, that over the\n"
         "defaults. Sizes are bytes, or have a unit: 512KiB, 64MiB, 1.5GiB.\n\n"
         "examples:\n"
-        "  omend                                            on this machine only, plain text\n"
+        "  omend                                            in memory, on this machine only\n"
+        "  omend --data-dir /var/lib/omendb --backup-dir /var/backups/omendb\n"
         "  omend --listen 127.0.0.1:0 --ready-file /run/omend.addr\n"
         "  omend --open movies=/srv/movies.omen             serve a saved segment\n"
         "  omend --listen 0.0.0.0:7700 --tls-cert s.pem --tls-key s.key --tls-client-ca ca.pem\n\n"
         "signals: TERM, INT stop (a second one: at once); HUP reads certificates and opens the "
         "log\n"
-        "file again. Exit codes: 0 a clean stop, 64 a flag or environment variable is wrong,\n"
-        "70 could not start or go on, 78 the configuration or a file that it names is wrong.\n",
+        "file again. Exit codes: 0 a clean stop, 64 a flag or environment variable is wrong, 65 the\n"
+        "data folder is damaged, not ours or newer, 70 could not start or go on (a failed log write\n"
+        "ends so; a restart replays the log), 74 a mapped file was cut, 75 another process has the\n"
+        "data folder, 78 the configuration or a file that it names is wrong.\n",
         out);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const char *const code_names[OM_METRICS_CODES] = {
     "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
@@ -136,6 +137,37 @@ static void add_ingest_families(om_metrics *m)
                                "omendb_ingest_stall_seconds_total",
                                "Time that streams were made to wait, by reason."),
             why, m->ingest_stall, OM_STALL_REASONS);
+    m->ingest_commit = add_single(m, OM_FAMILY_HISTOGRAM, "omendb_ingest_commit_seconds",
+                                  "Time of one batch in the engine, its sync included.");
+}
+
+static void add_maintenance_families(om_metrics *m)
+{
+    static const char *const kinds[OM_MAINTENANCE_KINDS] = {NULL,     "optimize", "checkpoint",
+                                                            "backup", "restore",  "verify"};
+    static const char *const results[3] = {"ok", "failed", "cancelled"};
+    om_registry *r = m->registry;
+    int running = om_registry_family(r, OM_FAMILY_GAUGE, "omendb_maintenance_running",
+                                     "Operations that run, by kind.");
+    int seconds =
+        om_registry_family(r, OM_FAMILY_COUNTER_SECONDS, "omendb_maintenance_seconds_total",
+                           "Time that ended operations took, by kind.");
+    int ended = om_registry_family(r, OM_FAMILY_COUNTER, "omendb_maintenance_ended_total",
+                                   "Operations that have ended, by kind and result.");
+    for (uint32_t k = 1; k < OM_MAINTENANCE_KINDS; k++) {
+        char labels[64];
+        (void)snprintf(labels, sizeof labels, "kind=\"%s\"", kinds[k]);
+        m->maintenance_running[k] = om_registry_series(r, running, labels);
+        m->maintenance_seconds[k] = om_registry_series(r, seconds, labels);
+        for (uint32_t i = 0; i < 3; i++) {
+            (void)snprintf(labels, sizeof labels, "kind=\"%s\",result=\"%s\"", kinds[k],
+                           results[i]);
+            m->maintenance_ended[k][i] = om_registry_series(r, ended, labels);
+        }
+    }
+    m->backup_success =
+        add_single(m, OM_FAMILY_GAUGE_DOUBLE, "omendb_backup_last_success_timestamp_seconds",
+                   "When the last backup of this process ended well; 0: none yet.");
 }
 
 om_metrics *om_metrics_create(const om_metrics_options *options)
@@ -160,6 +192,7 @@ om_metrics *om_metrics_create(const om_metrics_options *options)
     add_service_families(m);
     add_search_families(m);
     add_ingest_families(m);
+    add_maintenance_families(m);
     return m;
 }
 
@@ -347,6 +380,51 @@ void om_metrics_ingest_stall(om_metrics *m, uint32_t why, uint64_t ns)
     }
 }
 
+void om_metrics_ingest_commit(om_metrics *m, uint64_t ns)
+{
+    if (m != NULL) {
+        om_registry_observe(m->registry, m->ingest_commit, ns);
+    }
+}
+
+/* ---- Maintenance -------------------------------------------------------------------------- */
+
+enum { KIND_BACKUP = 3 };
+
+void om_metrics_maintenance_started(om_metrics *m, uint32_t kind)
+{
+    if (m != NULL && kind > 0 && kind < OM_MAINTENANCE_KINDS) {
+        om_registry_add(m->registry, m->maintenance_running[kind], 1);
+    }
+}
+
+void om_metrics_maintenance_ended(om_metrics *m, const om_metrics_maintenance_event *e)
+{
+    if (m == NULL || e->kind == 0 || e->kind >= OM_MAINTENANCE_KINDS) {
+        return;
+    }
+    om_registry_add(m->registry, m->maintenance_running[e->kind], UINT64_MAX);
+    om_registry_add(m->registry, m->maintenance_seconds[e->kind], e->ns);
+    om_registry_add(m->registry, m->maintenance_ended[e->kind][e->ok ? 0 : e->cancelled ? 2 : 1],
+                    1);
+    if (e->kind == KIND_BACKUP && e->ok) {
+        om_registry_set(m->registry, m->backup_success, (double)time(NULL));
+    }
+}
+
+bool om_metrics_database(om_metrics *m, omen_db_stats *out)
+{
+    memset(out, 0, sizeof *out);
+    out->struct_size = sizeof *out;
+    if (m == NULL) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&m->mutex);
+    bool ok = m->db != NULL && omen_get_db_stats(m->db, out, NULL) == OMEN_OK;
+    (void)pthread_mutex_unlock(&m->mutex);
+    return ok;
+}
+
 /* ---- The process ------------------------------------------------------------------------- */
 
 void om_metrics_tls_reload(om_metrics *m, bool ok)
@@ -416,6 +494,7 @@ char *om_metrics_render(om_metrics *m, size_t *length)
     om_metrics_put_build(&page);
     om_registry_render(m->registry, &page);
     om_metrics_put_collections(m, &page);
+    om_metrics_put_database(m, &page);
     om_metrics_put_memory(m, &page);
     om_metrics_put_process(&page);
     (void)pthread_mutex_unlock(&m->mutex);

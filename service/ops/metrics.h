@@ -28,6 +28,13 @@ enum {
     OM_SHED_DEADLINE = 4,
     OM_SHED_REASONS = 5
 };
+/* Maintenance operations, by the numbers of omen.v1.Operation.Kind. */
+enum { OM_MAINTENANCE_KINDS = 6 };
+typedef struct om_metrics_maintenance_event {
+    uint32_t kind;
+    bool ok, cancelled;
+    uint64_t ns;
+} om_metrics_maintenance_event;
 /* Why an ingest stream waited. */
 enum { OM_STALL_MEMORY = 0, OM_STALL_BACKLOG = 1, OM_STALL_WINDOW = 2, OM_STALL_REASONS = 3 };
 
@@ -68,9 +75,15 @@ enum {
 void om_metrics_search(om_metrics *m, const om_metrics_search_event *event); /* one query */
 
 void om_metrics_ingest_batch(om_metrics *m, uint64_t rows, uint64_t bytes, bool replayed);
+void om_metrics_ingest_commit(om_metrics *m, uint64_t ns); /* a batch in the engine, its sync included */
 void om_metrics_ingest_streams(om_metrics *m, int64_t delta);      /* +1 opened, -1 closed */
 void om_metrics_ingest_window_bytes(om_metrics *m, int64_t delta); /* received, not yet acked */
 void om_metrics_ingest_stall(om_metrics *m, uint32_t why, uint64_t ns); /* OM_STALL_* */
+
+void om_metrics_maintenance_started(om_metrics *m, uint32_t kind);
+void om_metrics_maintenance_ended(om_metrics *m, const om_metrics_maintenance_event *event);
+/* The state of the attached database. False: there is none. */
+bool om_metrics_database(om_metrics *m, omen_db_stats *out);
 
 void om_metrics_tls_reload(om_metrics *m, bool ok);
 void om_metrics_tls_expiry(om_metrics *m, int64_t unix_seconds); /* of the leaf in use; 0: no TLS */

@@ -32,6 +32,10 @@ struct om_metrics {
     om_cell_t search_short, search_partial;
     om_cell_t ingest_rows, ingest_bytes, ingest_batches, ingest_replayed, ingest_streams;
     om_cell_t ingest_window, ingest_stall[OM_STALL_REASONS];
+    om_cell_t ingest_commit, maintenance_running[OM_MAINTENANCE_KINDS];
+    om_cell_t maintenance_seconds[OM_MAINTENANCE_KINDS];
+    om_cell_t maintenance_ended[OM_MAINTENANCE_KINDS][3]; /* ok, failed, cancelled */
+    om_cell_t backup_success;
     om_cell_t tls_reloads[2], tls_expiry, startup, ready, queues[2];
     om_cell_t log_suppressed, log_failed;
     /* Collections with a label of their own. Who is in stays in until it is dropped: a series that
@@ -42,6 +46,7 @@ struct om_metrics {
 
 /* Each puts its families onto the page. The mutex is held. */
 void om_metrics_put_build(om_page *page);
+void om_metrics_put_database(om_metrics *m, om_page *page);
 void om_metrics_put_memory(om_metrics *m, om_page *page);
 void om_metrics_put_process(om_page *page);
 void om_metrics_put_collections(om_metrics *m, om_page *page);

@@ -271,6 +271,8 @@ static void add_stats(omen_stats *sum, const omen_stats *s)
     sum->bytes_vectors += s->bytes_vectors;
     sum->bytes_scratch += s->bytes_scratch;
     sum->bytes_mapped += s->bytes_mapped;
+    sum->bytes_disk += s->bytes_disk;
+    sum->segments += s->segments;
 }
 
 /* clang-format off */
@@ -283,15 +285,18 @@ static uint64_t get_ids(const omen_stats *s) { return s->bytes_ids; }
 static uint64_t get_vectors(const omen_stats *s) { return s->bytes_vectors; }
 static uint64_t get_scratch(const omen_stats *s) { return s->bytes_scratch; }
 static uint64_t get_mapped(const omen_stats *s) { return s->bytes_mapped; }
+static uint64_t get_disk(const omen_stats *s) { return s->bytes_disk; }
+static uint64_t get_segments(const omen_stats *s) { return s->segments; }
 static const column columns[] = {
     {"omendb_points", "gauge", "Live items.", get_count},
     {"omendb_rows", "gauge", "Rows, dead ones included.", get_rows},
     {"omendb_unindexed_points", "gauge", "Rows that are scanned until they are in the graph.",
      get_backlog},
+    {"omendb_collection_segments", "gauge", "Segments of a collection.", get_segments},
 };
 static const struct { const char *part; uint64_t (*value)(const omen_stats *); } parts[] = {
     {"codes", get_codes}, {"links", get_links}, {"ids", get_ids}, {"vectors", get_vectors},
-    {"scratch", get_scratch}, {"mapped", get_mapped},
+    {"scratch", get_scratch}, {"mapped", get_mapped}, {"disk", get_disk},
 };
 /* clang-format on */
 
@@ -346,7 +351,8 @@ static void put_listing(om_page *page, const listing *l)
         put_ratio(page, OTHER, &l->other);
     }
     om_page_put_family(page, "omendb_collection_bytes", "gauge",
-                       "Memory of a collection by part; mapped: file pages, not counted as used.");
+                       "Memory of a collection by part; mapped: file pages, not counted as used; "
+                       "disk: files.");
     for (size_t i = 0; i < l->count; i++) {
         if (l->entries[i].member) {
             put_parts(page, l->entries[i].name, &l->entries[i].stats);

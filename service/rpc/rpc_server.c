@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "colls.h"
+#include "cursors.h"
+#include "operations.h"
 #include "rpc_int.h"
 
 enum { CANCEL_WAIT_MS = 60000, BEAT_MS = 1000 };
@@ -188,9 +190,12 @@ static omen_status_t make_parts(om_rt *rt, omen_error *err)
     rt->shared.ingest = om_pool_start("omend-ingest", o->ingest_threads, 4096);
     rt->shared.admin = om_pool_start("omend-admin", OM_RT_ADMIN_THREADS, 256);
     rt->shared.colls = om_colls_create(o->db);
+    rt->shared.cursors = om_cursors_create(NULL);
+    rt->shared.operations = om_operations_create(&rt->shared, NULL);
     if (rt->registered == NULL || rt->metrics == NULL || rt->ports == NULL ||
         rt->tls_ports == NULL || rt->shared.search == NULL || rt->shared.ingest == NULL ||
-        rt->shared.admin == NULL || rt->shared.colls == NULL) {
+        rt->shared.admin == NULL || rt->shared.colls == NULL || rt->shared.operations == NULL ||
+        rt->shared.cursors == NULL) {
         return fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_NO_MEMORY,
                     "no memory or threads for the server", "");
     }
@@ -312,6 +317,7 @@ void om_rt_drain(om_rt *rt, uint32_t grace_ms)
     atomic_store(&rt->shared.drain_grace_ms, grace_ms);
     atomic_store(&rt->shared.serving, false);
     atomic_store(&rt->shared.draining, true);
+    om_operations_stop(rt->shared.operations);
     om_rpc_wake_streams(rt);
 }
 
@@ -390,6 +396,8 @@ void om_rt_stop(om_rt *rt, uint32_t grace_ms)
     om_pool_free(rt->shared.search);
     om_pool_free(rt->shared.ingest);
     om_pool_free(rt->shared.admin);
+    om_operations_free(rt->shared.operations);
+    rt->shared.operations = NULL;
     rt->shared.search = NULL;
     rt->shared.ingest = NULL;
     rt->shared.admin = NULL;
@@ -400,6 +408,7 @@ void om_rt_free(om_rt *rt)
     if (rt == NULL) {
         return;
     }
+    om_cursors_free(rt->shared.cursors);
     om_colls_free(rt->shared.colls);
     om_rpc_log_remove(rt);
     grpc_shutdown();
@@ -413,6 +422,7 @@ void om_rt_free(om_rt *rt)
 
 void om_rt_get_stats(const om_rt *rt, om_rt_stats *out)
 {
+    om_cursors_sweep(rt->shared.cursors); /* this is called once a second */
     *out = (om_rt_stats){.in_flight = atomic_load(&rt->in_flight),
                          .streams = atomic_load(&rt->shared.streams),
                          .searches_queued = om_pool_queued(rt->shared.search),

@@ -13,8 +13,10 @@ const om_option om_options[] = {
     {"quiet", 'q', OM_OPT_FLAG, true, FIELD(quiet), NULL, "no progress bar, no notes"},
     {"server", 's', OM_OPT_TEXT, true, FIELD(server), "HOST:PORT",
      "use an omend (environment: OMEN_SERVER) in place of a file"},
+    {"db", 0, OM_OPT_TEXT, true, FIELD(db), "DIR",
+     "use the database in this folder (OMEN_DB), which omen opens itself"},
     {"collection", 'c', OM_OPT_TEXT, true, FIELD(collection), "NAME",
-     "the collection at the server (OMEN_COLLECTION); then no TARGET is given"},
+     "the collection at the server or in the database (OMEN_COLLECTION); then no TARGET is given"},
     {"tls-ca", 0, OM_OPT_TEXT, true, FIELD(tls_ca), "FILE",
      "use TLS and trust these roots, PEM (OMEN_TLS_CA)"},
     {"tls-cert", 0, OM_OPT_TEXT, true, FIELD(tls_cert), "FILE",
@@ -47,7 +49,7 @@ const om_option om_options[] = {
 
     {"create", 0, OM_OPT_FLAG, false, FIELD(create), NULL,
      "make the collection if it is missing, with the shape of the file"},
-    {"format", 'f', OM_OPT_TEXT, false, FIELD(format), "fvecs|bvecs|ivecs|npy|idx|jsonl",
+    {"format", 'f', OM_OPT_TEXT, false, FIELD(format), "fvecs|bvecs|ivecs|npy|idx|jsonl|dump",
      "format of the file (told by its name or first bytes)"},
     {"limit", 'n', OM_OPT_NUMBER, false, FIELD(limit), "ROWS", "at most so many rows (all)"},
     {"offset", 0, OM_OPT_NUMBER, false, FIELD(offset), "ROWS", "skip so many rows first"},
@@ -58,7 +60,9 @@ const om_option om_options[] = {
     {"mode", 0, OM_OPT_TEXT, false, FIELD(mode), "upsert|insert|update",
      "insert refuses ids that exist, update those that do not (upsert)"},
     {"stream-id", 0, OM_OPT_TEXT, false, FIELD(stream_id), "TEXT",
-     "name of the upload: run again with the same one to resume (random)"},
+     "name of the upload (made from file and collection): run again with the same one to resume"},
+    {"again", 0, OM_OPT_FLAG, false, FIELD(again), NULL,
+     "write all of it, also what an earlier run of the same upload has written"},
     {"retry", 0, OM_OPT_NUMBER, false, FIELD(retry_s), "SECONDS",
      "how long to try to reconnect (60)"},
     {"no-wait", 0, OM_OPT_FLAG, false, FIELD(no_wait), NULL,
@@ -86,6 +90,16 @@ const om_option om_options[] = {
     {"seconds", 0, OM_OPT_SECONDS, false, FIELD(seconds), "S", "length of each measurement (3)"},
     {"in-flight", 0, OM_OPT_NUMBER, false, FIELD(in_flight), "N",
      "calls under way on each connection (1)"},
+    {"previous", 0, OM_OPT_TEXT, false, FIELD(previous), "BACKUP",
+     "an older backup: files that it has are linked from it, not read again"},
+    {"copy", 0, OM_OPT_FLAG, false, FIELD(copy), NULL,
+     "copy files always; else hard links where that is possible"},
+    {"cancel", 0, OM_OPT_FLAG, false, FIELD(cancel), NULL, "ask the operation to stop"},
+    {"base64", 0, OM_OPT_FLAG, false, FIELD(base64), NULL,
+     "JSON lines with vectors as base64 of their bytes: exact, and half as long"},
+    {"rows", 0, OM_OPT_NUMBER, false, FIELD(rows), "N", "items"},
+    {"id-bytes", 0, OM_OPT_NUMBER, false, FIELD(id_bytes), "N",
+     "mean length of string ids (16)"},
     {"vectors", 0, OM_OPT_FLAG, false, FIELD(show_vectors), NULL, "print the vectors too"},
 };
 const size_t om_options_count = sizeof om_options / sizeof *om_options;
@@ -216,22 +230,33 @@ static bool parse_option(const om_command *command, char **argv, int argc, int *
     return set_option(o, value, args, err);
 }
 
-static void from_environment(om_args *args)
+/* What no option has set. A server and a database are one choice: an option for one of them beats what the
+ * environment says of the other. */
+static bool from_environment(om_args *args, om_tool_error *err)
 {
+    bool chosen = args->server != NULL || args->db != NULL;
     static const struct {
         const char *name;
         size_t field;
     } known[] = {{"OMEN_SERVER", FIELD(server)},
+                 {"OMEN_DB", FIELD(db)},
                  {"OMEN_COLLECTION", FIELD(collection)},
                  {"OMEN_TLS_CA", FIELD(tls_ca)},
                  {"OMEN_TLS_CERT", FIELD(tls_cert)},
                  {"OMEN_TLS_KEY", FIELD(tls_key)}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const char *value = getenv(known[i].name);
-        if (value != NULL && value[0] != '\0') {
-            *(const char **)(void *)((char *)args + known[i].field) = value;
+        const char **field = (const char **)(void *)((char *)args + known[i].field);
+        bool skip = chosen && i < 2; /* server and database */
+        if (value != NULL && value[0] != '\0' && *field == NULL && !skip) {
+            *field = value;
         }
     }
+    return args->server == NULL || args->db == NULL
+               ? true
+               : om_tool_fail(err, OM_EXIT_USAGE,
+                              "--server and --db (or OMEN_SERVER and OMEN_DB) are both given: work on "
+                              "one of them");
 }
 
 bool om_args_parse(const om_command *command, int argc, char **argv, om_args *args,
@@ -245,7 +270,7 @@ bool om_args_parse(const om_command *command, int argc, char **argv, om_args *ar
     args->seed = 1;
     args->seconds = 3;
     args->in_flight = 1;
-    from_environment(args);
+    args->id_bytes = 16;
     args->rest = calloc((size_t)argc + 1, sizeof *args->rest);
     if (args->rest == NULL) {
         return om_tool_no_memory(err, (size_t)argc);
@@ -263,5 +288,5 @@ bool om_args_parse(const om_command *command, int argc, char **argv, om_args *ar
             args->rest[args->rest_count++] = arg;
         }
     }
-    return true;
+    return from_environment(args, err);
 }

@@ -10,7 +10,7 @@
 /* Everything that options can set. Texts point into argv or the environment. */
 typedef struct om_args {
     bool help, json, quiet;
-    const char *server, *collection, *tls_ca, *tls_cert, *tls_key, *tls_name;
+    const char *server, *db, *collection, *tls_ca, *tls_cert, *tls_key, *tls_name;
     uint64_t timeout_ms;
     uint64_t dim, m, ef_construction, capacity, max_backlog; /* create */
     const char *metric, *dtype, *id_type, *quantization, *rotation, *entry, *durability;
@@ -24,6 +24,11 @@ typedef struct om_args {
     uint64_t in_flight, samples, seed, count;
     double seconds;
     bool show_vectors;
+    const char *previous; /* backups */
+    bool copy, cancel;
+    bool again;          /* import: not a resumption */
+    bool base64;         /* dump */
+    uint64_t rows, id_bytes; /* estimate */
     const char **rest; /* arguments that are no options, in order */
     size_t rest_count;
 } om_args;
@@ -80,6 +85,15 @@ bool om_cmd_count(const om_args *args, om_tool_error *err);
 bool om_cmd_stats(const om_args *args, om_tool_error *err);
 bool om_cmd_recall(const om_args *args, om_tool_error *err);
 bool om_cmd_bench(const om_args *args, om_tool_error *err);
+bool om_cmd_backup(const om_args *args, om_tool_error *err);
+bool om_cmd_restore(const om_args *args, om_tool_error *err);
+bool om_cmd_verify(const om_args *args, om_tool_error *err);
+bool om_cmd_checkpoint(const om_args *args, om_tool_error *err);
+bool om_cmd_optimize(const om_args *args, om_tool_error *err);
+bool om_cmd_operations(const om_args *args, om_tool_error *err);
+bool om_cmd_estimate(const om_args *args, om_tool_error *err);
+bool om_cmd_dump(const om_args *args, om_tool_error *err);
+bool om_cmd_load(const om_args *args, om_tool_error *err);
 bool om_cmd_list(const om_args *args, om_tool_error *err);
 bool om_cmd_drop(const om_args *args, om_tool_error *err);
 bool om_cmd_info(const om_args *args, om_tool_error *err);

@@ -14,6 +14,8 @@ bool om_shape_from_args(const om_args *args, uint32_t dim, uint32_t dtype, omen_
 bool om_target_create(const om_args *args, const om_place *place, const omen_options *opt,
                       om_tool_error *err);
 bool om_durability_from_args(const om_args *args, uint32_t *out, om_tool_error *err);
+/* Figures of a whole database, at a server or in a folder. */
+bool om_cmd_database(const om_args *args, om_tool_error *err);
 /* A number of an option that must fit a range. */
 bool om_check_range(const char *option, uint64_t value, uint64_t low, uint64_t high,
                     om_tool_error *err);

@@ -85,13 +85,16 @@ bool om_shape_from_args(const om_args *args, uint32_t dim, uint32_t dtype, omen_
 bool om_target_create(const om_args *args, const om_place *place, const omen_options *opt,
                       om_tool_error *err)
 {
-    return place->remote ? om_remote_create(args, place, opt, err)
-                         : om_local_create(place, opt, err);
+    if (place->remote) {
+        return om_remote_create(args, place, opt, err);
+    }
+    return place->db != NULL ? om_embed_create(place, opt, err)
+                             : om_local_create(place, opt, err);
 }
 
 static const char *place_name(const om_place *place)
 {
-    return place->remote ? place->name : place->path;
+    return place->remote || place->db != NULL ? place->name : place->path;
 }
 
 static bool no_more_args(const om_args *args, const om_place *place, om_tool_error *err)
@@ -129,7 +132,9 @@ bool om_cmd_drop(const om_args *args, om_tool_error *err)
     if (!om_place_find(args, true, &place, err) || !no_more_args(args, &place, err)) {
         return false;
     }
-    bool ok = place.remote ? om_remote_drop(args, &place, err) : om_local_drop(&place, err);
+    bool ok = place.remote       ? om_remote_drop(args, &place, err)
+              : place.db != NULL ? om_embed_drop(&place, err)
+                                 : om_local_drop(&place, err);
     if (ok && args->json) {
         om_out_object(json_pack("{s:s}", "dropped", place_name(&place)));
     } else if (ok && !args->quiet) {
@@ -171,6 +176,11 @@ static void stats_json(const om_target_info *i)
                               om_tool_id_type_name(i->options.id_type), "quantization",
                               om_tool_quant_name(i->options.quantization), "m", (int)i->options.m,
                               "ef_construction", (int)i->options.ef_construction);
+    if (i->segments != 0) {
+        (void)json_object_update_new(
+            o, json_pack("{s:i, s:i, s:I}", "segments", (int)i->segments, "frozen_segments",
+                         (int)i->frozen, "disk_bytes", (json_int_t)i->disk_bytes));
+    }
     if (i->file_bytes != 0) {
         json_t *parts = json_pack(
             "{s:I, s:I, s:I, s:I, s:I}", "file_bytes", (json_int_t)i->file_bytes, "bytes_codes",
@@ -207,6 +217,10 @@ static void stats_text(const char *name, const om_target_info *i)
         (void)printf("  file          %s (%.0f bytes an item)\n", om_out_bytes(a, i->file_bytes),
                      (double)i->file_bytes / (double)i->count);
     }
+    if (i->segments != 0) {
+        (void)printf("  segments      %u, %u waiting to be written, %s on disk\n", i->segments,
+                     i->frozen, om_out_bytes(a, i->disk_bytes));
+    }
     (void)printf("  version       %llu%s\n", (unsigned long long)i->version,
                  i->read_only ? ", read-only" : "");
 }
@@ -216,6 +230,10 @@ bool om_cmd_stats(const om_args *args, om_tool_error *err)
     om_place place;
     om_target *t;
     om_target_info info;
+    if (args->rest_count == 0 && args->collection == NULL &&
+        (args->server != NULL || args->db != NULL)) {
+        return om_cmd_database(args, err);
+    }
     if (!om_place_find(args, true, &place, err) || !no_more_args(args, &place, err) ||
         !om_target_open(args, &place, OM_TARGET_READ, &t, err)) {
         return false;

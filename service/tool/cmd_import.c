@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "import_name.h"
 
 /* How the import went: at most TIMELINE samples, evenly spread; when full, every second one goes and
  * the spacing doubles. */
@@ -29,7 +30,8 @@ typedef struct importer {
     uint32_t dtype; /* handed to the target */
     om_bar bar;
     timeline line;
-    bool remote; /* a server keeps what it has accepted, and its writer says how to go on */
+    bool remote; /* what was accepted is kept, and the writer says how to go on */
+    char stream_id[OMEN_MAX_STREAM_ID + 1];
 } importer;
 
 static void sample(timeline *t, uint64_t accepted, uint64_t indexed)
@@ -182,16 +184,20 @@ static bool convert(importer *im, const om_import_rows *rows, const void **out, 
                         (unsigned long long)(rows->first + item / info->dim), item % info->dim);
 }
 
+static size_t batch_rows(const importer *im)
+{
+    const om_import_info *info = om_import_about(im->file);
+    uint32_t wider = om_import_dtype_width(im->dtype) > om_import_dtype_width(info->dtype)
+                         ? im->dtype
+                         : info->dtype;
+    return im->args->batch != 0 ? (size_t)im->args->batch
+                                : om_import_batch_rows(info->dim, wider);
+}
+
 static bool copy_rows(importer *im, om_tool_error *err)
 {
     const om_import_info *info = om_import_about(im->file);
-    size_t batch = (size_t)im->args->batch;
-    if (batch == 0) {
-        uint32_t wider = om_import_dtype_width(im->dtype) > om_import_dtype_width(info->dtype)
-                             ? im->dtype
-                             : info->dtype;
-        batch = om_import_batch_rows(info->dim, wider);
-    }
+    size_t batch = batch_rows(im);
     for (;;) {
         om_import_rows rows;
         const void *vectors = NULL;
@@ -226,12 +232,15 @@ static bool open_target(importer *im, const om_place *place, om_tool_error *err)
     const om_import_info *info = om_import_about(im->file);
     if (!om_target_open(args, place, OM_TARGET_WRITE, &im->target, err)) {
         im->target = NULL;
-        if (err->code != OM_EXIT_NOT_FOUND || !args->create) {
+        if (err->code != OM_EXIT_NOT_FOUND || !(args->create || info->has_shape)) {
             return false;
         }
         omen_options opt;
         if (!om_shape_from_args(args, info->dim, om_import_natural_dtype(info->dtype), &opt, err)) {
             return false;
+        }
+        if (info->has_shape) { /* a dump tells all of it */
+            opt = info->shape;
         }
         if (opt.capacity_hint == 0 && info->rows != OMEN_NONE) {
             opt.capacity_hint = info->rows;
@@ -312,14 +321,29 @@ static void report(const importer *im, const om_target_written *w, double starte
         (void)printf(", %llu reconnects", (unsigned long long)w->reconnects);
     }
     (void)printf("\n");
+    if (w->skipped > 0 && w->skipped == w->accepted) {
+        (void)printf("(this upload had been written before; --again writes it once more)\n");
+    }
+}
+
+/* Servers and databases remember uploads by their stream id; a file is written as a whole. */
+static const char *choose_stream(importer *im, const om_place *place)
+{
+    om_import_name_parts parts = {.collection = place->name,
+                                  .file = im->args->rest[place->args_used],
+                                  .batch = batch_rows(im)};
+    if (im->args->stream_id != NULL || (!place->remote && place->db == NULL)) {
+        return im->args->stream_id;
+    }
+    return om_import_name(im->args, &parts, im->stream_id, sizeof im->stream_id) ? im->stream_id
+                                                                                 : NULL;
 }
 
 static bool run(importer *im, const om_place *place, om_tool_error *err)
 {
     const om_args *args = im->args;
     om_import_options in = {.format = args->format, .offset = args->offset, .limit = args->limit};
-    om_target_write_options opt = {.stream_id = args->stream_id,
-                                   .retry_s = args->retry_s,
+    om_target_write_options opt = {.retry_s = args->retry_s,
                                    .wait_indexed = !args->no_wait,
                                    .tick = draw,
                                    .tick_ctx = im};
@@ -327,8 +351,11 @@ static bool run(importer *im, const om_place *place, om_tool_error *err)
     if (!parse_mode(args, &opt.mode, err) || !om_durability_from_args(args, &opt.durability, err) ||
         !om_check_range("--batch", args->batch, 0, 1000000, err) ||
         !om_import_open(args->rest[place->args_used], &in, &im->file, err) ||
-        !open_target(im, place, err) || !open_ids(im, err) ||
-        !im->target->ops->write_begin(im->target, &opt, err)) {
+        !open_target(im, place, err) || !open_ids(im, err)) {
+        return false;
+    }
+    opt.stream_id = choose_stream(im, place);
+    if (!im->target->ops->write_begin(im->target, &opt, err)) {
         return false;
     }
     double started = om_tool_now();
@@ -360,7 +387,7 @@ bool om_cmd_import(const om_args *args, om_tool_error *err)
     if (args->rest_count != place.args_used + 1) {
         return om_tool_fail(err, OM_EXIT_USAGE, "usage: omen import TARGET FILE");
     }
-    im.remote = place.remote;
+    im.remote = place.remote || place.db != NULL;
     bool ok = run(&im, &place, err);
     om_target_close(im.target);
     om_import_free(im.file);

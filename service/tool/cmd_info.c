@@ -78,8 +78,10 @@ bool om_cmd_list(const om_args *args, om_tool_error *err)
 {
     lister l = {.json = args->json ? json_array() : NULL};
     bool remote = args->server != NULL && args->rest_count == 0;
-    bool ok = remote ? om_remote_list(args, list_one, &l, err)
-                     : list_folder(args->rest_count > 0 ? args->rest[0] : ".", &l, err);
+    bool database = args->db != NULL && args->rest_count == 0;
+    bool ok = remote     ? om_remote_list(args, list_one, &l, err)
+              : database ? om_embed_list(args->db, list_one, &l, err)
+                         : list_folder(args->rest_count > 0 ? args->rest[0] : ".", &l, err);
     if (args->json && ok) {
         om_out_object(json_pack("{s:O}", "collections", l.json));
     } else if (ok && l.count == 0 && !args->quiet) {

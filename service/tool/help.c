@@ -7,13 +7,13 @@
 void om_help_all(FILE *to)
 {
     (void)fputs(
-        "omen - search vectors, in a file or at a server\n"
+        "omen - search vectors, in a file, in a database or at a server\n"
         "\n"
         "Usage: omen COMMAND [TARGET] [ARGUMENTS] [OPTIONS]\n"
         "\n"
         "TARGET is a segment file (shop.omen), which omen opens itself, or, with --server or\n"
-        "OMEN_SERVER, the name of a collection at an omend. A TARGET with a '.' or a '/' in\n"
-        "it is always a file.\n"
+        "OMEN_SERVER, the name of a collection at an omend, or, with --db or OMEN_DB, of one in\n"
+        "the database of a folder. A TARGET with a '.' or a '/' in it is always a file.\n"
         "\n"
         "Commands:\n",
         to);
@@ -26,6 +26,7 @@ void om_help_all(FILE *to)
         "  omen import shop.omen vectors.npy --create     a file, made from a NumPy array\n"
         "  omen search shop.omen --vector '[0.1, 0.2]'    its nearest neighbours\n"
         "  omen search shop.omen queries.fvecs -k 5 --json | jq .hits\n"
+        "  omen import images train.npy --create --db ./data\n"
         "  omen import images train.npy --create --server localhost:7700\n"
         "\n"
         "'omen help COMMAND' explains a command with examples, 'omen help exit-codes' lists\n"
@@ -63,7 +64,7 @@ void om_help_command(FILE *to, const om_command *command)
     }
     (void)fputs("\nOptions of every command:\n", to);
     for (size_t i = 0; i < om_options_count; i++) {
-        bool remote = i > 2; /* help, json and quiet come first; the rest is about the server */
+        bool remote = i > 2; /* help, json and quiet come first; the rest is about places */
         if (om_options[i].global && !(remote && command->local_only)) {
             print_option(to, &om_options[i]);
         }
@@ -77,11 +78,12 @@ void om_help_exit_codes(FILE *to)
                 "    1  runtime error: none of the following\n"
                 "    2  usage: the command line is wrong\n"
                 "    3  not found: no such file, collection or item\n"
-                "    4  data loss: a damaged segment file, or a server that lost acknowledged "
-                "batches\n"
+                "    4  data loss: a damaged file, backup or dump, or a server that lost "
+                "acknowledged batches\n"
                 "    5  bad input: data that is malformed or does not fit the collection\n"
                 "    6  unavailable: no server there, or it did not answer in time\n"
-                "    7  precondition: exists already, in use, read-only, or a limit reached\n"
+                "    7  precondition: exists already, in use, read-only, a full disk, or a limit "
+                "reached\n"
                 "  130  interrupted (Ctrl-C)\n",
                 to);
 }
@@ -108,7 +110,8 @@ static void completion_values(FILE *to)
         }
         (void)fprintf(to, "    --%s%s%c) ", o->name, o->letter != 0 ? "|-" : "",
                       o->letter != 0 ? o->letter : ' ');
-        if (strcmp(o->value, "FILE") == 0) {
+        if (strcmp(o->value, "FILE") == 0 || strcmp(o->value, "DIR") == 0 ||
+            strcmp(o->value, "BACKUP") == 0) {
             (void)fputs("COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", to);
         } else {
             (void)fputs("COMPREPLY=($(compgen -W \"", to);

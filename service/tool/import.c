@@ -20,6 +20,8 @@ static const struct format {
     {"npy", ".npy", om_import_npy_start, 0},
     {"idx", "-ubyte", om_import_idx_start, 0},
     {"idx", ".idx", om_import_idx_start, 0},
+    {"dump", ".omendump", om_import_dump_start, 0},
+    {"dump", ".dump", om_import_dump_start, 0},
     {"jsonl", ".jsonl", om_import_jsonl_start, 0},
     {"jsonl", ".ndjson", om_import_jsonl_start, 0},
     {"jsonl", ".json", om_import_jsonl_start, 0},
@@ -69,6 +71,9 @@ static const struct format *format_by_bytes(const uint8_t *b, size_t n)
     if (n >= 4 && b[0] == 0 && b[1] == 0 && b[2] >= 8 && b[2] <= 14 && b[3] >= 1 && b[3] <= 4) {
         return format_by_name("idx");
     }
+    if (n >= 8 && memcmp(b, "OMENDUMP", 8) == 0) {
+        return format_by_name("dump");
+    }
     size_t i = 0;
     while (i < n && isspace(b[i])) {
         i++;
@@ -87,7 +92,7 @@ static bool choose_format(om_import *imp, const char *path, const char *wanted,
         return *out != NULL
                    ? true
                    : om_tool_fail(err, OM_EXIT_USAGE,
-                                  "unknown format '%s' (fvecs, bvecs, ivecs, npy, idx, jsonl)",
+                                  "unknown format '%s' (fvecs, bvecs, ivecs, npy, idx, jsonl, dump)",
                                   wanted);
     }
     *out = format_by_path(path);
@@ -104,7 +109,7 @@ static bool choose_format(om_import *imp, const char *path, const char *wanted,
                ? true
                : om_tool_fail(err, OM_EXIT_BAD_INPUT,
                               "%s: the format cannot be told from the name or the content; say "
-                              "--format fvecs, bvecs, ivecs, npy, idx or jsonl",
+                              "--format fvecs, bvecs, ivecs, npy, idx, jsonl or dump",
                               om_source_name(imp->src));
 }
 
@@ -294,6 +299,7 @@ void om_import_free(om_import *imp)
     om_ids_free(&imp->ids);
     free(imp->buf);
     free(imp->pending);
+    om_import_dump_free(imp);
     free(imp);
 }
 

@@ -13,9 +13,10 @@ struct om_import {
     size_t buf_bytes;
     om_ids ids;
     uint64_t line;  /* JSON lines: of the last line read */
-    float *pending; /* JSON lines: the first vector, read to learn the dimension */
+    uint8_t *pending; /* JSON lines: the first vector, read to learn the dimension */
     bool has_pending;
     bool big_endian; /* idx: values wider than a byte */
+    struct om_import_dump *dump; /* a dump: what import_dump.c keeps */
     /* Reads up to n rows into buf (which has room), and their ids into ids. */
     bool (*read)(om_import *imp, size_t n, size_t *got, om_tool_error *err);
 };
@@ -24,6 +25,8 @@ struct om_import {
 bool om_import_vecs_start(om_import *imp, om_tool_error *err);
 bool om_import_npy_start(om_import *imp, om_tool_error *err);
 bool om_import_idx_start(om_import *imp, om_tool_error *err);
+bool om_import_dump_start(om_import *imp, om_tool_error *err);
+void om_import_dump_free(om_import *imp);
 bool om_import_jsonl_start(om_import *imp, om_tool_error *err);
 /* Rows of fixed size after a header that told their number: npy and idx. */
 bool om_import_dense_read(om_import *imp, size_t n, size_t *got, om_tool_error *err);

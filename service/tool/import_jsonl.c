@@ -1,4 +1,5 @@
-/* import_jsonl.c - JSON lines: {"id": 7, "vector": [0.1, ...]} or a bare array a line.
+/* import_jsonl.c - JSON lines: {"id": 7, "vector": [0.1, ...]} or a bare array a line; or with the bytes of
+ * the vector: {"id": 7, "dtype": "f16", "vector": "base64"}, the same type in every line (f32 by default).
  * The dimension is that of the first line; either every line has an id or none has.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <float.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base64.h"
 #include "import_int.h"
 
 static bool bad_line(const om_import *imp, const char *why, om_tool_error *err)
@@ -63,18 +65,47 @@ static bool split_line(om_import *imp, json_t *line, json_t **vector, json_t **i
         json_t *value;
         json_object_foreach(line, key, value)
         {
-            if (strcmp(key, "id") != 0 && strcmp(key, "vector") != 0 && !imp->info.ignored[0]) {
+            if (strcmp(key, "id") != 0 && strcmp(key, "vector") != 0 && strcmp(key, "dtype") != 0 &&
+                !imp->info.ignored[0]) {
                 (void)snprintf(imp->info.ignored, sizeof imp->info.ignored, "%s", key);
             }
         }
     }
-    if (!json_is_array(*vector)) {
-        return bad_line(imp, "no \"vector\": [numbers]", err);
+    if (!json_is_array(*vector) && !json_is_string(*vector)) {
+        return bad_line(imp, "no \"vector\": [numbers], nor one in base64", err);
     }
     return true;
 }
 
-static bool take_vector(om_import *imp, const json_t *vector, float *out, om_tool_error *err)
+/* The type of the values of a line; 0: no type that there is. */
+static uint32_t dtype_of(const json_t *line, const json_t *vector)
+{
+    const char *name = json_string_value(json_object_get(line, "dtype"));
+    if (json_is_array(vector) || json_object_get(line, "dtype") == NULL) {
+        return OMEN_F32;
+    }
+    for (uint32_t dtype = OMEN_F32; name != NULL && dtype <= OMEN_U8; dtype++) {
+        if (strcmp(name, om_tool_dtype_name(dtype)) == 0) {
+            return dtype;
+        }
+    }
+    return 0;
+}
+
+/* The bytes of a vector in base64. */
+static bool take_text(const om_import *imp, const json_t *vector, uint8_t *out, om_tool_error *err)
+{
+    if (om_base64_decode(json_string_value(vector), json_string_length(vector), out,
+                         om_import_row_bytes(imp))) {
+        return true;
+    }
+    return om_tool_fail(err, OM_EXIT_BAD_INPUT,
+                        "%s, line %llu: the vector is not the base64 of %u values of type %s",
+                        om_source_name(imp->src), (unsigned long long)imp->line, imp->info.dim,
+                        om_tool_dtype_name(imp->info.dtype));
+}
+
+static bool take_array(const om_import *imp, const json_t *vector, float *out, om_tool_error *err)
 {
     size_t n = json_array_size(vector);
     if (n != imp->info.dim) {
@@ -96,6 +127,17 @@ static bool take_vector(om_import *imp, const json_t *vector, float *out, om_too
         out[i] = (float)number;
     }
     return true;
+}
+
+/* `out` has room for a row and is aligned for floats. */
+static bool take_vector(om_import *imp, const json_t *line, const json_t *vector, uint8_t *out,
+                        om_tool_error *err)
+{
+    if (dtype_of(line, vector) != imp->info.dtype) {
+        return bad_line(imp, "values of another type than in the first line", err);
+    }
+    return json_is_string(vector) ? take_text(imp, vector, out, err)
+                                  : take_array(imp, vector, (float *)(void *)out, err);
 }
 
 static bool take_id(om_import *imp, const json_t *id, om_tool_error *err)
@@ -123,7 +165,7 @@ static bool take_id(om_import *imp, const json_t *id, om_tool_error *err)
 }
 
 /* Reads the next line into row i of the batch. */
-static bool read_line(om_import *imp, float *out, bool *got, om_tool_error *err)
+static bool read_line(om_import *imp, uint8_t *out, bool *got, om_tool_error *err)
 {
     json_t *line, *vector, *id;
     if (!next_object(imp, &line, err)) {
@@ -131,7 +173,7 @@ static bool read_line(om_import *imp, float *out, bool *got, om_tool_error *err)
     }
     *got = line != NULL;
     bool ok = line == NULL || (split_line(imp, line, &vector, &id, err) &&
-                               take_vector(imp, vector, out, err) && take_id(imp, id, err));
+                               take_vector(imp, line, vector, out, err) && take_id(imp, id, err));
     json_decref(line);
     return ok;
 }
@@ -142,8 +184,8 @@ static bool read_jsonl(om_import *imp, size_t n, size_t *got, om_tool_error *err
     *got = 0;
     for (size_t i = 0; i < n; i++) {
         bool more = true;
-        /* imp->buf comes from realloc, so it is aligned for floats. */
-        float *out = (float *)(void *)(imp->buf + i * row);
+        /* imp->buf comes from realloc, and rows of floats keep its alignment. */
+        uint8_t *out = imp->buf + i * row;
         if (imp->has_pending) {
             memcpy(out, imp->pending, row);
             imp->has_pending = false;
@@ -172,18 +214,27 @@ bool om_import_jsonl_start(om_import *imp, om_tool_error *err)
         return om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s: is empty", om_source_name(imp->src));
     }
     bool ok = split_line(imp, line, &vector, &id, err);
+    uint32_t dtype = ok ? dtype_of(line, vector) : 0;
+    size_t width = om_tool_dtype_width(dtype);
     size_t dim = ok ? json_array_size(vector) : 0;
+    if (ok && json_is_string(vector) && width != 0) {
+        size_t bytes = om_base64_bytes(json_string_value(vector), json_string_length(vector));
+        dim = bytes % width == 0 ? bytes / width : 0;
+    }
+    if (ok && width == 0) {
+        ok = bad_line(imp, "\"dtype\" is none of f32, f16, i8 and u8", err);
+    }
     if (ok && (dim == 0 || dim > OMEN_MAX_DIM)) {
         ok = bad_line(imp, "a vector has 1 to 65535 values", err);
     }
     if (ok) {
         imp->info.dim = (uint32_t)dim;
-        imp->info.dtype = OMEN_F32;
+        imp->info.dtype = dtype;
         imp->info.has_ids = id != NULL;
-        imp->pending = calloc(dim, sizeof *imp->pending);
+        imp->pending = calloc(dim, width);
         ok = imp->pending != NULL
-                 ? take_vector(imp, vector, imp->pending, err) && take_id(imp, id, err)
-                 : om_tool_no_memory(err, dim * sizeof *imp->pending);
+                 ? take_vector(imp, line, vector, imp->pending, err) && take_id(imp, id, err)
+                 : om_tool_no_memory(err, dim * width);
         imp->has_pending = true;
         imp->read = read_jsonl;
     }

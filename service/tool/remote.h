@@ -50,11 +50,14 @@ typedef struct om_remote {
     om_arena arena;
     const char *name; /* of the collection */
     om_remote_writer *writer;
+    char token[128]; /* of the next page of a scan */
+    bool listed;     /* there is none */
 } om_remote;
 
 extern const om_target_ops om_remote_ops;
 
 bool om_remote_describe(om_target *base, om_target_info *info, om_tool_error *err);
+bool om_remote_scan(om_target *base, size_t most, om_ids *ids, void *vectors, om_tool_error *err);
 bool om_remote_search(om_target *base, const om_search_params *p, om_search_result *r,
                       om_tool_error *err);
 bool om_remote_session_open(om_target *base, const om_search_params *p, size_t in_flight,

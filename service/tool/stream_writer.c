@@ -14,6 +14,7 @@ struct om_swriter {
     uint64_t known;     /* the server had this much when the stream was opened */
     uint64_t confirmed; /* the highest acknowledgement ever seen: the server must not forget it */
     uint64_t window;
+    uint64_t largest;      /* window that the server ever granted: it takes batches of this size */
     uint64_t sent_bytes;   /* of batches in (acked, sent] */
     uint64_t queued_bytes; /* of batches in (acked, pushed] */
     bool open;
@@ -95,9 +96,10 @@ om_swriter_result om_swriter_push(om_swriter *w, void *payload, size_t bytes)
         w->acked = w->sent = w->pushed;
         return OM_SWRITER_OK;
     }
-    if (w->pushed - w->acked >= OM_SWRITER_BATCHES_MAX || (w->open && bytes > w->window)) {
+    bool too_large = w->open && bytes > w->largest;
+    if (w->pushed - w->acked >= OM_SWRITER_BATCHES_MAX || too_large) {
         release(w, payload);
-        return w->open && bytes > w->window ? OM_SWRITER_TOO_LARGE : OM_SWRITER_NO_MEMORY;
+        return too_large ? OM_SWRITER_TOO_LARGE : OM_SWRITER_NO_MEMORY;
     }
     om_swriter_batch *b = at(w, ++w->pushed);
     b->seq = w->pushed;
@@ -123,6 +125,13 @@ const om_swriter_batch *om_swriter_send_next(om_swriter *w)
     return b;
 }
 
+om_swriter_result om_swriter_on_window(om_swriter *w, uint64_t window_bytes)
+{
+    w->window = window_bytes;
+    w->largest = window_bytes > w->largest ? window_bytes : w->largest;
+    return OM_SWRITER_OK;
+}
+
 om_swriter_result om_swriter_on_opened(om_swriter *w, uint64_t last_seq, uint64_t window_bytes)
 {
     if (last_seq < w->confirmed) {
@@ -133,7 +142,7 @@ om_swriter_result om_swriter_on_opened(om_swriter *w, uint64_t last_seq, uint64_
     }
     w->known = last_seq > w->known ? last_seq : w->known;
     w->confirmed = last_seq;
-    w->window = window_bytes;
+    (void)om_swriter_on_window(w, window_bytes);
     w->open = true;
     w->sent = w->acked;
     w->sent_bytes = 0;
@@ -150,12 +159,6 @@ om_swriter_result om_swriter_on_ack(om_swriter *w, uint64_t durable_seq)
         w->confirmed = durable_seq;
     }
     advance(w, durable_seq);
-    return OM_SWRITER_OK;
-}
-
-om_swriter_result om_swriter_on_window(om_swriter *w, uint64_t window_bytes)
-{
-    w->window = window_bytes;
     return OM_SWRITER_OK;
 }
 

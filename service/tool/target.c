@@ -1,4 +1,4 @@
-/* target.c - decides whether a command works on a file or at a server, and what the two share.
+/* target.c - decides whether a command works on a file, in a database or at a server, and what the two share.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "target.h"
 
@@ -28,9 +28,12 @@ bool om_place_find(const om_args *args, bool needed, om_place *place, om_tool_er
     memset(place, 0, sizeof *place);
     const char *first = args->rest_count > 0 ? args->rest[0] : NULL;
     bool file = first != NULL && is_path(first) && strcmp(first, "-") != 0;
+    place->db = file ? NULL : args->db;
     /* With --collection the arguments are all the command's own, so a path among them is data. */
-    if (args->server != NULL && args->collection != NULL && !(file && strstr(first, ".omen"))) {
-        place->remote = true;
+    if ((args->server != NULL || args->db != NULL) && args->collection != NULL &&
+        !(file && strstr(first, ".omen"))) {
+        place->remote = args->server != NULL;
+        place->db = args->db;
         place->name = args->collection;
         return true;
     }
@@ -39,20 +42,23 @@ bool om_place_find(const om_args *args, bool needed, om_place *place, om_tool_er
     place->args_used = first != NULL ? 1 : 0;
     if (first == NULL) {
         return needed ? om_tool_fail(err, OM_EXIT_USAGE,
-                                     args->server != NULL
+                                     args->server != NULL || args->db != NULL
                                          ? "no collection: give its name, or --collection NAME"
-                                         : "no target: give a segment file, or --server HOST:PORT "
-                                           "and the name of a collection")
+                                         : "no target: give a segment file, or the name of a "
+                                           "collection and --server HOST:PORT or --db DIR")
                       : true;
     }
-    return place->remote ? true : set_path(place, err);
+    return place->remote || place->db != NULL ? true : set_path(place, err);
 }
 
 bool om_target_open(const om_args *args, const om_place *place, int mode, om_target **out,
                     om_tool_error *err)
 {
-    return place->remote ? om_remote_open(args, place, out, err)
-                         : om_local_open(place, mode, out, err);
+    if (place->remote) {
+        return om_remote_open(args, place, out, err);
+    }
+    return place->db != NULL ? om_embed_open(place, mode, out, err)
+                             : om_local_open(place, mode, out, err);
 }
 
 void om_target_close(om_target *t)

@@ -1,5 +1,6 @@
 /* target.h - a collection as the commands see it: a segment file opened in this process
- * (target_local.c) or a collection of a server (target_remote.c).
+ * (target_local.c), a collection of a database opened in this process (target_db.c), or one of a server
+ * (target_remote.c).
  * Depends on: args.h, ids.h. Threads: one at a time, but for sessions: each may run on a thread of
  * its own. SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_TARGET_H
@@ -15,6 +16,8 @@ typedef struct om_target_info {
     uint64_t memory_bytes, mapped_bytes, version;
     uint64_t bytes_codes, bytes_links, bytes_ids, bytes_vectors; /* a file only, else 0 */
     uint64_t file_bytes;                                         /* a file only */
+    uint64_t disk_bytes;                                         /* a database on disk */
+    uint32_t segments, frozen;
     bool read_only, rotated;
 } om_target_info;
 
@@ -32,7 +35,7 @@ typedef void (*om_target_tick)(void *ctx, uint64_t accepted, uint64_t indexed);
 
 typedef struct om_target_write_options {
     uint32_t mode, durability; /* OMEN_UPSERT, ...; OMEN_DURABILITY_* */
-    const char *stream_id;     /* a server only; NULL: a random one */
+    const char *stream_id;     /* not for files; NULL: a random one */
     uint64_t retry_s;
     bool wait_indexed;
     om_target_tick tick;
@@ -93,6 +96,9 @@ typedef struct om_target_ops {
     /* vectors: as stored, ids->count rows; found[i] tells whether id i exists. */
     bool (*get)(om_target *t, const om_ids *ids, void *vectors, uint8_t *found, om_tool_error *err);
     bool (*erase)(om_target *t, const om_ids *ids, uint64_t *removed, om_tool_error *err);
+    /* The next items of a walk over all of them as they were when it began: at most `most` ids (appended to
+     * cleared ids), their vectors as stored. ids->count 0: the end. */
+    bool (*scan)(om_target *t, size_t most, om_ids *ids, void *vectors, om_tool_error *err);
     bool (*recall)(om_target *t, const om_recall_params *p, omen_recall *out, om_tool_error *err);
     bool (*write_begin)(om_target *t, const om_target_write_options *opt, om_tool_error *err);
     bool (*write)(om_target *t, const om_target_batch *batch, om_tool_error *err);
@@ -115,6 +121,7 @@ struct om_session {
 /* Where a command is to work. */
 typedef struct om_place {
     bool remote;
+    const char *db;   /* the folder of a database; NULL: a file or a server */
     const char *name; /* the collection, or the path; NULL: not told */
     size_t args_used; /* of args->rest: 0 or 1 */
     char path[4096];  /* of the segment file */
@@ -127,6 +134,13 @@ bool om_target_open(const om_args *args, const om_place *place, int mode, om_tar
                     om_tool_error *err);
 void om_target_close(om_target *t);
 
+/* A collection of a database in a folder. */
+bool om_embed_open(const om_place *place, int mode, om_target **out, om_tool_error *err);
+bool om_embed_create(const om_place *place, const omen_options *opt, om_tool_error *err);
+bool om_embed_drop(const om_place *place, om_tool_error *err);
+/* The database itself. create: make it when it is missing. */
+bool om_embed_database(const char *folder, int mode, bool create, omen_db **out,
+                       om_tool_error *err);
 bool om_local_open(const om_place *place, int mode, om_target **out, om_tool_error *err);
 bool om_local_create(const om_place *place, const omen_options *opt, om_tool_error *err);
 bool om_local_drop(const om_place *place, om_tool_error *err);
@@ -137,6 +151,7 @@ bool om_remote_create(const om_args *args, const om_place *place, const omen_opt
 bool om_remote_drop(const om_args *args, const om_place *place, om_tool_error *err);
 /* Calls `each` for every collection, in ascending order. */
 typedef void (*om_list_each)(void *ctx, const char *name, const om_target_info *info);
+bool om_embed_list(const char *folder, om_list_each each, void *ctx, om_tool_error *err);
 bool om_remote_list(const om_args *args, om_list_each each, void *ctx, om_tool_error *err);
 typedef struct om_server_info {
     char version[40], isa[24], epoch[64];

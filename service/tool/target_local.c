@@ -18,6 +18,7 @@ static void local_close(om_target *base)
 {
     om_local *t = (om_local *)base;
     om_tool_set_op(NULL);
+    omen_collection_free(t->snapshot);
     omen_collection_free(t->writing);
     omen_collection_free(t->collection);
     omen_db_free(t->db);
@@ -129,7 +130,7 @@ bool om_local_drop(const om_place *place, om_tool_error *err)
     return ok;
 }
 
-static bool local_describe(om_target *base, om_target_info *info, om_tool_error *err)
+bool om_local_describe(om_target *base, om_target_info *info, om_tool_error *err)
 {
     om_local *t = (om_local *)base;
     omen_stats stats = {.struct_size = sizeof stats};
@@ -153,12 +154,18 @@ static bool local_describe(om_target *base, om_target_info *info, om_tool_error 
     info->version = stats.version;
     info->read_only = stats.read_only != 0;
     info->rotated = stats.rotated != 0;
+    if (t->path == NULL) { /* of a database */
+        info->segments = stats.segments;
+        info->frozen = stats.frozen;
+        info->disk_bytes = stats.bytes_disk;
+        return true;
+    }
     struct stat st;
     info->file_bytes = stat(t->path, &st) == 0 ? (uint64_t)st.st_size : 0;
     return true;
 }
 
-static bool local_count(om_target *base, uint64_t *count, om_tool_error *err)
+bool om_local_count(om_target *base, uint64_t *count, om_tool_error *err)
 {
     omen_error why;
     return omen_count(((om_local *)base)->collection, count, &why) == OMEN_OK
@@ -184,7 +191,7 @@ bool om_local_keys(omen_collection *c, const om_ids *ids, uint64_t *keys, om_too
                : om_tool_fail_omen(err, &why);
 }
 
-static bool local_get(om_target *base, const om_ids *ids, void *vectors, uint8_t *found,
+bool om_local_get(om_target *base, const om_ids *ids, void *vectors, uint8_t *found,
                       om_tool_error *err)
 {
     om_local *t = (om_local *)base;
@@ -207,7 +214,60 @@ static bool local_get(om_target *base, const om_ids *ids, void *vectors, uint8_t
     return ok;
 }
 
-static bool local_recall(om_target *base, const om_recall_params *p, omen_recall *out,
+/* Ids of keys, appended. */
+static bool add_ids(omen_collection *c, const uint64_t *keys, size_t count, om_ids *ids,
+                    om_tool_error *err)
+{
+    omen_error why;
+    omen_rows *rows = NULL;
+    omen_column column;
+    bool ok = true;
+    for (size_t i = 0; ok && ids->type == OMEN_ID_U64 && i < count; i++) {
+        ok = om_ids_add_u64(ids, keys[i], err);
+    }
+    if (ids->type == OMEN_ID_U64) {
+        return ok;
+    }
+    if (omen_fetch(c, keys, count, OMEN_FIELD_ID, &rows, &why) != OMEN_OK) {
+        return om_tool_fail_omen(err, &why);
+    }
+    omen_rows_column(rows, OMEN_FIELD_ID, &column);
+    const int64_t *offsets = column.offsets;
+    for (size_t i = 0; ok && i < count; i++) {
+        const char *data = column.data;
+        ok = ids->type == OMEN_ID_UUID
+                 ? om_ids_add_uuid(ids, (const uint8_t *)data + 16 * i, err)
+                 : om_ids_add_string(ids, data + offsets[i], (size_t)(offsets[i + 1] - offsets[i]),
+                                     err);
+    }
+    omen_rows_free(rows);
+    return ok;
+}
+
+bool om_local_scan(om_target *base, size_t most, om_ids *ids, void *vectors, om_tool_error *err)
+{
+    om_local *t = (om_local *)base;
+    omen_error why;
+    uint64_t count = 0;
+    ids->type = base->id_type;
+    om_ids_clear(ids);
+    if (t->snapshot == NULL &&
+        omen_snapshot(t->collection, &t->snapshot, &why) != OMEN_OK) {
+        return om_tool_fail_omen(err, &why);
+    }
+    uint64_t *keys = calloc(most + 1, sizeof *keys);
+    if (keys == NULL) {
+        return om_tool_no_memory(err, most * sizeof *keys);
+    }
+    bool ok = omen_scan(t->snapshot, &t->cursor, keys, most, &count, &why) == OMEN_OK &&
+              (count == 0 || omen_get_vectors(t->snapshot, keys, count, vectors, 0, 0, NULL,
+                                              &why) == OMEN_OK);
+    ok = ok ? add_ids(t->snapshot, keys, (size_t)count, ids, err) : om_tool_fail_omen(err, &why);
+    free(keys);
+    return ok;
+}
+
+bool om_local_recall(om_target *base, const om_recall_params *p, omen_recall *out,
                          om_tool_error *err)
 {
     om_local *t = (om_local *)base;
@@ -227,12 +287,13 @@ static bool local_recall(om_target *base, const om_recall_params *p, omen_recall
 
 const om_target_ops om_local_ops = {
     .close = local_close,
-    .describe = local_describe,
-    .count = local_count,
+    .describe = om_local_describe,
+    .count = om_local_count,
     .search = om_local_search,
-    .get = local_get,
+    .get = om_local_get,
     .erase = om_local_erase,
-    .recall = local_recall,
+    .scan = om_local_scan,
+    .recall = om_local_recall,
     .write_begin = om_local_write_begin,
     .write = om_local_write,
     .write_end = om_local_write_end,

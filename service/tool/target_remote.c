@@ -62,6 +62,9 @@ static void take_info(const Omen__V1__Collection *c, om_target_info *info)
         info->version = stats->version;
         info->read_only = stats->read_only;
         info->rotated = stats->rotated;
+        info->segments = stats->segments;
+        info->frozen = stats->frozen_segments;
+        info->disk_bytes = stats->disk_bytes;
     }
 }
 
@@ -373,6 +376,7 @@ const om_target_ops om_remote_ops = {
     .search = om_remote_search,
     .get = remote_get,
     .erase = remote_erase,
+    .scan = om_remote_scan,
     .recall = remote_recall,
     .write_begin = om_remote_write_begin,
     .write = om_remote_write,

@@ -29,6 +29,7 @@ struct om_remote_writer {
     bool ended;        /* the server has ended the call with OK */
     bool lost_contact; /* between a broken connection and the next Opened */
     double lost_at;
+    uint64_t backoff_ms;
     uint32_t max_message_bytes;
     uint64_t rows_done, rows_skipped, indexed, reconnects;
     uint64_t first_rows[OM_SWRITER_BATCHES_MAX]; /* of the batch with this seq, for messages */
@@ -140,7 +141,10 @@ static bool on_ended(om_remote_writer *w, const om_rpcc_status *status, om_tool_
         return true;
     }
     bool was_open = w->opened || w->lost_contact;
-    bool healable = status->code == OMEN_UNAVAILABLE || status->code == 0;
+    /* What a new connection, or time, can heal: a server that went away, a full disk, short memory, a write
+     * of which the server does not know whether it is on disk. The stream makes a repetition harmless. */
+    bool healable = status->code == OMEN_UNAVAILABLE || status->code == 0 ||
+                    status->code == OMEN_CANCELLED || status->retry_ms != 0;
     if (!was_open || !healable) {
         om_remote_fail(&w->target->endpoint, status, err);
         return w->lost_contact ? om_tool_wrap(err, "after the connection was lost") : false;
@@ -151,7 +155,7 @@ static bool on_ended(om_remote_writer *w, const om_rpcc_status *status, om_tool_
         w->reconnects++;
     }
     disconnect(w);
-    for (uint64_t wait = BACKOFF_FIRST_MS; w->stream == NULL;) {
+    while (w->stream == NULL) {
         if (om_tool_now() - w->lost_at > (double)w->options.retry_s) {
             om_remote_fail(&w->target->endpoint, status, err);
             return om_tool_wrap(err,
@@ -160,8 +164,8 @@ static bool on_ended(om_remote_writer *w, const om_rpcc_status *status, om_tool_
                                 (unsigned long long)w->options.retry_s,
                                 (unsigned long long)w->rows_done, w->stream_id);
         }
-        pause_ms(wait);
-        wait = wait * 2 < BACKOFF_MAX_MS ? wait * 2 : BACKOFF_MAX_MS;
+        pause_ms(w->backoff_ms > status->retry_ms ? w->backoff_ms : status->retry_ms);
+        w->backoff_ms = w->backoff_ms * 2 < BACKOFF_MAX_MS ? w->backoff_ms * 2 : BACKOFF_MAX_MS;
         if (!stop_if_interrupted(w, err) || !connect_stream(w, err)) {
             return false;
         }
@@ -203,6 +207,7 @@ static bool on_opened(om_remote_writer *w, const Omen__V1__StreamWriteResponse__
     }
     w->opened = true;
     w->lost_contact = false;
+    w->backoff_ms = BACKOFF_FIRST_MS;
     w->max_message_bytes = m->max_message_bytes;
     return check(w, om_swriter_on_opened(w->batches, m->last_seq, m->window_bytes), err);
 }
@@ -328,6 +333,7 @@ bool om_remote_write_begin(om_target *base, const om_target_write_options *opt, 
     t->writer = w;
     w->target = t;
     w->options = *opt;
+    w->backoff_ms = BACKOFF_FIRST_MS;
     om_arena_init(&w->arena, NULL, 0, 0);
     w->batches = om_swriter_create(release_batch);
     if (w->batches == NULL) {

@@ -81,6 +81,7 @@ static uint32_t retry_after(const omen_error *err)
         return 100;
     case OMEN_D_BUDGET:
     case OMEN_D_NO_MEMORY:
+    case OMEN_D_OUTCOME_UNKNOWN: /* a write with a stream or request id may be repeated */
         return 1000;
     case OMEN_D_DISK_FULL:
         return 10000;
@@ -99,7 +100,14 @@ bool om_failure_from_engine(om_failure *f, const omen_error *err)
                         ? (uint32_t)err->status
                         : OMEN_INTERNAL;
     const char *reason = omen_detail_name(err->detail);
-    if (err->detail == OMEN_D_NONE) {
+    /* An id has an item number, everything else that is looked for by name is a collection. */
+    if (err->status == OMEN_NOT_FOUND && err->item != OMEN_NONE) {
+        reason = "ITEM_NOT_FOUND";
+    } else if (err->status == OMEN_NOT_FOUND && err->detail == OMEN_D_NAME) {
+        reason = "COLLECTION_NOT_FOUND";
+    } else if (err->status == OMEN_ALREADY_EXISTS && err->detail == OMEN_D_NAME) {
+        reason = "COLLECTION_EXISTS";
+    } else if (err->detail == OMEN_D_NONE) {
         reason = omen_status_name(err->status);
     }
     const char *field = code == OMEN_INVALID_ARGUMENT ? field_of(err->detail) : NULL;

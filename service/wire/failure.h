@@ -31,7 +31,8 @@ bool om_failure_set(om_failure *f, uint32_t code, const char *reason, const char
 bool om_failure_limit(om_failure *f, const char *field, uint64_t value, uint64_t limit);
 /* UNIMPLEMENTED, with the field named. */
 bool om_failure_unimplemented(om_failure *f, const char *field);
-/* What the engine reported: the code is the same, the reason its detail, the field what the detail is
+/* What the engine reported: the code is the same, the reason its detail (or COLLECTION_NOT_FOUND,
+ * ITEM_NOT_FOUND, COLLECTION_EXISTS, which the detail does not tell apart), the field what the detail is
  * about. RESOURCE_EXHAUSTED and retriable failures get a RetryInfo. */
 bool om_failure_from_engine(om_failure *f, const omen_error *err);
 /* Whether the same request may succeed when it is sent again. */

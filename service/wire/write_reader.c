@@ -359,13 +359,15 @@ bool om_read_write_batch(om_wread *r, om_wbuffer *buffer, om_wire_batch *out, om
     return r->bad == NULL || malformed(r, "WriteBatch", f);
 }
 
+uint32_t om_write_batch_crc(const om_wire_batch *batch)
+{
+    uint32_t crc = om_wire_crc32c(0, batch->ids.data, batch->ids.size);
+    return om_wire_crc32c(crc, batch->vectors.data, batch->vectors.size);
+}
+
 bool om_write_batch_crc_ok(const om_wire_batch *batch)
 {
-    if (batch->crc32c == 0) {
-        return true;
-    }
-    uint32_t crc = om_wire_crc32c(0, batch->ids.data, batch->ids.size);
-    return om_wire_crc32c(crc, batch->vectors.data, batch->vectors.size) == batch->crc32c;
+    return batch->crc32c == 0 || om_write_batch_crc(batch) == batch->crc32c;
 }
 
 uint32_t om_read_stream_kind(om_wread *r, om_failure *f)

@@ -51,6 +51,8 @@ typedef struct om_wire_batch {
 bool om_read_write_batch(om_wread *r, om_wbuffer *buffer, om_wire_batch *out, om_failure *f);
 /* Reads the Ids message in which the reader stands, to its end. */
 bool om_read_ids(om_wread *r, om_wbuffer *buffer, om_wire_ids *out, om_failure *f);
+/* The checksum of ids and vectors, as clients compute it. */
+uint32_t om_write_batch_crc(const om_wire_batch *batch);
 /* False when the checksum is given and wrong. */
 bool om_write_batch_crc_ok(const om_wire_batch *batch);
 

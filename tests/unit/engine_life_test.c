@@ -190,14 +190,17 @@ static void handles_are_freed_in_any_order(void **state)
     free(rows);
 }
 
-static void a_directory_is_not_there_yet(void **state)
+static void a_directory_needs_its_parent(void **state)
 {
     (void)state;
     omen_error err;
     omen_db *db = NULL;
-    assert_int_equal(omen_db_open("some/dir", NULL, &db, &err), OMEN_UNIMPLEMENTED);
+    assert_int_equal(omen_db_open("no/such/parent", NULL, &db, &err), OMEN_NOT_FOUND);
     assert_null(db);
-    assert_non_null(strstr(err.message, "omen_save"));
+    assert_non_null(strstr(err.message, "no/such/parent"));
+    omen_db_options flags = {.struct_size = sizeof flags, .flags = OMEN_DB_MUST_EXIST};
+    assert_int_equal(omen_db_open(NULL, &flags, &db, &err), OMEN_INVALID_ARGUMENT);
+    assert_null(db);
 }
 
 static void idle_collections_are_small(void **state)
@@ -229,7 +232,7 @@ int main(void)
         cmocka_unit_test(lists_are_sorted_and_come_in_pieces),
         cmocka_unit_test(dropped_collections_are_gone_for_every_handle),
         cmocka_unit_test(handles_are_freed_in_any_order),
-        cmocka_unit_test(a_directory_is_not_there_yet),
+        cmocka_unit_test(a_directory_needs_its_parent),
         cmocka_unit_test(idle_collections_are_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -450,7 +450,7 @@ static void damaged_inputs_are_reported(void **state)
 static void vectors_need_no_memory(void **state)
 {
     (void)state;
-    enum { WIDE = 1024, PIECE = 1200, PIECES = 10, LIMIT = 36 << 20 };
+    enum { WIDE = 1024, PIECE = 400, PIECES = 10, LIMIT = 15 << 20 };
     pile p;
     pile_options options = {.collection = {.dim = WIDE},
                             .threads = 2,
@@ -487,6 +487,10 @@ static void optimize_leaves_one_segment(void **state)
     OK(&p.f, omen_optimize(p.f.c, NULL, &p.f.err)); /* nothing to do */
     assert_ptr_equal(pile_segment(&p, 0), seg);
     assert_int_equal(pile_files(&p), 1);
+    omen_db_stats stats = {.struct_size = sizeof stats};
+    OK(&p.f, omen_get_db_stats(p.f.db, &stats, &p.f.err));
+    assert_int_equal(stats.seals, 5);
+    assert_int_equal(stats.merges, 1);
     pile_close(&p);
 }
 

@@ -271,6 +271,57 @@ static void a_save_has_all_segments(void **state)
     pile_close(&p);
 }
 
+/* Items are only replaced, never deleted: every save has all of them, whatever is frozen meanwhile. */
+static void *replace(void *arg)
+{
+    meanwhile *m = arg;
+    do {
+        pile_put_range(m->p, fx_below(&m->p->rng, ITEMS - 50), 50);
+        pile_freeze(m->p);
+        atomic_fetch_add(&m->rounds, 1);
+    } while (!atomic_load(&m->stop));
+    return NULL;
+}
+
+static void a_save_is_of_one_moment(void **state)
+{
+    (void)state;
+    pile p;
+    pile_options options = small(OMEN_L2, OMEN_F32, OMEN_ID_STRING);
+    pile_open(&p, "moment", &options);
+    pile_put_range(&p, 0, ITEMS);
+    char path[600];
+    (void)snprintf(path, sizeof path, "%s/saved.omen", p.folder);
+    meanwhile m = {.p = &p};
+    assert_int_equal(pthread_create(&m.thread, NULL, replace, &m), 0);
+    for (uint32_t i = 0; i < 15; i++) {
+        omen_error err;
+        omen_db *memory = NULL;
+        omen_collection *c = NULL;
+        uint64_t count = 0;
+        bool done = true;
+        assert_int_equal(omen_save(p.f.c, path, NULL, &err), OMEN_OK);
+        omen_db_options dopt = {.struct_size = sizeof dopt, .runtime = p.f.rt};
+        omen_open_options opt = {
+            .struct_size = sizeof opt, .file = path, .flags = OMEN_OPEN_VERIFY};
+        assert_int_equal(omen_db_open(NULL, &dopt, &memory, &err), OMEN_OK);
+        assert_int_equal(omen_open(memory, "saved", &opt, &c, &err), OMEN_OK);
+        assert_int_equal(omen_count(c, &count, &err), OMEN_OK);
+        assert_int_equal(count, ITEMS);
+        omen_collection_free(c);
+        omen_db_free(memory);
+        while (done) {
+            assert_int_equal(pile_seal_one(&p, &done), OMEN_OK);
+        }
+        assert_int_equal(pile_merge(&p, true, NULL, NULL, &done), OMEN_OK);
+    }
+    atomic_store(&m.stop, true);
+    assert_int_equal(pthread_join(m.thread, NULL), 0);
+    pile_check(&p);
+    fx_remove(path);
+    pile_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +333,7 @@ int main(void)
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_stopped_seal_changes_nothing),
         cmocka_unit_test(a_save_has_all_segments),
+        cmocka_unit_test(a_save_is_of_one_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 # ops.cmake - unit tests of service/ops. SPDX-License-Identifier: Apache-2.0
 om_test(ops_config_test SOURCES ops_config_test.c DEPENDS om_ops)
+om_test(ops_fault_test SOURCES ops_fault_test.c DEPENDS om_ops)
 om_test(ops_slog_test SOURCES ops_slog_test.c DEPENDS om_ops)
 om_test(ops_metrics_test SOURCES ops_metrics_test.c ops_promtext.c DEPENDS om_ops)
 om_test(ops_collections_test SOURCES ops_collections_test.c ops_promtext.c DEPENDS om_ops)

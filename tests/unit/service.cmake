@@ -6,6 +6,10 @@ om_test(service_failure_test SOURCES service_failure_test.c DEPENDS om_wire)
 om_test(service_pool_test SOURCES service_pool_test.c DEPENDS om_rpc)
 om_test(service_rt_test SOURCES service_rt_test.c DEPENDS om_rpc
     ENVIRONMENT TSAN_OPTIONS=ignore_noninstrumented_modules=1)
-if(TARGET service_rt_test)
-    target_include_directories(service_rt_test PRIVATE ${PROJECT_SOURCE_DIR}/service/methods)
-endif()
+om_test(service_operations_test SOURCES service_operations_test.c DEPENDS om_rpc
+    ENVIRONMENT TSAN_OPTIONS=ignore_noninstrumented_modules=1)
+foreach(test IN ITEMS service_rt_test service_operations_test)
+    if(TARGET ${test})
+        target_include_directories(${test} PRIVATE ${PROJECT_SOURCE_DIR}/service/methods)
+    endif()
+endforeach()

@@ -8,3 +8,5 @@ om_test(store_manifest_test SOURCES store_manifest_test.c ${store_files} DEPENDS
 om_test(store_deaths_test SOURCES store_deaths_test.c ${store_files} DEPENDS om_sim store)
 om_test(store_cursors_test SOURCES store_cursors_test.c ${store_files} DEPENDS om_sim store)
 om_test(store_load_test SOURCES store_load_test.c ${store_files} DEPENDS om_sim store)
+om_test(store_sweep_test SOURCES store_sweep_test.c ${store_files} DEPENDS om_sim store)
+om_test(store_backup_test SOURCES store_backup_test.c ${store_files} DEPENDS om_sim store)

@@ -1,6 +1,7 @@
 # tool.cmake - unit tests of the omen tool. SPDX-License-Identifier: Apache-2.0
 om_test(tool_import_test SOURCES tool_import_test.c DEPENDS om_import)
 om_test(tool_import_hostile_test SOURCES tool_import_hostile_test.c DEPENDS om_import)
+om_test(tool_dump_test SOURCES tool_dump_test.c DEPENDS om_import)
 om_test(tool_ids_test SOURCES tool_ids_test.c DEPENDS om_import)
 om_test(tool_stream_writer_test SOURCES tool_stream_writer_test.c DEPENDS om_import)
 om_test(tool_measure_test SOURCES tool_measure_test.c DEPENDS om_toolkit)

@@ -1,0 +1,33 @@
+/* cursors.h - snapshots of collections between the pages of a listing. A bounded table: what was not used
+ * for five minutes goes, and the one that was unused longest goes when another one is wanted.
+ * Depends on: colls.h.  Threads: any, but create and free.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_CURSORS_H
+#define OM_CURSORS_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "colls.h"
+
+enum { OM_CURSORS_MAX = 64, OM_CURSORS_IDLE_S = 300 };
+
+typedef struct om_cursors om_cursors;
+typedef struct om_cursor {
+    uint64_t id; /* of the listing, never 0 */
+    omen_collection *snapshot;
+    om_coll *coll; /* whose it is */
+    uint64_t version;
+} om_cursor;
+
+/* now_ns: NULL for CLOCK_MONOTONIC. NULL: no memory. */
+om_cursors *om_cursors_create(uint64_t (*now_ns)(void));
+void om_cursors_free(om_cursors *cursors);
+/* Takes the snapshot over, and a reference to the collection; the id is given here. False: all places are
+ * in use at this moment; what was handed over was freed. */
+bool om_cursors_add(om_cursors *cursors, om_cursor *cursor);
+/* The listing, which stays until it is given back. False: it is gone. */
+bool om_cursors_take(om_cursors *cursors, uint64_t id, om_cursor *out);
+/* ends: nothing is left to list. */
+void om_cursors_give(om_cursors *cursors, uint64_t id, bool ends);
+/* Frees what has not been used for too long; about once a second. NULL is accepted. */
+void om_cursors_sweep(om_cursors *cursors);
+#endif
