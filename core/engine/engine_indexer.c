@@ -228,6 +228,13 @@ static bool lacks_codes(om_segment *seg, uint32_t visible)
            visible > coded && visible - coded >= CODE_LAG;
 }
 
+/* A frozen segment is indexed to its end, its last micro-batch however short: no rows will fill it, and it is
+ * written to disk only then. */
+static bool must_end(om_segment *seg)
+{
+    return atomic_load(&seg->frozen) && atomic_load(&seg->indexed) < atomic_load(&seg->visible);
+}
+
 /* Whether there is a whole micro-batch, something to free, or nothing; and from when on. Mutex
  * held. */
 static bool wants(item *it, uint64_t *ready_ns)
@@ -244,7 +251,7 @@ static bool wants(item *it, uint64_t *ready_ns)
     }
     *ready_ns = it->draining || lacks_codes(seg, visible) ? 0 : last + QUIET_NS;
     *ready_ns = *ready_ns < it->not_before_ns ? it->not_before_ns : *ready_ns;
-    if (om_index_has_batch(indexed, visible)) {
+    if (om_index_has_batch(indexed, visible) || must_end(seg)) {
         return true;
     }
     *ready_ns = it->not_before_ns;
@@ -276,7 +283,8 @@ static void work_on(om_segment *seg, item *it)
     bool burst = !it->draining && om_now_ns() < last + QUIET_NS;
     om_mutex_lock(&seg->index_mu);
     omen_status_t status =
-        burst ? code_step(seg, &moved, &err) : om_index_step(seg, UINT32_MAX, false, &moved, &err);
+        burst ? code_step(seg, &moved, &err)
+              : om_index_step(seg, UINT32_MAX, must_end(seg), &moved, &err);
     clean = om_view_reclaim(seg);
     rest(seg);
     om_mutex_unlock(&seg->index_mu);

@@ -143,6 +143,7 @@ omen_status_t om_collection_freeze(om_collection *c, omen_error *err)
     }
     atomic_store(&last->frozen, true);
     om_set_publish(c, made);
+    om_indexer_notify(last); /* its last, incomplete micro-batch is wanted now */
 out:
     om_segment_unref(fresh);
     return status;
