@@ -497,14 +497,19 @@ bool om_checkpoint_wanted(omen_db *db)
 }
 
 /* ---- Everything into files --------------------------------------------------------------------- */
+/* Whether the indexer has something left to do: the last, incomplete micro-batch is not its. */
+static bool waits(om_segment *seg)
+{
+    return om_index_has_batch(atomic_load(&seg->indexed), atomic_load(&seg->visible));
+}
+
 static omen_status_t freeze(om_collection *c, uint32_t least, bool force, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_mutex_lock(&c->write_mu);
     om_segment *last = om_set_last(om_set_load(c));
     uint32_t rows = atomic_load(&last->visible);
-    bool complete = atomic_load(&last->indexed) >= rows;
-    if (rows != 0 && rows >= least && (force || complete)) {
+    if (rows != 0 && rows >= least && (force || !waits(last))) {
         status = om_collection_freeze(c, err);
     }
     om_mutex_unlock(&c->write_mu);
@@ -514,18 +519,17 @@ static omen_status_t freeze(om_collection *c, uint32_t least, bool force, omen_e
 /* Whether the oldest frozen segment waits for its graph. */
 static bool oldest_waits(om_collection *c)
 {
-    bool waits = false;
+    bool waiting = false;
     om_mutex_lock(&c->write_mu);
     const om_set *set = om_set_load(c);
     for (uint32_t i = 0; i < set->count; i++) {
-        om_segment *seg = set->part[i];
-        if (seg->mapped == NULL) {
-            waits = atomic_load(&seg->indexed) < atomic_load(&seg->visible);
+        if (set->part[i]->mapped == NULL) {
+            waiting = waits(set->part[i]);
             break;
         }
     }
     om_mutex_unlock(&c->write_mu);
-    return waits;
+    return waiting;
 }
 
 omen_status_t om_checkpoint_seal(om_collection *c, const om_sealing *how, bool *done,
