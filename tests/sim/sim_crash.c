@@ -169,7 +169,8 @@ bool sim_crash_next(sim_crash *crash)
         settle(crash, op);
         return true;
     }
-    if (op->call == SIM_OPEN || op->call == SIM_MKDIR) {
+    bool makes = op->call == SIM_OPEN || op->call == SIM_MKDIR;
+    if (makes && crash->at > crash->trace->given) {
         uint32_t made = sim_image_add(crash->certain, op->call == SIM_MKDIR);
         om_assert(made == op->node);
         (void)made;
@@ -195,6 +196,28 @@ uint64_t sim_crash_mark(const sim_crash *crash)
 size_t sim_crash_pending(const sim_crash *crash)
 {
     return crash->count;
+}
+
+sim_disk *sim_crash_killed(const sim_crash *crash)
+{
+    sim_image *image = sim_crash_state(crash, SIM_KEEP_ALL, 0);
+    sim_disk *disk = sim_disk_create(image);
+    sim_image_free(image);
+    sim_disk_record(disk);
+    sim_trace *trace = disk->trace;
+    sim_image_free(trace->base);
+    trace->base = sim_image_copy(crash->certain);
+    for (size_t i = 0; i < crash->count; i++) {
+        const sim_op *from = crash->pending[i];
+        sim_op *op = sim_trace_add(trace, from->call);
+        *op = *from;
+        if (from->data != NULL) {
+            op->data = sim_memory(NULL, (size_t)from->bytes);
+            memcpy(op->data, from->data, (size_t)from->bytes);
+        }
+    }
+    trace->given = trace->count;
+    return disk;
 }
 
 /* ---- States ---------------------------------------------------------------------------------------- */

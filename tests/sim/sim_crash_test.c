@@ -337,6 +337,54 @@ static void names_are_lost_and_reordered_until_their_folder_is_synced(void **sta
     sim_disk_free(disk);
 }
 
+/* A process that ended before it synced a name, and the next one that writes behind this name. */
+static void what_a_killed_process_left_is_not_certain(void **state)
+{
+    (void)state;
+    for (int synced = 0; synced < 2; synced++) {
+        sim_disk *first = sim_disk_create(NULL);
+        om_io io = sim_disk_io(first);
+        om_iofile file;
+        sim_disk_record(first);
+        assert_int_equal(om_io_open(&io, "/x", OM_IO_WRITE | OM_IO_CREATE, &file, NULL), OMEN_OK);
+        assert_int_equal(om_io_write(&file, "abc", 3, 0, NULL), OMEN_OK);
+        om_io_close(&file);
+        sim_trace *trace = sim_disk_recorded(first);
+        sim_crash *crash = sim_crash_create(trace);
+        while (sim_crash_next(crash)) {
+        }
+        sim_disk *second = sim_crash_killed(crash);
+        sim_crash_free(crash);
+        sim_trace_free(trace);
+        sim_disk_free(first);
+        io = sim_disk_io(second);
+        assert_int_equal(om_io_open(&io, "/x", OM_IO_WRITE, &file, NULL), OMEN_OK);
+        assert_int_equal(om_io_write(&file, "def", 3, 3, NULL), OMEN_OK);
+        assert_int_equal(om_io_sync(&file, NULL), OMEN_OK);
+        om_io_close(&file);
+        if (synced == 1) {
+            assert_int_equal(om_io_sync_dir(&io, "/", NULL), OMEN_OK);
+        }
+        assert_int_equal(om_io_mkdir(&io, "/d", NULL), OMEN_OK);
+        trace = sim_disk_recorded(second);
+        crash = sim_crash_create(trace);
+        while (sim_crash_next(crash)) {
+        }
+        sim_image *image = sim_crash_state(crash, SIM_KEEP_NONE, 0);
+        assert_int_equal(is_there(image, "/x"), synced == 1);
+        sim_image_free(image);
+        image = sim_crash_state(crash, SIM_KEEP_ALL, 0);
+        assert_true(is_there(image, "/x") && is_there(image, "/d"));
+        sim_image *live = sim_disk_image(second);
+        assert_true(sim_image_hash(image) == sim_image_hash(live));
+        sim_image_free(live);
+        sim_image_free(image);
+        sim_crash_free(crash);
+        sim_trace_free(trace);
+        sim_disk_free(second);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_failed_sync_must_not_be_repeated),
         cmocka_unit_test(om_io_replace_is_atomic),
         cmocka_unit_test(sectors_arrive_one_by_one),
+        cmocka_unit_test(what_a_killed_process_left_is_not_certain),
         cmocka_unit_test(names_are_lost_and_reordered_until_their_folder_is_synced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

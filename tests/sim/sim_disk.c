@@ -10,7 +10,8 @@
 #include "sim_int.h"
 
 #define FIRST_WALL UINT64_C(1700000000000000000)
-enum { SITE_SKIP = 2, SITE_DEPTH = 6 }; /* frames of the disk itself; frames that make a site */
+/* Frames of the disk itself, and those that make a site. Too many would split one call into many sites. */
+enum { SITE_SKIP = 2, SITE_DEPTH = 4 };
 
 static const char *const call_names[] = {
     [SIM_OPEN] = "open",       [SIM_CLOSE] = "close",       [SIM_PREAD] = "pread",
@@ -29,24 +30,30 @@ const char *sim_call_name(sim_call call)
 }
 
 /* ---- Counting and faults --------------------------------------------------------------------------- */
-static void note_site(sim_disk *disk, sim_call call)
+/* Frames: note_site's caller and the function of the table come first and say nothing. */
+static sim_site site_of(const sim_disk *disk, sim_call call)
 {
-    void *frames[SIM_FRAMES];
-    int depth = backtrace(frames, SIM_FRAMES);
+    void *frames[SITE_SKIP + SITE_DEPTH];
+    int depth = backtrace(frames, SITE_SKIP + SITE_DEPTH);
+    sim_site site = {.id = (uint64_t)call + 1,
+                     .call = call,
+                     .nth = disk->calls[SIM_CALLS],
+                     .kind = disk->calls[call],
+                     .sync = call == SIM_SYNC || call == SIM_SYNC_DIR ? disk->syncs : 0};
+    for (int i = 0; i + SITE_SKIP < depth; i++) {
+        site.frames[i] = frames[i + SITE_SKIP];
+        site.id = om_mix64(site.id ^ (uintptr_t)frames[i + SITE_SKIP]);
+    }
+    return site;
+}
+
+static void note_site(sim_disk *disk, const sim_site *site)
+{
     if (disk->site_count == disk->site_capacity) {
         disk->site_capacity = disk->site_capacity * 2 + 1024;
         disk->sites = sim_memory(disk->sites, disk->site_capacity * sizeof disk->sites[0]);
     }
-    sim_site *site = &disk->sites[disk->site_count++];
-    *site = (sim_site){.id = (uint64_t)call,
-                       .call = call,
-                       .nth = disk->calls[SIM_CALLS],
-                       .kind = disk->calls[call],
-                       .sync = call == SIM_SYNC || call == SIM_SYNC_DIR ? disk->syncs : 0};
-    for (int i = 0; i < SITE_DEPTH && i + SITE_SKIP < depth; i++) {
-        site->frames[i] = frames[i + SITE_SKIP];
-        site->id = om_mix64(site->id ^ (uintptr_t)frames[i + SITE_SKIP]);
-    }
+    disk->sites[disk->site_count++] = *site;
 }
 
 void sim_lock(sim_disk *disk)
@@ -60,8 +67,13 @@ int sim_enter(sim_disk *disk, sim_call call)
     disk->calls[call]++;
     disk->calls[SIM_CALLS]++;
     disk->syncs += call == SIM_SYNC || call == SIM_SYNC_DIR ? 1 : 0;
-    if (disk->tracking) {
-        note_site(disk, call);
+    disk->lying = disk->lie != 0 && disk->syncs == disk->lie;
+    if (disk->tracking || disk->lie_site != 0) {
+        sim_site site = site_of(disk, call);
+        disk->lying = disk->lying || (disk->lie_site != 0 && site.id == disk->lie_site);
+        if (disk->tracking) {
+            note_site(disk, &site);
+        }
     }
     const sim_fault *fault = &disk->fault;
     if (fault->nth == 0 || (fault->call != SIM_CALLS && fault->call != call)) {
@@ -76,13 +88,6 @@ int sim_enter(sim_disk *disk, sim_call call)
         return fault->error;
     }
     return call == SIM_PREAD || call == SIM_PWRITEV ? SIM_SHORT : EIO;
-}
-
-int sim_enter_sync(sim_disk *disk, sim_call call, bool *lie)
-{
-    int failed = sim_enter(disk, call);
-    *lie = disk->lie != 0 && disk->syncs == disk->lie;
-    return failed;
 }
 
 int sim_leave(sim_disk *disk, int failed)
@@ -321,13 +326,12 @@ static int do_sync(void *ctx, int fd)
 {
     sim_disk *disk = ctx;
     const sim_file *file = NULL;
-    bool lie = false;
-    int failed = sim_enter_sync(disk, SIM_SYNC, &lie);
+    int failed = sim_enter(disk, SIM_SYNC);
     int unknown = sim_file_of(disk, fd, &file);
     if (unknown != 0) {
         return sim_leave(disk, unknown);
     }
-    if (disk->trace != NULL && !lie) {
+    if (disk->trace != NULL && !disk->lying) {
         sim_op *op = sim_trace_add(disk->trace, SIM_SYNC);
         op->node = file->node;
         op->lost = failed != 0;
@@ -527,6 +531,13 @@ void sim_disk_lie(sim_disk *disk, uint64_t nth)
 {
     sim_lock(disk);
     disk->lie = nth != 0 ? disk->syncs + nth : 0;
+    (void)sim_leave(disk, 0);
+}
+
+void sim_disk_lie_site(sim_disk *disk, uint64_t site)
+{
+    sim_lock(disk);
+    disk->lie_site = site;
     (void)sim_leave(disk, 0);
 }
 

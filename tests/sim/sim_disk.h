@@ -71,6 +71,8 @@ void sim_disk_fault(sim_disk *disk, const sim_fault *fault);
 bool sim_disk_faulted(sim_disk *disk); /* since sim_disk_fault */
 /* The nth sync or sync_dir from now on does nothing and says that it did; 0: none. */
 void sim_disk_lie(sim_disk *disk, uint64_t nth);
+/* All syncs from one place (sim_site.id) do nothing, as if the call were not in the program; 0: none. */
+void sim_disk_lie_site(sim_disk *disk, uint64_t site);
 
 /* Where calls come from: a number for the chain of return addresses. Kept only while it is switched on. */
 typedef struct sim_site {
@@ -79,7 +81,7 @@ typedef struct sim_site {
     uint64_t nth;    /* among all calls */
     uint64_t kind;   /* among calls of its kind */
     uint64_t sync;   /* among syncs and sync_dirs; 0: it is none */
-    void *frames[8]; /* return addresses outside of this library */
+    void *frames[4]; /* return addresses outside of this library; they make the id */
 } sim_site;
 void sim_disk_track(sim_disk *disk, bool on);
 /* The calls so far; valid until the next one. */
@@ -111,6 +113,9 @@ typedef enum sim_kept {
     SIM_KEEP_PREFIX, /* effects in their order up to one of them, that one in part */
     SIM_KEEP_SOME    /* any: sectors of 512 bytes, sizes, names, each for itself */
 } sim_kept;
+/* The disk after the process was killed here, in use again: everything is there, and what was not certain
+ * still is not. It records; the first sim_crash_pending operations of the trace are what was done before. */
+sim_disk *sim_crash_killed(const sim_crash *crash);
 /* The disk after a power failure here. The same seed gives the same disk. */
 sim_image *sim_crash_state(const sim_crash *crash, sim_kept kept, uint64_t seed);
 #endif

@@ -70,6 +70,7 @@ struct sim_trace {
     sim_image *base;
     sim_op *ops;
     size_t count, capacity;
+    size_t given; /* the first ones, from before: base has the nodes that they made */
 };
 sim_op *sim_trace_add(sim_trace *trace, sim_call call);
 static inline bool sim_op_is_data(const sim_op *op)
@@ -84,7 +85,7 @@ static inline bool sim_op_is_name(const sim_op *op)
 /* A whole operation, on an image that has its nodes. */
 void sim_op_apply(const sim_op *op, sim_image *image);
 
-enum { SIM_FILES = 512, SIM_MAPPINGS = 1024, SIM_FRAMES = 24 };
+enum { SIM_FILES = 512, SIM_MAPPINGS = 1024 };
 typedef struct sim_file {
     bool open, writable, locked;
     uint32_t node;
@@ -94,8 +95,6 @@ typedef struct sim_file {
 void sim_lock(sim_disk *disk); /* only the mutex */
 int sim_enter(sim_disk *disk, sim_call call);
 int sim_leave(sim_disk *disk, int failed); /* returns it */
-/* Also sim_enter, for syncs: *lie is set when it shall do nothing. */
-int sim_enter_sync(sim_disk *disk, sim_call call, bool *lie);
 
 struct sim_disk {
     void *mutex; /* pthread_mutex_t */
@@ -104,9 +103,11 @@ struct sim_disk {
     uint64_t limit, clock;
     uint64_t calls[SIM_CALLS + 1];
     uint64_t syncs, lie; /* syncs of both kinds; the one that lies */
+    uint64_t lie_site;
     sim_fault fault;
     uint64_t fault_at; /* value of its counter */
     bool faulted, tracking;
+    bool lying; /* the call that has the mutex is a sync that shall do nothing */
     sim_site *sites;
     size_t site_count, site_capacity;
     sim_file files[SIM_FILES];

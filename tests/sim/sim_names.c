@@ -272,10 +272,9 @@ int sim_do_sync_dir(void *ctx, const char *path)
 {
     sim_disk *disk = ctx;
     place at;
-    bool lie = false;
-    int failed = sim_enter_sync(disk, SIM_SYNC_DIR, &lie);
+    int failed = sim_enter(disk, SIM_SYNC_DIR);
     failed = failed != 0 ? failed : find_folder(disk, path, &at);
-    if (failed == 0 && disk->trace != NULL && !lie) {
+    if (failed == 0 && disk->trace != NULL && !disk->lying) {
         sim_op *op = sim_trace_add(disk->trace, SIM_SYNC_DIR);
         op->folder = op->folder2 = at.node;
     }
