@@ -20,7 +20,7 @@ static void a_sealed_segment_answers_as_before(void **state)
 {
     (void)state;
     static const uint32_t shapes[][3] = {
-        {OMEN_L2, OMEN_F32, OMEN_ID_U64},     {OMEN_IP, OMEN_F16, OMEN_ID_STRING},
+        {OMEN_L2, OMEN_F32, OMEN_ID_U64},      {OMEN_IP, OMEN_F16, OMEN_ID_STRING},
         {OMEN_COSINE, OMEN_F32, OMEN_ID_UUID}, {OMEN_L2, OMEN_U8, OMEN_ID_STRING},
         {OMEN_COSINE, OMEN_I8, OMEN_ID_U64},
     };
