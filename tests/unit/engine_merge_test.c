@@ -222,7 +222,7 @@ static double recall_of(fixture *f)
     omen_recall_options opt = {.struct_size = sizeof opt,
                                .flags = OMEN_GRAPH_ONLY,
                                .k = 10,
-                               .ef = 40,
+                               .ef = 12,
                                .samples = 400,
                                .seed = 5};
     omen_recall recall = {.struct_size = sizeof recall};
