@@ -184,10 +184,8 @@ static omen_status_t create(omen_db *db, const om_log_record *record, const om_p
     if (other != NULL) {
         return damaged(record, "a collection is created although its name is taken", err);
     }
-    const om_listing listing = {.name = name,
-                                .options = &options,
-                                .serial = record->collection,
-                                .contained = record->lsn};
+    const om_listing listing = {
+        .name = name, .options = &options, .serial = record->collection, .contained = record->lsn};
     status = om_replay_list(db, &listing, err);
 out:
     return status;
@@ -223,8 +221,7 @@ static omen_status_t remember_stream(om_collection *c, const om_payload *p, uint
 {
     om_stream *stream = NULL;
     om_mutex_lock(&c->write_mu);
-    omen_status_t status =
-        om_streams_get(&c->rt->alloc, &c->streams, p->stream, &stream, err);
+    omen_status_t status = om_streams_get(&c->rt->alloc, &c->streams, p->stream, &stream, err);
     if (status == OMEN_OK && p->seq > stream->last_seq) {
         stream->last_seq = p->seq;
         stream->last_version = version;

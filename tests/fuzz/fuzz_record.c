@@ -94,9 +94,11 @@ static uint64_t read_record(om_disk *disk, omen_runtime *rt, const om_log_record
     return sum;
 }
 
+/* What was read is used: else the compiler may leave the reading out. */
+static volatile uint64_t sink;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static volatile uint64_t sink;
     om_disk *disk = calloc(1, sizeof *disk);
     omen_runtime *rt = calloc(1, sizeof *rt);
     need(disk != NULL && rt != NULL, "memory");
@@ -113,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                       .flags = data[at + 1],
                                       .payload = payload,
                                       .bytes = length};
-        sink += read_record(disk, rt, &record);
+        sink = sink + read_record(disk, rt, &record);
         free(payload);
         at += 4 + length;
     }

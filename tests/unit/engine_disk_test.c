@@ -10,9 +10,13 @@
 static const omen_options shapes[DB_COLLECTIONS] = {
     {.metric = OMEN_L2, .dtype = OMEN_F32, .id_type = OMEN_ID_U64},
     {.metric = OMEN_L2, .dtype = OMEN_F16, .id_type = OMEN_ID_STRING},
-    {.metric = OMEN_L2, .dtype = OMEN_F32, .id_type = OMEN_ID_UUID,
+    {.metric = OMEN_L2,
+     .dtype = OMEN_F32,
+     .id_type = OMEN_ID_UUID,
      .durability = OMEN_DURABILITY_NONE},
-    {.metric = OMEN_L2, .dtype = OMEN_F16, .id_type = OMEN_ID_U64,
+    {.metric = OMEN_L2,
+     .dtype = OMEN_F16,
+     .id_type = OMEN_ID_U64,
      .durability = OMEN_DURABILITY_INTERVAL},
 };
 
@@ -170,8 +174,8 @@ static void streams_go_on_where_they_were(void **state)
         assert_int_equal(result.replayed, 1);
         assert_true(result.version == version);
         how.crc++;
-        FAILS(&x.f, db_put_how(&x, 1, (uint32_t)seq * 10, 10, &how, &result),
-              OMEN_INVALID_ARGUMENT, OMEN_D_SEQUENCE);
+        FAILS(&x.f, db_put_how(&x, 1, (uint32_t)seq * 10, 10, &how, &result), OMEN_INVALID_ARGUMENT,
+              OMEN_D_SEQUENCE);
     }
     db_check(&x);
     db_end(&x);
@@ -243,8 +247,7 @@ static void refused_items_are_left_out(void **state)
         db_put(&x, at, 0, 100);
         int32_t status[60];
         omen_write_result result;
-        omen_batch how = {
-            .flags = OMEN_PER_ITEM, .mode = OMEN_INSERT, .item_status = status};
+        omen_batch how = {.flags = OMEN_PER_ITEM, .mode = OMEN_INSERT, .item_status = status};
         OK(&x.f, db_put_how(&x, at, 80, 60, &how, &result)); /* 20 of them are there */
         assert_int_equal(result.refused, 20);
         for (uint32_t i = 0; i < 60; i++) {
@@ -369,8 +372,8 @@ static void large_batches_are_whole_or_not_there(void **state)
         check_wide(&x, c, 1);
 
         /* The disk fills up in the middle: parts without an end. */
-        sim_disk_fault(x.sim, &(sim_fault){.call = SIM_PWRITEV, .nth = 2, .error = ENOSPC,
-                                           .for_ever = true});
+        sim_disk_fault(
+            x.sim, &(sim_fault){.call = SIM_PWRITEV, .nth = 2, .error = ENOSPC, .for_ever = true});
         FAILS(&x.f, add_wide(&x, c, 2, WIDE_DIM + 3), OMEN_RESOURCE_EXHAUSTED, OMEN_D_DISK_FULL);
         sim_disk_fault(x.sim, &(sim_fault){.nth = 0});
         check_wide(&x, c, 1);

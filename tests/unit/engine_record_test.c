@@ -1,5 +1,5 @@
-/* engine_record_test.c - payloads of log records: every field and bound of the decoder, and that what the engine
- * writes is what FORMAT.md says.
+/* engine_record_test.c - payloads of log records: every field and bound of the decoder, and that what
+ * the engine writes is what FORMAT.md says.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
@@ -142,8 +142,8 @@ static void fields(void **state)
     (void)state;
     static const struct {
         uint16_t tag, size;
-    } fixed[] = {{OM_FIELD_SEQ, 8},     {OM_FIELD_CRC, 4},      {OM_FIELD_COUNTS, 24},
-                 {OM_FIELD_PART, 24},   {OM_FIELD_ACTION, 4},   {OM_FIELD_OPTIONS, 56}};
+    } fixed[] = {{OM_FIELD_SEQ, 8},   {OM_FIELD_CRC, 4},    {OM_FIELD_COUNTS, 24},
+                 {OM_FIELD_PART, 24}, {OM_FIELD_ACTION, 4}, {OM_FIELD_OPTIONS, 56}};
     for (uint32_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
         one_field(fixed[i].tag, fixed[i].size, OMEN_OK);
         one_field(fixed[i].tag, (uint16_t)(fixed[i].size - 1), OMEN_DATA_LOSS);

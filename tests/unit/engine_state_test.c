@@ -1,5 +1,5 @@
-/* engine_state_test.c - directories that are not as they should be, locks, full and failing disks, the order of
- * handles at the end.
+/* engine_state_test.c - directories that are not as they should be, locks, full and failing disks,
+ * the order of handles at the end.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +23,8 @@ static void make_one(dbx *x)
 static void write_file(dbx *x, const char *path, const void *bytes, size_t size)
 {
     om_iofile file;
-    OK(&x->f, om_io_open(&x->io, path, OM_IO_WRITE | OM_IO_CREATE | OM_IO_TRUNCATE, &file, &x->f.err));
+    OK(&x->f,
+       om_io_open(&x->io, path, OM_IO_WRITE | OM_IO_CREATE | OM_IO_TRUNCATE, &file, &x->f.err));
     OK(&x->f, om_io_write(&file, bytes, size, 0, &x->f.err));
     om_io_close(&file);
 }
@@ -88,7 +89,8 @@ static void an_unfinished_creation_is_finished(void **state)
     uint64_t calls = 1;
     for (uint64_t nth = 1; nth <= calls; nth++) {
         db_init_sim(&x);
-        sim_disk_fault(x.sim, &(sim_fault){.call = SIM_CALLS, .nth = nth, .for_ever = true, .error = EIO});
+        sim_disk_fault(x.sim,
+                       &(sim_fault){.call = SIM_CALLS, .nth = nth, .for_ever = true, .error = EIO});
         omen_status_t status = db_try_open(&x);
         sim_disk_fault(x.sim, &(sim_fault){.nth = 0});
         if (status == OMEN_OK) {
@@ -290,8 +292,7 @@ static void a_failed_sync_ends_writing(void **state)
     omen_db_stats stats = db_stats(&x);
     assert_int_equal(stats.state, OMEN_DB_FAILED);
     assert_true(strlen(stats.reason) > 0);
-    FAILS(&x.f, db_put_how(&x, 0, 300, 10, NULL, NULL), OMEN_FAILED_PRECONDITION,
-          OMEN_D_READ_ONLY);
+    FAILS(&x.f, db_put_how(&x, 0, 300, 10, NULL, NULL), OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY);
     FAILS(&x.f, omen_drop(x.f.db, "c0", &x.f.err), OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY);
     db_check(&x); /* reading goes on */
     db_kill(&x);
@@ -329,8 +330,7 @@ static void rot_in_the_log_opens_for_reading(void **state)
     omen_db_stats stats = db_stats(&x);
     assert_int_equal(stats.state, OMEN_DB_DAMAGED);
     assert_true(strlen(stats.reason) > 0);
-    FAILS(&x.f, db_put_how(&x, 0, 500, 10, NULL, NULL), OMEN_FAILED_PRECONDITION,
-          OMEN_D_READ_ONLY);
+    FAILS(&x.f, db_put_how(&x, 0, 500, 10, NULL, NULL), OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY);
     FAILS(&x.f, omen_checkpoint(x.f.db, NULL, &x.f.err), OMEN_FAILED_PRECONDITION,
           OMEN_D_READ_ONLY);
     uint64_t count = 0;
