@@ -48,7 +48,7 @@ typedef struct om_disk {
     _Atomic uint64_t checkpoints, seals, merges;
     _Atomic uint64_t logged;    /* bytes of payloads, since the last checkpoint */
     _Atomic uint64_t log_bytes; /* of a database opened for reading, as of the last look */
-    uint64_t replayed_records, replayed_ns, recovered_rows;
+    _Atomic uint64_t replayed_records, replayed_ns, recovered_rows;
     om_keeper *keeper;
 } om_disk;
 

@@ -204,6 +204,35 @@ static void refused_batches_use_up_their_seq(void **state)
     db_end(&x);
 }
 
+/* A request that is sent again as another batch of a stream uses up the seq, for good. */
+static void a_known_request_uses_up_its_seq(void **state)
+{
+    (void)state;
+    static dbx x;
+    uint64_t last = 0, epoch = 0;
+    omen_write_result result;
+    omen_batch how = {.request_id = "r", .request_id_len = 1};
+    db_init_sim(&x);
+    db_open(&x);
+    create_all(&x);
+    OK(&x.f, db_put_how(&x, 0, 0, 5, &how, NULL));
+    how.stream_id = "s";
+    how.stream_id_len = 1;
+    how.seq = 1;
+    OK(&x.f, db_put_how(&x, 0, 0, 5, &how, &result));
+    assert_int_equal(result.replayed, 1);
+    db_kill(&x);
+    db_open(&x);
+    OK(&x.f, omen_stream_open(x.model[0].handle, "s", 1, &last, &epoch, &x.f.err));
+    assert_int_equal(last, 1);
+    how.request_id = NULL;
+    how.request_id_len = 0;
+    how.seq = 2;
+    OK(&x.f, db_put_how(&x, 0, 3, 5, &how, NULL));
+    db_check(&x);
+    db_end(&x);
+}
+
 static void request_ids_are_remembered(void **state)
 {
     (void)state;
@@ -405,6 +434,7 @@ int main(void)
         cmocka_unit_test(drops_and_creations),
         cmocka_unit_test(streams_go_on_where_they_were),
         cmocka_unit_test(refused_batches_use_up_their_seq),
+        cmocka_unit_test(a_known_request_uses_up_its_seq),
         cmocka_unit_test(request_ids_are_remembered),
         cmocka_unit_test(refused_items_are_left_out),
         cmocka_unit_test(assigned_keys_stay),

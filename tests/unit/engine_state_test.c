@@ -383,6 +383,88 @@ static void an_idle_collection_holds_the_log_until_it_is_sealed(void **state)
     db_end(&x);
 }
 
+static bool is_there(dbx *x, const char *path)
+{
+    om_io_stat info;
+    bool found = false;
+    OK(&x->f, om_io_look(&x->io, path, &info, &found, &x->f.err));
+    return found;
+}
+
+static void dropped_collections_leave_no_files(void **state)
+{
+    (void)state;
+    static dbx x;
+    make_one(&x);
+    db_create(&x, 1, &plain);
+    db_put(&x, 1, 0, 50);
+    OK(&x.f, omen_checkpoint(x.f.db, NULL, &x.f.err));
+    assert_true(is_there(&x, "/db/00000001"));
+    assert_true(is_there(&x, "/db/00000002"));
+    db_drop(&x, 0);
+    for (uint32_t i = 0; i < OM_MANIFEST_KEPT; i++) {
+        OK(&x.f, om_checkpoint_write(x.f.db, &x.f.err));
+    }
+    assert_false(is_there(&x, "/db/00000001"));
+    assert_true(is_there(&x, "/db/00000002"));
+    db_kill(&x);
+    db_open(&x);
+    db_check(&x);
+    db_end(&x);
+}
+
+/* What opening takes, of a database with `rows` rows of 1 KiB in files. */
+typedef struct opening {
+    uint64_t reads, memory;
+} opening;
+
+static opening open_with(uint32_t rows)
+{
+    enum { DIM = 256, PART = 100 };
+    static dbx x;
+    static float data[PART][DIM];
+    uint64_t keys[PART];
+    omen_collection *c = NULL;
+    const omen_options options = {.struct_size = sizeof options, .dim = DIM};
+    omen_runtime_stats memory = {.struct_size = sizeof memory};
+    db_init_sim(&x);
+    db_open(&x);
+    OK(&x.f, omen_create(x.f.db, "wide", &options, &c, &x.f.err));
+    for (uint32_t at = 0; at < rows; at += PART) {
+        for (uint32_t i = 0; i < PART; i++) {
+            keys[i] = at + i;
+            data[i][i % DIM] = (float)(at + i);
+        }
+        const omen_batch batch = {.struct_size = sizeof batch,
+                                  .count = PART,
+                                  .vectors = data,
+                                  .dtype = OMEN_F32,
+                                  .dim = DIM,
+                                  .keys = keys};
+        OK(&x.f, omen_add_batch(c, &batch, NULL, NULL, &x.f.err));
+    }
+    OK(&x.f, omen_checkpoint(x.f.db, NULL, &x.f.err));
+    omen_collection_free(c);
+    db_kill(&x);
+    uint64_t before = sim_disk_calls(x.sim, SIM_PREAD);
+    db_open(&x);
+    opening out = {.reads = sim_disk_calls(x.sim, SIM_PREAD) - before};
+    OK(&x.f, omen_get_runtime_stats(x.f.rt, &memory, &x.f.err));
+    out.memory = memory.memory_used;
+    assert_int_equal(db_stats(&x).recovered_rows, 0);
+    db_end(&x);
+    return out;
+}
+
+static void opening_does_not_grow_with_the_data(void **state)
+{
+    (void)state;
+    opening small = open_with(300);
+    opening large = open_with(3000); /* 2.7 MiB more of vectors alone */
+    assert_true(large.reads <= small.reads + 2);
+    assert_true(large.memory < small.memory + (128 << 10));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +481,8 @@ int main(void)
         cmocka_unit_test(a_failed_sync_ends_writing),
         cmocka_unit_test(rot_in_the_log_opens_for_reading),
         cmocka_unit_test(an_idle_collection_holds_the_log_until_it_is_sealed),
+        cmocka_unit_test(dropped_collections_leave_no_files),
+        cmocka_unit_test(opening_does_not_grow_with_the_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
