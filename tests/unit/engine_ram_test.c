@@ -6,7 +6,7 @@
 
 #include "engine_fixture.h"
 
-enum { ROWS = 20000, DIM = 32, K = 10, SPARE = 4 << 20 /* for reading the log */ };
+enum { ROWS = 40000, DIM = 32, K = 10, SPARE = 9 << 20 /* for reading the log */ };
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *at)
 {
