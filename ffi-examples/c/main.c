@@ -1,8 +1,9 @@
 /* main.c - OmenDB from C: store 10,000 images in one call, find neighbours, check the answers, handle
  * errors, save and open again, keep a database in a folder, free.
  *
- * Usage: omen-example DIR SAVE_FILE; the folder is SAVE_FILE.db; DIR holds train-images-idx3-ubyte, t10k-images-idx3-ubyte and
- * groundtruth.ivecs, unpacked. The last line is "c: recall@10=R". Exit status 0 when all is well.
+ * Usage: omen-example DIR SAVE_FILE; the folder is SAVE_FILE.db; DIR holds train-images-idx3-ubyte,
+ * t10k-images-idx3-ubyte and groundtruth.ivecs, unpacked. The last line is "c: recall@10=R". Exit
+ * status 0 when all is well.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "dataset.h"
 
@@ -194,7 +195,7 @@ static int add_pair(omen_collection *c, uint64_t first)
     return omen_add_batch(c, &batch, NULL, NULL, &err) == OMEN_OK ? 0 : failed("add", &err);
 }
 
-/* Opens the database, takes what is there or makes it, adds a pair, and looks at it through a snapshot. */
+/* Opens the database, takes what is there or makes it, adds a pair, looks at it through a snapshot. */
 static int one_visit(const char *folder, uint64_t expected_before)
 {
     int rc = 1;
@@ -286,7 +287,8 @@ int main(int argc, char **argv)
     }
     if (create_collection(db, "images", OMEN_U8, (uint32_t)images.dim, &c) != 0 ||
         add_images(c, &images) != 0 || search_images(c, &queries, &truth, &recall) != 0 ||
-        show_errors(db) != 0 || save_and_open(db, c, argv[2], images.rows) != 0 || visit_twice(argv[2]) != 0) {
+        show_errors(db) != 0 || save_and_open(db, c, argv[2], images.rows) != 0 ||
+        visit_twice(argv[2]) != 0) {
         goto out;
     }
     printf("c: recall@10=%.4f\n", recall);
