@@ -1,7 +1,7 @@
 # Makefile - the front door: forwards to CMake and the scripts. `make help` lists the targets.
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := build
-.PHONY: help churn crash model deps deps-build build demo serve check check-full bench fmt lint install
+.PHONY: help churn crash crash-states faults model deps deps-build build demo serve check check-full bench fmt lint install
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 export DATA SETS QUICK
@@ -34,6 +34,17 @@ check-full: deps ## sanitizers, fuzzing (FUZZ_SECONDS a target), slow tests, the
 crash: build ## kill -9 omend under load, CYCLES times (200); SEED, SEAL_ROWS
 	@build/bin/crash --omend build/bin/omend --cycles $(or $(CYCLES),200) \
 		$(if $(SEED),--seed $(SEED)) $(if $(SEAL_ROWS),--seal-rows $(SEAL_ROWS))
+
+crash-states: deps ## recovers STATES (100000) disks that power failures could leave; SEED
+	@cmake --preset check --log-level=WARNING
+	@cmake --build --preset check --target crash_states -j $(JOBS)
+	@build-check/tests/fault/crash_states --syncs 12
+	@build-check/tests/fault/crash_states --states $(or $(STATES),100000) --seed $(or $(SEED),1)
+
+faults: deps ## every call of the disk and every allocation fails, once and for ever; SEED
+	@cmake --preset check --log-level=WARNING
+	@cmake --build --preset check --target faults -j $(JOBS)
+	@build-check/tests/fault/faults --seed $(or $(SEED),1)
 
 model: deps ## random operations on databases on disk, OPS of them (100000), against a model; SEED
 	@cmake --preset check --log-level=WARNING

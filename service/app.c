@@ -323,11 +323,11 @@ int om_app_announce(om_app *app)
  * written stays so until the database is opened again, so the process ends, and its supervisor starts it. */
 static void watch_database(om_app *app)
 {
-    static const char *const texts[] = {"the database can be written again",
-                                        "the database is read-only",
-                                        "the disk is full: writes are refused until there is space",
-                                        "the log could not be written: draining, a restart replays it",
-                                        "the log is damaged: the database is read-only"};
+    static const char *const texts[] = {
+        "the database can be written again", "the database is read-only",
+        "the disk is full: writes are refused until there is space",
+        "the log could not be written: draining, a restart replays it",
+        "the log is damaged: the database is read-only"};
     omen_db_stats stats = {.struct_size = sizeof stats};
     uint64_t faults = om_fault_count();
     if (faults != app->faults) {

@@ -357,6 +357,10 @@ static omen_status_t open_file(om_segment *seg, const om_segment_file *file, ome
     seg->id = file->id;
     om_stop stop = {.op = file->op};
     OM_TRY(om_segfile_open(mapped->io, &rt->alloc, file->path, &mapped->file, err));
+    const om_disk *disk = seg->c->db->disk;
+    if (disk != NULL && (disk->options.flags & OMEN_DB_RAM) != 0) {
+        OM_TRY(om_segfile_load(mapped->file, &rt->budget, err));
+    }
     OM_TRY(load(seg, mapped, file, err));
     if ((file->flags & OMEN_OPEN_VERIFY) != 0) {
         OM_TRY(om_mapped_check(seg, &stop, err));

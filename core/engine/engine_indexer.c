@@ -282,9 +282,8 @@ static void work_on(om_segment *seg, item *it)
     uint64_t last = atomic_load_explicit(&seg->last_append_ns, memory_order_relaxed);
     bool burst = !it->draining && om_now_ns() < last + QUIET_NS;
     om_mutex_lock(&seg->index_mu);
-    omen_status_t status =
-        burst ? code_step(seg, &moved, &err)
-              : om_index_step(seg, UINT32_MAX, must_end(seg), &moved, &err);
+    omen_status_t status = burst ? code_step(seg, &moved, &err)
+                                 : om_index_step(seg, UINT32_MAX, must_end(seg), &moved, &err);
     clean = om_view_reclaim(seg);
     rest(seg);
     om_mutex_unlock(&seg->index_mu);
@@ -292,7 +291,9 @@ static void work_on(om_segment *seg, item *it)
         atomic_load(&seg->indexed) >= atomic_load(&seg->visible)) {
         om_keeper_notify(seg->c->db);
     }
-    it->not_before_ns = clean || moved ? 0 : om_now_ns() + RECLAIM_NS;
+    /* A save may hold the end of a frozen segment back for a while. */
+    bool held = !burst && !moved && must_end(seg);
+    it->not_before_ns = moved || (clean && !held) ? 0 : om_now_ns() + RECLAIM_NS;
     if (status != OMEN_OK) {
         om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': indexing waits: %s",
                      seg->c->name, err.message);

@@ -8,6 +8,8 @@
 
 #define POPULATE_STEP ((size_t)4 << 20)
 
+enum { LOAD_PIECE = 4 << 20 };
+
 static omen_status_t map_file(om_map *map, const om_iofile *file, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -40,9 +42,36 @@ omen_status_t om_map_open(const om_io *io, om_map *map, const char *path, omen_e
     return status;
 }
 
+omen_status_t om_map_load(om_map *map, om_budget *budget, omen_error *err)
+{
+    om_vm ram = {.base = NULL};
+    omen_status_t status = om_vm_reserve(&ram, map->bytes, budget, err);
+    if (status == OMEN_OK) {
+        status = om_vm_commit(&ram, map->bytes, err);
+    }
+    if (status != OMEN_OK) {
+        om_vm_release(&ram);
+        return status;
+    }
+    for (size_t at = 0; at < map->bytes; at += LOAD_PIECE) {
+        size_t piece = map->bytes - at < LOAD_PIECE ? map->bytes - at : LOAD_PIECE;
+        memcpy(ram.base + at, map->base + at, piece);
+        om_pages_done(map->base + at, piece); /* the copy is the one that stays */
+    }
+    om_io_unmap(map->io, map->mapping, map->bytes);
+    map->ram = ram;
+    map->mapping = ram.base;
+    map->base = ram.base;
+    return OMEN_OK;
+}
+
 void om_map_close(om_map *map)
 {
-    om_io_unmap(map->io, map->mapping, map->bytes);
+    if (map->ram.base != NULL) {
+        om_vm_release(&map->ram);
+    } else {
+        om_io_unmap(map->io, map->mapping, map->bytes);
+    }
     memset(map, 0, sizeof *map);
 }
 

@@ -408,18 +408,19 @@ out:
     return status;
 }
 
-omen_status_t om_cursors_probe(const om_io *io, const char *path, omen_error *err)
+omen_status_t om_cursors_probe(const om_io *io, const om_alloc *alloc, const char *path,
+                               omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_iofile file = {.fd = -1};
-    uint8_t header[sizeof(cursors_header)] = {0};
-    uint64_t bytes;
-    OM_TRY(om_io_open(io, path, 0, &file, err));
-    OM_TRY(om_io_size(&file, &bytes, err));
-    size_t read = (size_t)om_min_u64(bytes, sizeof header);
-    OM_TRY(om_io_read(&file, header, read, 0, err));
-    OM_TRY(om_head_check(&om_cursors_kind, om_path_tail(path), header, read, bytes, err));
+    const rules r = {.name = om_path_tail(path), .wrong = OMEN_DATA_LOSS, .err = err};
+    cursors_header header;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    OM_TRY(om_io_slurp(io, alloc, path, OM_CURSORS_MAX_BYTES, &bytes, &size, err));
+    OM_TRY(om_head_check(&om_cursors_kind, r.name, bytes, size, size, err));
+    memcpy(&header, bytes, sizeof header);
+    status = check_body(&r, &header, bytes + sizeof header, size - sizeof header);
 out:
-    om_io_close(&file);
+    om_alloc_put(alloc, bytes, bytes == NULL ? 0 : size + 1, 8);
     return status;
 }

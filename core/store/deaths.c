@@ -110,19 +110,6 @@ out:
     return status;
 }
 
-omen_status_t om_deaths_probe(const om_io *io, const char *path, uint64_t segment, uint32_t rows,
-                              omen_error *err)
-{
-    om_iofile file = {.fd = -1};
-    uint32_t crc;
-    omen_status_t status = om_io_open(io, path, 0, &file, err);
-    if (status == OMEN_OK) {
-        status = check_header(&file, segment, rows, &crc, err);
-    }
-    om_io_close(&file);
-    return status;
-}
-
 static omen_status_t check_words(const char *path, const om_deaths *deaths, uint32_t rows,
                                  uint32_t crc, omen_error *err)
 {
@@ -160,6 +147,15 @@ omen_status_t om_deaths_open(const om_io *io, const char *path, uint64_t segment
 out:
     om_deaths_close(io, &deaths);
     om_io_close(&file);
+    return status;
+}
+
+omen_status_t om_deaths_probe(const om_io *io, const char *path, uint64_t segment, uint32_t rows,
+                              omen_error *err)
+{
+    om_deaths deaths = {.mapping = NULL};
+    omen_status_t status = om_deaths_open(io, path, segment, rows, &deaths, err);
+    om_deaths_close(io, &deaths);
     return status;
 }
 

@@ -78,8 +78,9 @@ typedef struct om_name {
 } om_name;
 void om_name_parse(const char *text, om_name *out);
 
-/* ---- The headers alone, for om_manifest_load ---- */
+/* ---- For om_manifest_load: small files, checked whole, so that an older generation can stand in ---- */
 omen_status_t om_deaths_probe(const om_io *io, const char *path, uint64_t segment, uint32_t rows,
                               omen_error *err) OM_NODISCARD;
-omen_status_t om_cursors_probe(const om_io *io, const char *path, omen_error *err) OM_NODISCARD;
+omen_status_t om_cursors_probe(const om_io *io, const om_alloc *alloc, const char *path,
+                               omen_error *err) OM_NODISCARD;
 #endif

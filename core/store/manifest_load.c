@@ -1,7 +1,8 @@
 /* manifest_load.c - finds the manifest that counts. SPDX-License-Identifier: Apache-2.0
  *
- * A generation counts when it can be read and when every file that it names is there, with its size and the
- * checksum of its header page: then everything else has a checksum that can be followed. Only damage makes
+ * A generation counts when it can be read and when every file that it names is there: segments with their size
+ * and the checksum of the header page, so that everything else has a checksum that can be followed; deaths
+ * and cursors, which are small, as a whole. Only damage makes
  * an older generation count. A disk that fails to read, too little memory or a newer format end the
  * search: what an older generation does not know would be lost without need. */
 #include <stdalign.h>
@@ -102,8 +103,8 @@ out:
     return status;
 }
 
-static omen_status_t check_files(const om_io *io, const char *folder, const om_manifest *m,
-                                 omen_error *err)
+static omen_status_t check_files(const om_io *io, const om_alloc *alloc, const char *folder,
+                                 const om_manifest *m, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_path path;
@@ -113,7 +114,7 @@ static omen_status_t check_files(const om_io *io, const char *folder, const om_m
     if (m->cursors != 0) {
         /* Defensive: the name of the manifest, which had its place, is longer. */
         OM_TRY(om_path_cursors(&path, folder, m->cursors, err));
-        OM_TRY(om_cursors_probe(io, path.text, err));
+        OM_TRY(om_cursors_probe(io, alloc, path.text, err));
     }
 out:
     return status;
@@ -137,7 +138,7 @@ static omen_status_t load_one(const om_io *io, const om_alloc *alloc, const char
                     (unsigned long long)m.generation, (unsigned long long)generation);
         goto out;
     }
-    OM_TRY(check_files(io, folder, &m, err));
+    OM_TRY(check_files(io, alloc, folder, &m, err));
     *out = m;
     m = (om_manifest){0};
 out:

@@ -290,6 +290,11 @@ omen_status_t om_segfile_open(const om_io *io, const om_alloc *alloc, const char
     return OMEN_OK;
 }
 
+omen_status_t om_segfile_load(om_segfile *file, om_budget *budget, omen_error *err)
+{
+    return om_map_load(&file->map, budget, err);
+}
+
 void om_segfile_close(om_segfile *file)
 {
     if (file == NULL) {

@@ -127,16 +127,11 @@ static omen_status_t copy_folder(om_wal_path *out, const char *folder, omen_erro
     return OMEN_OK;
 }
 
-/* The names that are there may be of a process that ended before it synced them; records that are
- * acknowledged must not lie behind such a name, nor spares be written to before the old name is gone. */
+/* A folder that is there may be of a process that ended before it synced the name. */
 static omen_status_t make_folder(om_wal *wal, omen_error *err)
 {
-    omen_status_t status = OMEN_OK;
-    OM_TRY(om_io_mkdir(wal->io, wal->folder.text, err));
-    OM_TRY(om_io_sync_parent(wal->io, wal->folder.text, err));
-    OM_TRY(om_io_sync_dir(wal->io, wal->folder.text, err));
-out:
-    return status;
+    omen_status_t status = om_io_mkdir(wal->io, wal->folder.text, err);
+    return status != OMEN_OK ? status : om_io_sync_parent(wal->io, wal->folder.text, err);
 }
 
 static omen_status_t start(om_wal *wal, const om_wal_options *options, omen_error *err)

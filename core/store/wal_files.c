@@ -8,7 +8,8 @@
  *
  * A file takes its place whole: the old one is synced, the header of the new one is synced under the name
  * of a spare, then it is renamed and the folder synced. So every file but the last is durable to its end,
- * a log file always has a header, and a missing one is damage. */
+ * a log file always has a header, and a missing one is damage. A file none of whose records holds is
+ * replaced by the next one, which has its name. */
 #include <stdalign.h>
 #include <string.h>
 
@@ -52,8 +53,9 @@ static omen_status_t make_spare(om_wal *wal, omen_error *err)
     omen_status_t status = OMEN_OK;
     om_wal_path path;
     om_iofile file = {.fd = -1};
+    uint64_t number = wal->next_spare++; /* never again: what fails may leave a file behind */
     OM_TRY(om_wal_names_reserve(wal, &wal->spares, wal->spares.count + 1, err));
-    OM_TRY(om_wal_path_spare(&path, wal, wal->next_spare, err));
+    OM_TRY(om_wal_path_spare(&path, wal, number, err));
     OM_TRY(
         om_io_open(wal->io, path.text, OM_IO_WRITE | OM_IO_CREATE | OM_IO_EXCLUSIVE, &file, err));
     status = om_io_allocate(&file, wal->file_bytes, err);
@@ -62,9 +64,8 @@ static omen_status_t make_spare(om_wal *wal, omen_error *err)
         discard(wal, path.text);
         goto out;
     }
-    om_wal_names_add(&wal->spares, wal->next_spare, wal->file_bytes);
+    om_wal_names_add(&wal->spares, number, wal->file_bytes);
     wal->spares.items[wal->spares.count - 1].fresh = true;
-    wal->next_spare++;
 out:
     return status;
 }
@@ -125,7 +126,7 @@ static omen_status_t begin_file(om_wal *wal, om_wal_file *file, omen_error *err)
         .byte_order = OM_WAL_BYTE_ORDER,
         .file_bytes = wal->file_bytes,
         .first = tail + 1,
-        .previous_first = wal->files.count != 0 ? wal->files.items[wal->files.count - 1].number : 0,
+        .previous_first = wal->previous_first,
         .durable = tail,
         .previous_crc = wal->last_crc,
         .epoch = new_epoch(wal, &old),
@@ -165,7 +166,12 @@ omen_status_t om_wal_rotate(om_wal *wal, omen_error *err)
         status = om_wal_break(wal, err);
         goto out;
     }
+    uint32_t count = wal->files.count;
+    if (count != 0 && wal->files.items[count - 1].number == file->header.first) {
+        om_wal_names_remove(&wal->files, count - 1); /* its name was taken over */
+    }
     om_wal_names_add(&wal->files, file->header.first, wal->file_bytes);
+    wal->previous_first = file->header.first;
     om_wal_set_current(wal, file);
     wal->position = OM_WAL_HEADER_BYTES;
     wal->filled = spare.fresh ? (uint64_t)OM_WAL_HEADER_BYTES : UINT64_MAX;
@@ -175,53 +181,42 @@ out:
     return status;
 }
 
-/* Takes the oldest file away; *spare: it was kept under that number, to be listed once the folder is
- * synced. Until then its old name may come back, and then its content must still be the old one. */
-static omen_status_t retire(om_wal *wal, bool keep, uint64_t spare, omen_error *err)
+/* Whether a file is only what its name says. A power failure may leave the old name of a spare beside the new
+ * one, so that it is the same file as a live one: then the name goes and the file is let alone. */
+static bool is_itself(const om_wal *wal, const char *path, uint64_t first)
 {
-    omen_status_t status = OMEN_OK;
-    om_wal_path path, to;
-    OM_TRY(om_wal_path_file(&path, wal, wal->files.items[0].number, err));
-    OM_TRY(om_wal_path_spare(&to, wal, spare, err));
-    OM_TRY(keep ? om_io_rename(wal->io, path.text, to.text, err)
-                : om_io_unlink(wal->io, path.text, err));
-    om_wal_names_remove(&wal->files, 0);
-out:
-    return status;
+    uint8_t page[OM_WAL_HEADER_BYTES];
+    om_wal_header header = {0};
+    omen_error err;
+    om_iofile file;
+    bool known = om_io_open(wal->io, path, 0, &file, &err) == OMEN_OK &&
+                 om_io_read(&file, page, sizeof page, 0, &err) == OMEN_OK &&
+                 om_wal_header_read(page, wal->options.database, path, &header, &err) == OMEN_OK;
+    om_io_close(&file);
+    return known && header.first == first;
 }
 
-static omen_status_t trim_files(om_wal *wal, uint64_t lsn, omen_error *err)
+/* Takes the oldest file away. Neither needs a sync of the folder: whoever needs the file's records no more
+ * does not mind it coming back, whatever is in it then. */
+static omen_status_t retire(om_wal *wal, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_wal_names kept = {0};
-    bool changed = false;
-    OM_TRY(om_wal_names_reserve(wal, &kept, OM_WAL_SPARES, err));
-    OM_TRY(om_wal_names_reserve(wal, &wal->spares, wal->spares.count + OM_WAL_SPARES, err));
-    while (status == OMEN_OK && wal->files.count > 1 && wal->files.items[1].number <= lsn + 1) {
-        om_wal_name oldest = wal->files.items[0];
-        bool keep = oldest.bytes == wal->file_bytes &&
-                    wal->spares.count + kept.count < (uint32_t)OM_WAL_SPARES;
-        uint64_t spare = wal->next_spare;
-        status = retire(wal, keep, spare, err);
-        changed = changed || status == OMEN_OK;
-        if (status == OMEN_OK && keep) {
-            om_wal_names_add(&kept, spare, oldest.bytes);
-            wal->next_spare++;
-        }
+    om_wal_path path, spare;
+    om_wal_name oldest = wal->files.items[0];
+    OM_TRY(om_wal_names_reserve(wal, &wal->spares, wal->spares.count + 1, err));
+    OM_TRY(om_wal_path_file(&path, wal, oldest.number, err));
+    OM_TRY(om_wal_path_spare(&spare, wal, wal->next_spare, err));
+    if (oldest.bytes == wal->file_bytes && wal->spares.count < (uint32_t)OM_WAL_SPARES &&
+        is_itself(wal, path.text, oldest.number)) {
+        OM_TRY(om_io_rename(wal->io, path.text, spare.text, err));
+        om_wal_names_add(&wal->spares, wal->next_spare++, oldest.bytes);
+    } else {
+        OM_TRY(om_io_unlink(wal->io, path.text, err));
     }
-    if (changed) {
-        omen_error other;
-        omen_error *told = status == OMEN_OK ? err : &other;
-        uint64_t first = wal->files.items[0].number;
-        wal->first = first > wal->first ? first : wal->first;
-        omen_status_t synced = om_io_sync_dir(wal->io, wal->folder.text, told);
-        for (uint32_t i = 0; synced == OMEN_OK && i < kept.count; i++) {
-            om_wal_names_add(&wal->spares, kept.items[i].number, kept.items[i].bytes);
-        }
-        status = status == OMEN_OK ? synced : status;
-    }
+    om_wal_names_remove(&wal->files, 0);
+    uint64_t first = wal->files.items[0].number;
+    wal->first = first > wal->first ? first : wal->first;
 out:
-    om_wal_names_free(wal, &kept);
     return status;
 }
 
@@ -230,8 +225,10 @@ omen_status_t om_wal_trim(om_logdriver *driver, uint64_t lsn, omen_error *err)
     om_wal *wal = om_wal_of(driver);
     om_mutex_lock(&wal->append_mu);
     omen_status_t status = om_wal_writable(wal, err);
-    if (status == OMEN_OK && wal->readers == 0) {
-        status = trim_files(wal, om_min_u64(lsn, atomic_load(&wal->durable)), err);
+    lsn = om_min_u64(lsn, atomic_load(&wal->durable));
+    while (status == OMEN_OK && wal->readers == 0 && wal->files.count > 1 &&
+           wal->files.items[1].number <= lsn + 1) {
+        status = retire(wal, err);
     }
     om_mutex_unlock(&wal->append_mu);
     return status;

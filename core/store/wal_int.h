@@ -115,13 +115,14 @@ typedef struct om_wal {
     uint64_t position; /* append_mu: of the next frame in it                   */
     uint64_t filled;   /* append_mu: blocks up to here were written before     */
     uint32_t last_crc; /* append_mu: of the newest record                      */
-    uint64_t first;    /* append_mu: oldest lsn that can be read               */
-    om_wal_names files;    /* append_mu: log files, the current one is the last    */
-    om_wal_names spares;   /* append_mu */
-    uint64_t next_spare;   /* append_mu */
-    uint32_t readers;      /* append_mu: reads in progress; nothing is trimmed     */
-    uint64_t rotten_lsn;   /* set by open */
-    _Atomic uint64_t tail; /* released under append_mu, acquired by sync           */
+    uint64_t previous_first; /* append_mu: what the next file says of the one before it */
+    uint64_t first;          /* append_mu: oldest lsn that can be read               */
+    om_wal_names files;      /* append_mu: log files, the current one is the last    */
+    om_wal_names spares;     /* append_mu */
+    uint64_t next_spare;     /* append_mu */
+    uint32_t readers;        /* append_mu: reads in progress; nothing is trimmed     */
+    uint64_t rotten_lsn;     /* set by open */
+    _Atomic uint64_t tail;   /* released under append_mu, acquired by sync           */
     _Atomic uint64_t appends;
 
     om_mutex sync_mu;

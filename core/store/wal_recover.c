@@ -27,7 +27,8 @@ typedef struct found {
 static void set_rotten(om_wal *wal, uint64_t lsn, const char *why)
 {
     wal->rotten_lsn = lsn;
-    (void)snprintf(wal->reason, sizeof wal->reason, "record %" PRIu64 " of the log: %s", lsn, why);
+    (void)snprintf(wal->reason, sizeof wal->reason, "record %" PRIu64 " of the log: %.100s", lsn,
+                   why);
     atomic_store(&wal->state, OM_LOG_ROTTEN);
 }
 
@@ -204,7 +205,8 @@ out:
     return status;
 }
 
-/* The last file takes the next records, unless there are leftovers in it. */
+/* The last file takes the next records, unless there are leftovers in it. Nor one without records: only the
+ * first append to a file proves that its name was synced, so the next file takes that name again. */
 static omen_status_t take_last(om_wal *wal, found *f, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -217,11 +219,13 @@ static omen_status_t take_last(om_wal *wal, found *f, omen_error *err)
     file->path = f->cursor.path;
     file->header = f->cursor.header;
     uint64_t position = f->cursor.position;
+    bool empty = atomic_load(&wal->tail) < file->header.first;
+    wal->previous_first = empty ? file->header.previous_first : file->header.first;
     OM_TRY(om_io_open(wal->io, file->path.text, OM_IO_WRITE, &file->io, err));
     if (atomic_load(&wal->durable) < atomic_load(&wal->tail)) {
         OM_TRY(secure(wal, f, &file->io, err));
     }
-    if (!f->leftovers) {
+    if (!f->leftovers && !empty) {
         om_wal_set_current(wal, file);
         wal->position = position;
         wal->filled = UINT64_MAX;

@@ -1,8 +1,9 @@
 /* main.c - OmenDB from C: store 10,000 images in one call, find neighbours, check the answers, handle
- * errors, save and open again, free.
+ * errors, save and open again, keep a database in a folder, free.
  *
- * Usage: omen-example DIR SAVE_FILE; DIR holds train-images-idx3-ubyte, t10k-images-idx3-ubyte and
- * groundtruth.ivecs, unpacked. The last line is "c: recall@10=R". Exit status 0 when all is well.
+ * Usage: omen-example DIR SAVE_FILE; the folder is SAVE_FILE.db; DIR holds train-images-idx3-ubyte,
+ * t10k-images-idx3-ubyte and groundtruth.ivecs, unpacked. The last line is "c: recall@10=R". Exit
+ * status 0 when all is well.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "dataset.h"
 
@@ -184,6 +185,79 @@ static int save_and_open(omen_db *db, omen_collection *c, const char *path, uint
     return count == expected ? 0 : 1;
 }
 
+static int add_pair(omen_collection *c, uint64_t first)
+{
+    omen_error err;
+    const float rows[2][2] = {{(float)first, 0}, {(float)first + 1, 0}};
+    const uint64_t ids[2] = {first, first + 1};
+    const omen_batch batch = {
+        .struct_size = sizeof batch, .count = 2, .vectors = rows, .dim = 2, .keys = ids};
+    return omen_add_batch(c, &batch, NULL, NULL, &err) == OMEN_OK ? 0 : failed("add", &err);
+}
+
+/* Opens the database, takes what is there or makes it, adds a pair, looks at it through a snapshot. */
+static int one_visit(const char *folder, uint64_t expected_before)
+{
+    int rc = 1;
+    omen_error err;
+    omen_db *db = NULL;
+    omen_collection *c = NULL;
+    omen_collection *before = NULL;
+    uint64_t count = 0;
+    omen_db_stats stats = {.struct_size = sizeof stats};
+    const omen_options options = {.struct_size = sizeof options, .dim = 2};
+    if (omen_db_open(folder, NULL, &db, &err) != OMEN_OK) {
+        return failed("open a folder", &err);
+    }
+    if (expected_before == 0) { /* of an earlier run of this program */
+        if (omen_drop(db, "visits", &err) != OMEN_OK && err.status != OMEN_NOT_FOUND) {
+            failed("drop", &err);
+            goto out;
+        }
+        if (omen_create(db, "visits", &options, &c, &err) != OMEN_OK) {
+            failed("create", &err);
+            goto out;
+        }
+    } else if (omen_open(db, "visits", NULL, &c, &err) != OMEN_OK) {
+        failed("open", &err);
+        goto out;
+    }
+    if (omen_snapshot(c, &before, &err) != OMEN_OK) {
+        failed("snapshot", &err);
+        goto out;
+    }
+    if (add_pair(c, expected_before) != 0) {
+        goto out;
+    }
+    if (omen_count(before, &count, &err) != OMEN_OK || count != expected_before ||
+        omen_checkpoint(db, NULL, &err) != OMEN_OK ||
+        omen_get_db_stats(db, &stats, &err) != OMEN_OK || stats.state != OMEN_DB_WRITABLE) {
+        fprintf(stderr, "%s: %llu items where %llu were written\n", folder,
+                (unsigned long long)count, (unsigned long long)expected_before);
+        goto out;
+    }
+    printf("in a folder: %llu items of before, version %llu is durable\n",
+           (unsigned long long)count, (unsigned long long)stats.durable_version);
+    rc = 0;
+out:
+    omen_collection_free(before);
+    omen_collection_free(c);
+    omen_db_free(db); /* the last reference makes everything durable and unlocks the folder */
+    return rc;
+}
+
+/* A folder keeps what was written: each visit finds what the one before has left. */
+static int visit_twice(const char *save_file)
+{
+    char folder[4096];
+    const int n = snprintf(folder, sizeof folder, "%s.db", save_file);
+    if (n < 0 || (size_t)n >= sizeof folder) {
+        fprintf(stderr, "%s: the path is too long\n", save_file);
+        return 1;
+    }
+    return one_visit(folder, 0) != 0 || one_visit(folder, 2) != 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
@@ -213,7 +287,8 @@ int main(int argc, char **argv)
     }
     if (create_collection(db, "images", OMEN_U8, (uint32_t)images.dim, &c) != 0 ||
         add_images(c, &images) != 0 || search_images(c, &queries, &truth, &recall) != 0 ||
-        show_errors(db) != 0 || save_and_open(db, c, argv[2], images.rows) != 0) {
+        show_errors(db) != 0 || save_and_open(db, c, argv[2], images.rows) != 0 ||
+        visit_twice(argv[2]) != 0) {
         goto out;
     }
     printf("c: recall@10=%.4f\n", recall);

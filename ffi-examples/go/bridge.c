@@ -2,18 +2,39 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "bridge.h"
 
-omen_status_t bridge_db_open(uint32_t threads, uint64_t memory_limit, omen_db **out, omen_error *err)
+omen_status_t bridge_db_open(const char *path, const bridge_db *o, omen_db **out, omen_error *err)
 {
-    const omen_runtime_options runtime_options = {
-        .struct_size = sizeof runtime_options, .threads = threads, .memory_limit = memory_limit};
+    const omen_runtime_options runtime_options = {.struct_size = sizeof runtime_options,
+                                                  .threads = o->threads,
+                                                  .memory_limit = o->memory_limit};
     omen_runtime *runtime = NULL;
     omen_status_t status = omen_runtime_create(&runtime_options, &runtime, err);
     if (status == OMEN_OK) {
-        const omen_db_options options = {.struct_size = sizeof options, .runtime = runtime};
-        status = omen_db_open(NULL, &options, out, err);
+        const omen_db_options options = {.struct_size = sizeof options,
+                                         .flags = o->flags,
+                                         .runtime = runtime,
+                                         .interval_ms = o->interval_ms,
+                                         .seal_rows = o->seal_rows};
+        status = omen_db_open(path, &options, out, err);
         omen_runtime_free(runtime); /* the database keeps what it needs alive */
     }
     return status;
+}
+
+omen_status_t bridge_backup(omen_db *db, const char *path, const char *previous, omen_op *op,
+                            omen_backup_result *out, omen_error *err)
+{
+    const omen_backup_options options = {
+        .struct_size = sizeof options, .previous = previous, .op = op};
+    return omen_backup(db, path, &options, out, err);
+}
+
+omen_status_t bridge_restore(const char *from, const char *to, omen_op *op, omen_backup_result *out,
+                             omen_error *err)
+{
+    const omen_backup_options options = {.struct_size = sizeof options, .op = op};
+    return to != NULL ? omen_restore(from, to, &options, out, err)
+                      : omen_verify(from, &options, out, err);
 }
 
 omen_status_t bridge_open(const bridge_file *f, omen_collection **out, omen_error *err)

@@ -20,7 +20,18 @@ typedef struct bridge_file {
     const char *name, *file;
 } bridge_file;
 
-omen_status_t bridge_db_open(uint32_t threads, uint64_t memory_limit, omen_db **out, omen_error *err);
+typedef struct bridge_db {
+    uint64_t memory_limit, seal_rows;
+    uint32_t threads, flags, interval_ms;
+} bridge_db;
+
+/* path NULL: in memory. */
+omen_status_t bridge_db_open(const char *path, const bridge_db *o, omen_db **out, omen_error *err);
+omen_status_t bridge_backup(omen_db *db, const char *path, const char *previous, omen_op *op,
+                            omen_backup_result *out, omen_error *err);
+/* to NULL: only verifies. */
+omen_status_t bridge_restore(const char *from, const char *to, omen_op *op, omen_backup_result *out,
+                             omen_error *err);
 omen_status_t bridge_open(const bridge_file *f, omen_collection **out, omen_error *err);
 /* ids: uint64_t or 16-byte values, or text with count + 1 offsets; NULL: none. stream and request are
  * texts with their lengths. vectors NULL: delete. */

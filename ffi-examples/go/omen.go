@@ -1,6 +1,6 @@
 // Package omen is OmenDB in your process: store vectors, find the nearest ones again.
 //
-//	db, err := omen.OpenMemory(omen.DBOptions{})
+//	db, err := omen.Open("./data", omen.DBOptions{}) // or omen.OpenMemory
 //	points, err := db.Create("points", omen.Options{Dim: 2})
 //	_, err = points.Add(ctx, omen.Batch{Vectors: omen.F32{0, 0, 1, 1, 5, 5}})
 //	hits, err := points.Search(ctx, omen.Query{Vectors: omen.F32{0.9, 0.9}, K: 1})
@@ -73,12 +73,44 @@ type Options struct {
 	M              uint32 // links chosen for a new item
 	EFConstruction uint32 // beam width while the graph is built
 	CapacityHint   uint64 // rows expected
+	Durability     Durability
+}
+
+// Durability says when a write is acknowledged. The zero value means DurabilityBatch.
+type Durability uint32
+
+// The levels. All of them survive the end of the process.
+const (
+	DurabilityNone     Durability = C.OMEN_DURABILITY_NONE     // written, synced when the system likes
+	DurabilityInterval Durability = C.OMEN_DURABILITY_INTERVAL // written, synced on a timer
+	DurabilityBatch    Durability = C.OMEN_DURABILITY_BATCH    // synced before it is acknowledged
+)
+
+func (options Options) raw() C.omen_options {
+	var copt C.omen_options
+	copt.struct_size = C.uint32_t(unsafe.Sizeof(copt))
+	copt.dim = C.uint32_t(options.Dim)
+	copt.metric = C.uint32_t(options.Metric)
+	copt.dtype = C.uint32_t(options.DataType)
+	copt.id_type = C.uint32_t(options.IDType)
+	copt.m = C.uint32_t(options.M)
+	copt.ef_construction = C.uint32_t(options.EFConstruction)
+	copt.durability = C.uint32_t(options.Durability)
+	copt.capacity_hint = C.uint64_t(options.CapacityHint)
+	return copt
 }
 
 // DBOptions say what a database may use. Zero means the default.
 type DBOptions struct {
 	Threads     uint32 // 0: one for each core
 	MemoryLimit uint64 // bytes of index and scratch; beyond it writes are refused; 0: no limit
+
+	// Of Open only.
+	ReadOnly   bool   // beside the one process that writes, as the database is now; see Refresh
+	MustExist  bool   // an error instead of an empty database when there is none
+	RAM        bool   // copy segments into memory instead of serving them from mapped files
+	IntervalMS uint32 // between two syncs of the level INTERVAL; 0: 50
+	SealRows   uint64 // rows of a growing segment before it becomes a file; 0: chosen
 }
 
 // DB is a set of named collections.
@@ -89,15 +121,7 @@ type DB struct {
 
 // OpenMemory makes an empty database in memory.
 func OpenMemory(options DBOptions) (*DB, error) {
-	var raw *C.omen_db
-	var cerr C.omen_error
-	status := C.bridge_db_open(C.uint32_t(options.Threads), C.uint64_t(options.MemoryLimit), &raw, &cerr)
-	if err := failure(status, &cerr); err != nil {
-		return nil, err
-	}
-	db := &DB{raw: raw}
-	runtime.SetFinalizer(db, (*DB).Close)
-	return db, nil
+	return openDB("", options)
 }
 
 // Close frees the database once running calls have returned. Collections stay usable until they are
@@ -143,15 +167,7 @@ func (db *DB) Create(name string, options Options) (*Collection, error) {
 		return nil, err
 	}
 	defer C.free(unsafe.Pointer(cname))
-	var copt C.omen_options
-	copt.struct_size = C.uint32_t(unsafe.Sizeof(copt))
-	copt.dim = C.uint32_t(options.Dim)
-	copt.metric = C.uint32_t(options.Metric)
-	copt.dtype = C.uint32_t(options.DataType)
-	copt.id_type = C.uint32_t(options.IDType)
-	copt.m = C.uint32_t(options.M)
-	copt.ef_construction = C.uint32_t(options.EFConstruction)
-	copt.capacity_hint = C.uint64_t(options.CapacityHint)
+	copt := options.raw()
 	var out *C.omen_collection
 	var cerr C.omen_error
 	status := C.omen_create(raw, cname, &copt, &out, &cerr)

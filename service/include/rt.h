@@ -19,10 +19,10 @@ typedef struct om_rt om_rt;
 /* Options: zero means the default in brackets. What is pointed to is borrowed until om_rt_free. */
 typedef struct om_rt_options {
     omen_db *db;
-    omen_runtime *runtime;   /* NULL: streams do not look at memory                              */
-    const char *backup_dir;  /* NULL: no backups                                                 */
-    bool persistent;         /* db is on disk                                                    */
-    uint32_t durability;     /* OMEN_DURABILITY_* of new collections that name none              */
+    omen_runtime *runtime;  /* NULL: streams do not look at memory                              */
+    const char *backup_dir; /* NULL: no backups                                                 */
+    bool persistent;        /* db is on disk                                                    */
+    uint32_t durability;    /* OMEN_DURABILITY_* of new collections that name none              */
     om_metrics *metrics; /* NULL: nothing is counted                                             */
     om_slog *log;        /* NULL: silence                                                        */
     om_tls *tls;         /* NULL: plain text                                                     */

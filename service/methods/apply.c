@@ -99,7 +99,9 @@ static void fill(const om_apply *a, omen_batch *out)
                         .stream_id_len = a->stream_id != NULL ? strlen(a->stream_id) : 0,
                         .seq = a->stream_id != NULL ? b->seq : 0,
                         .stream_epoch = a->stream_epoch,
-                        .crc = a->stream_id == NULL ? 0 : b->crc32c != 0 ? b->crc32c : om_write_batch_crc(b),
+                        .crc = a->stream_id == NULL ? 0
+                               : b->crc32c != 0     ? b->crc32c
+                                                    : om_write_batch_crc(b),
                         .request_id = a->request_id,
                         .request_id_len = a->request_id != NULL ? strlen(a->request_id) : 0,
                         .item_status = a->item_status};

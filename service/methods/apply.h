@@ -18,8 +18,8 @@ typedef struct om_apply {
     int32_t *item_status; /* set with per_item_errors; freed by om_apply_end */
     omen_write_result result;
     uint64_t engine_ns;
-    uint64_t busy_rows;  /* backlog when the engine was busy last      */
-    uint32_t busy_tries; /* since then without a change               */
+    uint64_t busy_rows;   /* backlog when the engine was busy last      */
+    uint32_t busy_tries;  /* since then without a change               */
     bool short_of_memory; /* why it was busy last                      */
 } om_apply;
 

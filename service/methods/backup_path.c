@@ -57,10 +57,11 @@ bool om_backup_path(const om_backup_place *place, char *out, size_t size, om_fai
                               "this server has no folder for backups (--backup-dir)");
     }
     if (!om_backup_name_ok(place->name)) {
-        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "NAME", place->field,
-                              "%s: a name has 1 to %d letters, digits, '.', '_' and '-', begins with "
-                              "a letter or a digit, and does not end with '.partial'",
-                              place->field, OM_BACKUP_NAME);
+        return om_failure_set(
+            f, OMEN_INVALID_ARGUMENT, "NAME", place->field,
+            "%s: a name has 1 to %d letters, digits, '.', '_' and '-', begins with "
+            "a letter or a digit, and does not end with '.partial'",
+            place->field, OM_BACKUP_NAME);
     }
     int folder = open(place->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) {

@@ -8,7 +8,7 @@
 #include "search_reader.h"
 #include "wwrite.h"
 
-enum { RETRY_NS = 4000000 }; /* between two tries while the index is behind */
+enum { RETRY_NS = 4000000 };           /* between two tries while the index is behind */
 #define STALL_NS UINT64_C(10000000000) /* that a call waits for memory */
 
 typedef struct write_call {
@@ -143,9 +143,8 @@ static bool attempt(write_call *c)
     default:
         /* A stopping server refuses what it cannot take now, and memory may never come back; otherwise
          * the writer waits. */
-        if (om_rpc_draining(c->rpc) ||
-            (c->apply.short_of_memory && c->stalled_ns != 0 &&
-             om_pool_now_ns() - c->stalled_ns > STALL_NS)) {
+        if (om_rpc_draining(c->rpc) || (c->apply.short_of_memory && c->stalled_ns != 0 &&
+                                        om_pool_now_ns() - c->stalled_ns > STALL_NS)) {
             om_rpc_finish(c->rpc, &f);
             return true;
         }

@@ -158,8 +158,8 @@ static void create_work(admin_call *call)
                         .quantization = (uint32_t)c->quantization,
                         .rotation = (uint32_t)c->rotation,
                         .entry = (uint32_t)c->entry,
-                        .durability = c->durability != 0 ? (uint32_t)c->durability
-                                                         : s->opt.durability,
+                        .durability =
+                            c->durability != 0 ? (uint32_t)c->durability : s->opt.durability,
                         .capacity_hint = c->capacity_hint,
                         .max_backlog_rows = c->max_backlog_rows};
     if (omen_create(s->opt.db, q->name, &opt, &handle, &err) != OMEN_OK) {

@@ -166,11 +166,11 @@ omen_status_t om_coll_whole(const om_coll *coll, omen_error *err)
         return OMEN_OK;
     }
     if (err != NULL) {
-        *err = (omen_error){
-            .status = OMEN_DATA_LOSS, .detail = OMEN_D_IO, .item = OMEN_NONE};
-        (void)snprintf(err->message, sizeof err->message,
-                       "a file of the collection '%s' was cut while it was served: restore a backup",
-                       coll->name);
+        *err = (omen_error){.status = OMEN_DATA_LOSS, .detail = OMEN_D_IO, .item = OMEN_NONE};
+        (void)snprintf(
+            err->message, sizeof err->message,
+            "a file of the collection '%s' was cut while it was served: restore a backup",
+            coll->name);
     }
     return OMEN_DATA_LOSS;
 }

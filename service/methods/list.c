@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cursors.h"
 #include "impls.h"
+#include "listings.h"
 #include "method_util.h"
 #include "omen/v1/items.pb-c.h"
 
@@ -39,15 +39,35 @@ static bool expired(om_failure *f)
                           "the listing is over or was forgotten: begin anew without a page_token");
 }
 
+/* ".<number>", at *at, which moves behind it. */
+static bool read_number(const char **at, uint64_t *out)
+{
+    const char *p = *at;
+    uint64_t value = 0;
+    if (p[0] != '.' || p[1] < '0' || p[1] > '9') {
+        return false;
+    }
+    for (p++; *p >= '0' && *p <= '9'; p++) {
+        if (__builtin_mul_overflow(value, (uint64_t)10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value)) {
+            return false;
+        }
+    }
+    *at = p;
+    *out = value;
+    return true;
+}
+
 /* "<epoch>.<listing>.<position>" */
 static bool read_token(const list_call *c, const om_rt_shared *s, uint64_t *id, uint64_t *position)
 {
-    const char *token = c->request->page_token;
+    const char *at = c->request->page_token;
     size_t epoch = strlen(s->epoch);
-    int end = 0;
-    return strncmp(token, s->epoch, epoch) == 0 &&
-           sscanf(token + epoch, ".%" SCNu64 ".%" SCNu64 "%n", id, position, &end) == 2 &&
-           token[epoch + (size_t)end] == '\0';
+    if (strncmp(at, s->epoch, epoch) != 0) {
+        return false;
+    }
+    at += epoch;
+    return read_number(&at, id) && read_number(&at, position) && *at == '\0';
 }
 
 static bool take_snapshot(list_call *c, om_rt_shared *s, om_failure *f)
@@ -60,8 +80,8 @@ static bool take_snapshot(list_call *c, om_rt_shared *s, om_failure *f)
         omen_collection_free(snapshot);
         return om_failure_from_engine(f, &err);
     }
-    c->cursor = (om_cursor){
-        .snapshot = snapshot, .coll = om_coll_hold(c->coll), .version = stats.version};
+    c->cursor =
+        (om_cursor){.snapshot = snapshot, .coll = om_coll_hold(c->coll), .version = stats.version};
     c->taken = om_cursors_add(s->cursors, &c->cursor);
     if (!c->taken) {
         om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "RATE", NULL, "%d listings are being read",
@@ -211,9 +231,8 @@ static void list_run(om_job *job, bool late)
     om_failure f;
     if (late) {
         om_method_fail_expired(rpc);
-    } else if (!om_rpc_is_cancelled(rpc) &&
-               !(find_place(c, s, &f) && reserve(c, s, &f) && read_page(c, &f) &&
-                 reply(c, s, &f))) {
+    } else if (!om_rpc_is_cancelled(rpc) && !(find_place(c, s, &f) && reserve(c, s, &f) &&
+                                              read_page(c, &f) && reply(c, s, &f))) {
         om_rpc_finish(rpc, &f);
     }
     if (c->taken) {

@@ -97,8 +97,7 @@ static void optimize_message(om_rpc *rpc, om_rpc_message *m)
 static void checkpoint_message(om_rpc *rpc, om_rpc_message *m)
 {
     if (om_rpc_unpack(rpc, m, &omen__v1__checkpoint_request__descriptor) != NULL) {
-        om_operation_request request = {
-            .kind = OM_OPERATION_CHECKPOINT, .name = "", .other = ""};
+        om_operation_request request = {.kind = OM_OPERATION_CHECKPOINT, .name = "", .other = ""};
         begin(rpc, &request);
     }
 }

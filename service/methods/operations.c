@@ -15,7 +15,7 @@ enum { PATH_SIZE = 4096 + OM_BACKUP_NAME + 2 };
 typedef struct entry {
     om_job job;
     om_operations *ops;
-    uint64_t number; /* 0: free */
+    uint64_t number;        /* 0: free */
     om_operation_view view; /* but done and total: those are the op's */
     omen_op *op;
     om_coll *coll;
@@ -211,10 +211,11 @@ static entry *find(om_operations *ops, const char *id, om_failure *f)
             return e;
         }
     }
-    (void)om_failure_set(f, OMEN_NOT_FOUND, "OPERATION_NOT_FOUND", "id",
-                         "there is no operation '%.64s': one is forgotten an hour after its end, and "
-                         "when the server restarts",
-                         id);
+    (void)om_failure_set(
+        f, OMEN_NOT_FOUND, "OPERATION_NOT_FOUND", "id",
+        "there is no operation '%.64s': one is forgotten an hour after its end, and "
+        "when the server restarts",
+        id);
     return NULL;
 }
 
@@ -245,8 +246,8 @@ static bool resolve(const om_operations *ops, const om_operation_request *q, ent
         other.field = "to";
         other.exists = false;
     }
-    bool second = q->kind == OM_OPERATION_RESTORE ||
-                  (q->kind == OM_OPERATION_BACKUP && q->other[0] != '\0');
+    bool second =
+        q->kind == OM_OPERATION_RESTORE || (q->kind == OM_OPERATION_BACKUP && q->other[0] != '\0');
     return om_backup_path(&place, e->path, sizeof e->path, f) &&
            (!second || om_backup_path(&other, e->other, sizeof e->other, f));
 }
@@ -309,8 +310,7 @@ bool om_operations_get(om_operations *ops, const char *id, om_operation_view *ou
     return e != NULL;
 }
 
-bool om_operations_cancel(om_operations *ops, const char *id, om_operation_view *out,
-                          om_failure *f)
+bool om_operations_cancel(om_operations *ops, const char *id, om_operation_view *out, om_failure *f)
 {
     pthread_mutex_lock(&ops->mutex);
     entry *e = find(ops, id, f);

@@ -9,10 +9,10 @@
 #include "rt_shared.h"
 
 enum {
-    OM_OPERATIONS_MAX = 64,         /* remembered, those under way included     */
-    OM_OPERATIONS_THREADS = 2,      /* run at a time; the rest is queued        */
-    OM_OPERATIONS_KEPT_S = 3600,    /* after their end, if the table has room   */
-    OM_BACKUP_NAME = 63             /* bytes of the name of a backup            */
+    OM_OPERATIONS_MAX = 64,      /* remembered, those under way included     */
+    OM_OPERATIONS_THREADS = 2,   /* run at a time; the rest is queued        */
+    OM_OPERATIONS_KEPT_S = 3600, /* after their end, if the table has room   */
+    OM_BACKUP_NAME = 63          /* bytes of the name of a backup            */
 };
 /* The numbers of omen.v1.Operation. */
 enum {
@@ -33,8 +33,8 @@ enum {
 typedef struct om_operations om_operations;
 typedef struct om_operation_request {
     uint32_t kind;
-    om_coll *coll;                    /* OPTIMIZE; held by whoever asks        */
-    const char *name, *other;         /* backups: see maintenance.proto        */
+    om_coll *coll;            /* OPTIMIZE; held by whoever asks        */
+    const char *name, *other; /* backups: see maintenance.proto        */
     bool copy;
 } om_operation_request;
 /* An operation at one moment. */
@@ -43,9 +43,9 @@ typedef struct om_operation_view {
     uint32_t kind, state;
     char target[OM_BACKUP_NAME + 1];
     uint64_t done, total;
-    int64_t started_ms, ended_ms;     /* since 1970; 0: not yet                */
-    om_failure error;                 /* of FAILED and CANCELLED               */
-    omen_backup_result result;        /* of SUCCEEDED                          */
+    int64_t started_ms, ended_ms; /* since 1970; 0: not yet                */
+    om_failure error;             /* of FAILED and CANCELLED               */
+    omen_backup_result result;    /* of SUCCEEDED                          */
 } om_operation_view;
 
 /* now_ns: NULL for CLOCK_MONOTONIC. NULL: no memory or threads. */

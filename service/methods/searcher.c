@@ -158,8 +158,8 @@ static bool fetch_ids(om_searcher *s, uint64_t *keys, float *distances, om_failu
         omen_rows_free(s->rows);
         s->rows = NULL;
         om_coll_enter(s->coll);
-        omen_status_t status = omen_fetch(s->coll->handle, keys, s->hits.count, OMEN_FIELD_ID,
-                                          &s->rows, &err);
+        omen_status_t status =
+            omen_fetch(s->coll->handle, keys, s->hits.count, OMEN_FIELD_ID, &s->rows, &err);
         if (om_coll_leave(s->coll, status, &err) != OMEN_OK) {
             return om_failure_from_engine(f, &err);
         }

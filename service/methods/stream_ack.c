@@ -4,7 +4,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "stream_int.h"
 
-enum { RECHECK_MS = 20 }; /* while batches wait for the timer of the log, or for the stream to rest */
+enum {
+    RECHECK_MS = 20
+}; /* while batches wait for the timer of the log, or for the stream to rest */
 
 /* ---- Durable --------------------------------------------------------------------------------------- */
 
@@ -46,13 +48,13 @@ omen_status_t om_stream_sync(om_stream_call *s, bool all, omen_error *err)
     uint64_t half = s->shared->opt.stream_window_bytes / 16 * s->window_share;
     bool due = s->mark_count > 0 &&
                (all || (level_of(s) == OMEN_DURABILITY_NONE && s->unsynced_bytes >= half));
-    uint64_t version = due ? s->marks[(s->mark_first + s->mark_count - 1) % STREAM_MARKS].version : 0;
+    uint64_t version =
+        due ? s->marks[(s->mark_first + s->mark_count - 1) % STREAM_MARKS].version : 0;
     pthread_mutex_unlock(&s->mutex);
     if (!due) {
         return OMEN_OK;
     }
-    omen_status_t status =
-        omen_wait(s->coll->handle, version, OMEN_WAIT_DURABLE, 0, s->op, err);
+    omen_status_t status = omen_wait(s->coll->handle, version, OMEN_WAIT_DURABLE, 0, s->op, err);
     if (status == OMEN_OK) {
         pthread_mutex_lock(&s->mutex);
         settle(s, version);
@@ -65,8 +67,8 @@ omen_status_t om_stream_sync(om_stream_call *s, bool all, omen_error *err)
  * submits ack_job. */
 static bool recheck_wanted(om_stream_call *s)
 {
-    bool wanted = s->mark_count > 0 && !s->rechecking && !s->stopped &&
-                  level_of(s) != OMEN_DURABILITY_BATCH;
+    bool wanted =
+        s->mark_count > 0 && !s->rechecking && !s->stopped && level_of(s) != OMEN_DURABILITY_BATCH;
     s->rechecking = s->rechecking || wanted;
     return wanted;
 }
@@ -179,7 +181,8 @@ bool om_stream_write_ack(om_stream_call *s)
                  omen_get_stats(s->coll->handle, &stats, NULL) == OMEN_OK;
     uint32_t memory = memory_share(s);
     pthread_mutex_lock(&s->mutex);
-    if (s->notes != NULL) { /* a batch was refused meanwhile: its error goes before the Ack that covers it */
+    if (s->notes !=
+        NULL) { /* a batch was refused meanwhile: its error goes before the Ack that covers it */
         pthread_mutex_unlock(&s->mutex);
         return false;
     }

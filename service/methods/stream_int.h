@@ -1,7 +1,7 @@
-/* stream_int.h - one StreamWrite call. Two sides share it: the actor (stream_write.c, stream_ack.c), which
- * reads and writes messages on its queue thread, and one ingest worker at a time (stream_work.c), which parses
- * and applies them in order. What they share is behind `mutex`, which is never held across a call into
- * the engine or the transport.  SPDX-License-Identifier: Apache-2.0 */
+/* stream_int.h - one StreamWrite call. Two sides share it: the actor (stream_write.c, stream_ack.c),
+ * which reads and writes messages on its queue thread, and one ingest worker at a time
+ * (stream_work.c), which parses and applies them in order. What they share is behind `mutex`, which
+ * is never held across a call into the engine or the transport.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_STREAM_INT_H
 #define OM_STREAM_INT_H
 #include <pthread.h>

@@ -305,7 +305,7 @@ static outcome apply(om_stream_call *s)
     if (end == OM_APPLY_BUSY && !(s->apply.short_of_memory && stalled_long(s))) {
         return BUSY;
     }
-    outcome out = end == OM_APPLIED                  ? accept_batch(s)
+    outcome out = end == OM_APPLIED                 ? accept_batch(s)
                   : end == OM_APPLY_FAILED && final ? refuse_batch(s, &f)
                                                     : fatal(s, &f);
     if (out == DONE) {
@@ -451,7 +451,8 @@ static outcome do_message(om_stream_call *s, const stream_entry *e)
     return closing;
 }
 
-/* The index is too far behind, or memory is short: the message stays where it is, and the client is told once. */
+/* The index is too far behind, or memory is short: the message stays where it is, and the client is
+ * told once. */
 static void throttle(om_stream_call *s)
 {
     if (s->stalled_ns == 0) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define ENVIRONMENT_PREFIX "OMEND_"
+#define LEFT_AT_LEAST (UINT64_C(64) << 20)
 
 static bool load_defaults(om_config_loader *l)
 {
@@ -340,10 +341,11 @@ static bool check_folders(const om_config *c, om_config_error *error)
     }
     size_t n = strlen(data);
     if (strncmp(data, backup, n) == 0 && (backup[n] == '/' || backup[n] == '\0')) {
-        return om_config_fail(error, OM_EXIT_CONFIG,
-                              "backup-dir '%.200s' is data-dir '%.200s' or lies in it: give a folder "
-                              "beside it",
-                              c->backup_dir, c->data_dir);
+        return om_config_fail(
+            error, OM_EXIT_CONFIG,
+            "backup-dir '%.200s' is data-dir '%.200s' or lies in it: give a folder "
+            "beside it",
+            c->backup_dir, c->data_dir);
     }
     return true;
 }
@@ -369,11 +371,14 @@ static bool check_whole(om_config *c, om_config_error *error)
     return check_folders(c, error) && check_listen_twice(c, error) && check_exposure(c, error);
 }
 
+/* Transport, allocator and code take some 30 MiB beside the engine: a fifth of a small group is not enough
+ * for them, and the kernel kills who goes over its limit. */
 static void resolve_memory(om_config *c)
 {
     if (c->memory_limit == OM_MEMORY_AUTO) {
         uint64_t most = om_config_cgroup_memory("/");
-        c->memory_limit = most / 5 * 4;
+        uint64_t rest = most / 5 < LEFT_AT_LEAST ? LEFT_AT_LEAST : most / 5;
+        c->memory_limit = most / 2 < rest ? most - most / 2 : most - rest;
     }
 }
 

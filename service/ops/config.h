@@ -38,11 +38,11 @@ typedef struct om_config {
     uint32_t action;                    /* OM_CONFIG_* */
     char *listen[OM_CONFIG_MAX_LISTEN]; /* "HOST:PORT", "[V6]:PORT", or "unix:/path" */
     size_t listen_count;
-    char *admin_listen;                       /* NULL: no admin server */
-    char *data_dir, *backup_dir;              /* NULL: none */
-    uint32_t durability, warm;                /* OMEN_DURABILITY_*, OMEN_WARM_* */
-    uint32_t interval_ms, seal_rows;          /* seal_rows 0: chosen */
-    uint64_t seal_bytes, reserve_bytes;       /* 0: chosen */
+    char *admin_listen;                 /* NULL: no admin server */
+    char *data_dir, *backup_dir;        /* NULL: none */
+    uint32_t durability, warm;          /* OMEN_DURABILITY_*, OMEN_WARM_* */
+    uint32_t interval_ms, seal_rows;    /* seal_rows 0: chosen */
+    uint64_t seal_bytes, reserve_bytes; /* 0: chosen */
     bool ram;
     char *tls_cert, *tls_key, *tls_client_ca; /* NULL: not given */
     bool insecure_expose;

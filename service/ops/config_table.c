@@ -19,10 +19,8 @@ static const om_config_word levels_of_durability[] = {{"none", OMEN_DURABILITY_N
                                                       {"interval", OMEN_DURABILITY_INTERVAL},
                                                       {"batch", OMEN_DURABILITY_BATCH},
                                                       {NULL, 0}};
-static const om_config_word warms[] = {{"codes", OMEN_WARM_CODES},
-                                       {"none", OMEN_WARM_NONE},
-                                       {"all", OMEN_WARM_ALL},
-                                       {NULL, 0}};
+static const om_config_word warms[] = {
+    {"codes", OMEN_WARM_CODES}, {"none", OMEN_WARM_NONE}, {"all", OMEN_WARM_ALL}, {NULL, 0}};
 static const om_config_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const om_config_word off[] = {{"off", 0}, {NULL, 0}};
 /* The value of "auto" does not fit a word: parsing knows it. */
@@ -93,7 +91,7 @@ const om_config_row om_config_rows[] = {
     {"memory-limit", OM_TYPE_BYTES, FIELD(memory_limit),
      16 * MIB, UINT64_C(1) << 50, "auto", memory, "BYTES",
      "most that the indexes may take; beyond it writes are refused; none: no limit;\n"
-     "auto: 0.8 x the limit of the control group, or of the machine's memory"},
+     "auto: 0.8 x the limit of the control group, or of the machine's memory; under 320MiB less"},
     {"max-message-bytes", OM_TYPE_BYTES32, FIELD(max_message_bytes),
      64 * KIB, 16 * MIB, "16MiB", NULL, "BYTES",
      "largest gRPC message, both ways"},

@@ -137,9 +137,12 @@ void om_config_help(FILE *out)
         "  omend --listen 0.0.0.0:7700 --tls-cert s.pem --tls-key s.key --tls-client-ca ca.pem\n\n"
         "signals: TERM, INT stop (a second one: at once); HUP reads certificates and opens the "
         "log\n"
-        "file again. Exit codes: 0 a clean stop, 64 a flag or environment variable is wrong, 65 the\n"
-        "data folder is damaged, not ours or newer, 70 could not start or go on (a failed log write\n"
-        "ends so; a restart replays the log), 74 a mapped file was cut, 75 another process has the\n"
+        "file again. Exit codes: 0 a clean stop, 64 a flag or environment variable is wrong, 65 "
+        "the\n"
+        "data folder is damaged, not ours or newer, 70 could not start or go on (a failed log "
+        "write\n"
+        "ends so; a restart replays the log), 74 a mapped file was cut, 75 another process has "
+        "the\n"
         "data folder, 78 the configuration or a file that it names is wrong.\n",
         out);
 }

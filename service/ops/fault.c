@@ -31,7 +31,8 @@ static void on_bus(int number, siginfo_t *info, void *context)
     uintptr_t page = (uintptr_t)info->si_addr & ~(page_size - 1);
     (void)number;
     (void)context;
-    if (charged == NULL || info->si_code <= 0) { /* sent by somebody, or on a thread of the engine */
+    if (charged == NULL ||
+        info->si_code <= 0) { /* sent by somebody, or on a thread of the engine */
         die();
     }
     atomic_store(charged, 1);

@@ -405,7 +405,10 @@ void om_metrics_maintenance_ended(om_metrics *m, const om_metrics_maintenance_ev
     }
     om_registry_add(m->registry, m->maintenance_running[e->kind], UINT64_MAX);
     om_registry_add(m->registry, m->maintenance_seconds[e->kind], e->ns);
-    om_registry_add(m->registry, m->maintenance_ended[e->kind][e->ok ? 0 : e->cancelled ? 2 : 1],
+    om_registry_add(m->registry,
+                    m->maintenance_ended[e->kind][e->ok          ? 0
+                                                  : e->cancelled ? 2
+                                                                 : 1],
                     1);
     if (e->kind == KIND_BACKUP && e->ok) {
         om_registry_set(m->registry, m->backup_success, (double)time(NULL));

@@ -75,7 +75,8 @@ enum {
 void om_metrics_search(om_metrics *m, const om_metrics_search_event *event); /* one query */
 
 void om_metrics_ingest_batch(om_metrics *m, uint64_t rows, uint64_t bytes, bool replayed);
-void om_metrics_ingest_commit(om_metrics *m, uint64_t ns); /* a batch in the engine, its sync included */
+void om_metrics_ingest_commit(om_metrics *m,
+                              uint64_t ns); /* a batch in the engine, its sync included */
 void om_metrics_ingest_streams(om_metrics *m, int64_t delta);      /* +1 opened, -1 closed */
 void om_metrics_ingest_window_bytes(om_metrics *m, int64_t delta); /* received, not yet acked */
 void om_metrics_ingest_stall(om_metrics *m, uint32_t why, uint64_t ns); /* OM_STALL_* */

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "colls.h"
-#include "cursors.h"
+#include "listings.h"
 #include "operations.h"
 #include "rpc_int.h"
 

@@ -98,8 +98,7 @@ const om_option om_options[] = {
     {"base64", 0, OM_OPT_FLAG, false, FIELD(base64), NULL,
      "JSON lines with vectors as base64 of their bytes: exact, and half as long"},
     {"rows", 0, OM_OPT_NUMBER, false, FIELD(rows), "N", "items"},
-    {"id-bytes", 0, OM_OPT_NUMBER, false, FIELD(id_bytes), "N",
-     "mean length of string ids (16)"},
+    {"id-bytes", 0, OM_OPT_NUMBER, false, FIELD(id_bytes), "N", "mean length of string ids (16)"},
     {"vectors", 0, OM_OPT_FLAG, false, FIELD(show_vectors), NULL, "print the vectors too"},
 };
 const size_t om_options_count = sizeof om_options / sizeof *om_options;
@@ -238,12 +237,9 @@ static bool from_environment(om_args *args, om_tool_error *err)
     static const struct {
         const char *name;
         size_t field;
-    } known[] = {{"OMEN_SERVER", FIELD(server)},
-                 {"OMEN_DB", FIELD(db)},
-                 {"OMEN_COLLECTION", FIELD(collection)},
-                 {"OMEN_TLS_CA", FIELD(tls_ca)},
-                 {"OMEN_TLS_CERT", FIELD(tls_cert)},
-                 {"OMEN_TLS_KEY", FIELD(tls_key)}};
+    } known[] = {{"OMEN_SERVER", FIELD(server)},         {"OMEN_DB", FIELD(db)},
+                 {"OMEN_COLLECTION", FIELD(collection)}, {"OMEN_TLS_CA", FIELD(tls_ca)},
+                 {"OMEN_TLS_CERT", FIELD(tls_cert)},     {"OMEN_TLS_KEY", FIELD(tls_key)}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const char *value = getenv(known[i].name);
         const char **field = (const char **)(void *)((char *)args + known[i].field);
@@ -254,9 +250,10 @@ static bool from_environment(om_args *args, om_tool_error *err)
     }
     return args->server == NULL || args->db == NULL
                ? true
-               : om_tool_fail(err, OM_EXIT_USAGE,
-                              "--server and --db (or OMEN_SERVER and OMEN_DB) are both given: work on "
-                              "one of them");
+               : om_tool_fail(
+                     err, OM_EXIT_USAGE,
+                     "--server and --db (or OMEN_SERVER and OMEN_DB) are both given: work on "
+                     "one of them");
 }
 
 bool om_args_parse(const om_command *command, int argc, char **argv, om_args *args,

@@ -26,10 +26,10 @@ typedef struct om_args {
     bool show_vectors;
     const char *previous; /* backups */
     bool copy, cancel;
-    bool again;          /* import: not a resumption */
-    bool base64;         /* dump */
+    bool again;              /* import: not a resumption */
+    bool base64;             /* dump */
     uint64_t rows, id_bytes; /* estimate */
-    const char **rest; /* arguments that are no options, in order */
+    const char **rest;       /* arguments that are no options, in order */
     size_t rest_count;
 } om_args;
 

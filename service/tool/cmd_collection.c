@@ -88,8 +88,7 @@ bool om_target_create(const om_args *args, const om_place *place, const omen_opt
     if (place->remote) {
         return om_remote_create(args, place, opt, err);
     }
-    return place->db != NULL ? om_embed_create(place, opt, err)
-                             : om_local_create(place, opt, err);
+    return place->db != NULL ? om_embed_create(place, opt, err) : om_local_create(place, opt, err);
 }
 
 static const char *place_name(const om_place *place)
@@ -177,9 +176,9 @@ static void stats_json(const om_target_info *i)
                               om_tool_quant_name(i->options.quantization), "m", (int)i->options.m,
                               "ef_construction", (int)i->options.ef_construction);
     if (i->segments != 0) {
-        (void)json_object_update_new(
-            o, json_pack("{s:i, s:i, s:I}", "segments", (int)i->segments, "frozen_segments",
-                         (int)i->frozen, "disk_bytes", (json_int_t)i->disk_bytes));
+        (void)json_object_update_new(o, json_pack("{s:i, s:i, s:I}", "segments", (int)i->segments,
+                                                  "frozen_segments", (int)i->frozen, "disk_bytes",
+                                                  (json_int_t)i->disk_bytes));
     }
     if (i->file_bytes != 0) {
         json_t *parts = json_pack(

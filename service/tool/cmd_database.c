@@ -62,16 +62,18 @@ static void print_text(const char *name, const om_database_info *i)
     const omen_db_stats *s = &i->stats;
     char a[32], b[32], c[32];
     (void)printf("%s\n", name);
-    (void)printf("  state         %s%s%s%s\n", state_name(s->state), s->reason[0] != '\0' ? ": " : "",
-                 s->reason, i->persistent ? "" : ", in memory: nothing is kept");
+    (void)printf("  state         %s%s%s%s\n", state_name(s->state),
+                 s->reason[0] != '\0' ? ": " : "", s->reason,
+                 i->persistent ? "" : ", in memory: nothing is kept");
     (void)printf("  versions      %llu newest, %llu durable, %llu in segments\n",
                  (unsigned long long)s->version, (unsigned long long)s->durable_version,
                  (unsigned long long)s->checkpoint_version);
     (void)printf("  collections   %llu, %llu segments, %s rows growing\n",
                  (unsigned long long)s->collections, (unsigned long long)s->segments,
                  om_out_count(a, s->growing_rows));
-    (void)printf("  disk          %s segments, %s log, %s free\n", om_out_bytes(a, s->segment_bytes),
-                 om_out_bytes(b, s->log_bytes), om_out_bytes(c, s->disk_available));
+    (void)printf("  disk          %s segments, %s log, %s free\n",
+                 om_out_bytes(a, s->segment_bytes), om_out_bytes(b, s->log_bytes),
+                 om_out_bytes(c, s->disk_available));
     (void)printf("  since start   %llu checkpoints, %llu seals, %llu merges\n",
                  (unsigned long long)s->checkpoints, (unsigned long long)s->seals,
                  (unsigned long long)s->merges);

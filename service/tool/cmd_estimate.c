@@ -33,7 +33,8 @@ bool om_cmd_estimate(const om_args *args, om_tool_error *err)
                  om_out_bytes(a, e.memory_serving));
     (void)printf("  memory, writing   %s  more, at most, while rows come in and segments merge\n",
                  om_out_bytes(b, e.memory_growing));
-    (void)printf("  in all            %s\n", om_out_bytes(sum, e.memory_serving + e.memory_growing));
+    (void)printf("  in all            %s\n",
+                 om_out_bytes(sum, e.memory_serving + e.memory_growing));
     (void)printf("  disk              %s  once merged\n", om_out_bytes(c, e.disk));
     (void)printf("  disk, at most     %s  while merging\n", om_out_bytes(d, e.disk_peak));
     return true;

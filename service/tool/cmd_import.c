@@ -190,8 +190,7 @@ static size_t batch_rows(const importer *im)
     uint32_t wider = om_import_dtype_width(im->dtype) > om_import_dtype_width(info->dtype)
                          ? im->dtype
                          : info->dtype;
-    return im->args->batch != 0 ? (size_t)im->args->batch
-                                : om_import_batch_rows(info->dim, wider);
+    return im->args->batch != 0 ? (size_t)im->args->batch : om_import_batch_rows(info->dim, wider);
 }
 
 static bool copy_rows(importer *im, om_tool_error *err)
@@ -343,10 +342,8 @@ static bool run(importer *im, const om_place *place, om_tool_error *err)
 {
     const om_args *args = im->args;
     om_import_options in = {.format = args->format, .offset = args->offset, .limit = args->limit};
-    om_target_write_options opt = {.retry_s = args->retry_s,
-                                   .wait_indexed = !args->no_wait,
-                                   .tick = draw,
-                                   .tick_ctx = im};
+    om_target_write_options opt = {
+        .retry_s = args->retry_s, .wait_indexed = !args->no_wait, .tick = draw, .tick_ctx = im};
     om_target_written written;
     if (!parse_mode(args, &opt.mode, err) || !om_durability_from_args(args, &opt.durability, err) ||
         !om_check_range("--batch", args->batch, 0, 1000000, err) ||

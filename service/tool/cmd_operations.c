@@ -14,14 +14,14 @@ static void report(const om_args *args, const char *what, const om_operation_inf
 {
     char a[32], b[32];
     if (args->json) {
-        json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "operation", what, "target",
-                              i->target, "version", (json_int_t)i->version, "files",
-                              (json_int_t)i->files, "bytes", (json_int_t)i->bytes, "files_linked",
-                              (json_int_t)i->files_linked, "bytes_copied",
-                              (json_int_t)i->bytes_copied);
+        json_t *o =
+            json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "operation", what, "target", i->target,
+                      "version", (json_int_t)i->version, "files", (json_int_t)i->files, "bytes",
+                      (json_int_t)i->bytes, "files_linked", (json_int_t)i->files_linked,
+                      "bytes_copied", (json_int_t)i->bytes_copied);
         if (i->id[0] != '\0') {
-            (void)json_object_update_new(
-                o, json_pack("{s:s, s:s}", "id", i->id, "state", om_operation_state_name(i->state)));
+            (void)json_object_update_new(o, json_pack("{s:s, s:s}", "id", i->id, "state",
+                                                      om_operation_state_name(i->state)));
         }
         om_out_object(o);
     } else if (!args->quiet && i->state != OM_REMOTE_SUCCEEDED && i->id[0] != '\0') {
@@ -238,8 +238,8 @@ bool om_cmd_optimize(const om_args *args, om_tool_error *err)
         return om_tool_fail(err, OM_EXIT_USAGE,
                             "a segment file is one segment: give --db DIR or --server HOST:PORT");
     }
-    return in_database(args, (local_call){.what = "optimize", .path = place.name, .run = run_optimize},
-                       err);
+    return in_database(
+        args, (local_call){.what = "optimize", .path = place.name, .run = run_optimize}, err);
 }
 
 /* ---- operations -------------------------------------------------------------------------------------- */
@@ -277,7 +277,8 @@ bool om_cmd_operations(const om_args *args, om_tool_error *err)
     om_remote_link *r;
     om_operation_info i;
     if (args->server == NULL) {
-        return om_tool_fail(err, OM_EXIT_USAGE, "operations are a server's: give --server HOST:PORT");
+        return om_tool_fail(err, OM_EXIT_USAGE,
+                            "operations are a server's: give --server HOST:PORT");
     }
     if (args->cancel && args->rest_count == 0) {
         return om_tool_fail(err, OM_EXIT_USAGE, "--cancel wants the id of an operation");

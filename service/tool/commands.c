@@ -9,7 +9,8 @@
 const om_command om_commands[] = {
     {"create", "make an empty collection", "create TARGET --dim N [OPTIONS]", SHAPE, 0, 1, false,
      "Makes a segment file (TARGET.omen), a collection at the server, or, with --db, one in the\n"
-     "database of a folder, which is made when it is missing. What is fixed here cannot be changed\n"
+     "database of a folder, which is made when it is missing. What is fixed here cannot be "
+     "changed\n"
      "later: the dimension, the metric, the type of the values and of the ids.\n"
      "\n"
      "Examples:\n"
@@ -18,9 +19,8 @@ const om_command om_commands[] = {
      "  omen create texts --dim 384 --metric cosine --dtype f16 --id-type string --db ./data\n",
      om_cmd_create},
     {"import", "add the vectors of a file", "import TARGET FILE [OPTIONS]",
-     SHAPE "create format limit offset batch id-file first-id mode stream-id again retry no-wait", 1,
-     2,
-     false,
+     SHAPE "create format limit offset batch id-file first-id mode stream-id again retry no-wait",
+     1, 2, false,
      "Reads fvecs, bvecs, ivecs, npy (f4, f2, i1, u1), MNIST idx or JSON lines\n"
      "({\"id\": 7, \"vector\": [0.1, ...]}), plain, gzip or zstd; '-' is standard input. Memory "
      "use does\n"
@@ -32,10 +32,12 @@ const om_command om_commands[] = {
      "\n"
      "To a server or into a database (--db) the rows go over one resumable stream, which is named "
      "after\n"
-     "file and collection: after a lost connection, a crash of the server or of this tool, the same\n"
+     "file and collection: after a lost connection, a crash of the server or of this tool, the "
+     "same\n"
      "command goes on behind the last batch that was durable; nothing is lost and nothing written "
      "twice.\n"
-     "A file that was imported before is not written again, unless --again is given. What comes from "
+     "A file that was imported before is not written again, unless --again is given. What comes "
+     "from "
      "a\n"
      "pipe has a random name: give --stream-id to resume it.\n"
      "\n"
@@ -80,7 +82,8 @@ const om_command om_commands[] = {
      "  omen count images --server localhost:7700\n",
      om_cmd_count},
     {"stats", "show shape, size and memory", "stats [TARGET]", "", 0, 1, false,
-     "Of a collection; without TARGET of the whole database of --server or --db: its state, versions,\n"
+     "Of a collection; without TARGET of the whole database of --server or --db: its state, "
+     "versions,\n"
      "segments, log and disk.\n"
      "\n"
      "Examples:\n"
@@ -120,12 +123,15 @@ const om_command om_commands[] = {
      "  omen bench shop.omen --queries q.fvecs --threads 1,2,4\n"
      "  omen bench images --queries t10k.gz --threads 1,2 --in-flight 16 -s localhost:7700\n",
      om_cmd_bench},
-    {"dump", "write all items to a file or a pipe", "dump TARGET [FILE] [OPTIONS]",
-     "format base64", 0, 2, false,
-     "The items as they are at one moment, whatever is written meanwhile. The format of omen has a\n"
-     "checksum for every block and an end: what was cut or changed is told. JSON lines (a FILE.jsonl, "
+    {"dump", "write all items to a file or a pipe", "dump TARGET [FILE] [OPTIONS]", "format base64",
+     0, 2, false,
+     "The items as they are at one moment, whatever is written meanwhile. The format of omen has "
+     "a\n"
+     "checksum for every block and an end: what was cut or changed is told. JSON lines (a "
+     "FILE.jsonl, "
      "or\n"
-     "--format jsonl) hold numbers, with --base64 the bytes of the vectors. Without FILE, or with '-', "
+     "--format jsonl) hold numbers, with --base64 the bytes of the vectors. Without FILE, or with "
+     "'-', "
      "to\n"
      "standard output.\n"
      "\n"
@@ -146,8 +152,10 @@ const om_command om_commands[] = {
      om_cmd_load},
     {"backup", "copy a database while it is in use", "backup NAME [OPTIONS]",
      "previous copy no-wait", 1, 1, false,
-     "A consistent copy of all collections. At a server NAME is a name in the folder it was given for\n"
-     "backups (--backup-dir); with --db it is a new folder. Files that do not change are linked where\n"
+     "A consistent copy of all collections. At a server NAME is a name in the folder it was given "
+     "for\n"
+     "backups (--backup-dir); with --db it is a new folder. Files that do not change are linked "
+     "where\n"
      "that is possible. The backup appears whole or not at all.\n"
      "\n"
      "Examples:\n"
@@ -156,7 +164,8 @@ const om_command om_commands[] = {
      "  omen backup /mnt/backups/today --db ./data\n",
      om_cmd_backup},
     {"restore", "make a database from a backup", "restore BACKUP TO", "no-wait", 2, 2, false,
-     "Checks the backup and copies it into a new folder; nothing that is there is overwritten. At a\n"
+     "Checks the backup and copies it into a new folder; nothing that is there is overwritten. At "
+     "a\n"
      "server both are names in its folder for backups: start an omend with the new one.\n"
      "\n"
      "Examples:\n"
@@ -165,7 +174,8 @@ const om_command om_commands[] = {
      om_cmd_restore},
     {"verify", "check every byte of a backup or database", "verify [FOLDER | BACKUP]", "no-wait", 0,
      1, false,
-     "Reads all files and checks checksums, links, maps and the log. Changes nothing. Exit code 4 when\n"
+     "Reads all files and checks checksums, links, maps and the log. Changes nothing. Exit code 4 "
+     "when\n"
      "something is damaged. A database must not be open for writing meanwhile.\n"
      "\n"
      "Examples:\n"
@@ -175,7 +185,8 @@ const om_command om_commands[] = {
      om_cmd_verify},
     {"optimize", "merge a collection into one segment", "optimize COLLECTION", "no-wait", 0, 1,
      false,
-     "Waits until all rows are in the graph and merges all segments into one without dead rows, which\n"
+     "Waits until all rows are in the graph and merges all segments into one without dead rows, "
+     "which\n"
      "is what searches fastest. Takes as much disk again as the collection while it runs.\n"
      "\n"
      "Examples:\n"
@@ -183,7 +194,8 @@ const om_command om_commands[] = {
      "  omen optimize images --server localhost:7700 --no-wait\n",
      om_cmd_optimize},
     {"checkpoint", "write everything into segments", "checkpoint", "no-wait", 0, 0, false,
-     "Rows that are only in the log go into segment files, and the log is trimmed: the next start has\n"
+     "Rows that are only in the log go into segment files, and the log is trimmed: the next start "
+     "has\n"
      "nothing to replay.\n"
      "\n"
      "Example:\n"
@@ -191,7 +203,8 @@ const om_command om_commands[] = {
      om_cmd_checkpoint},
     {"operations", "list what a server does in the background", "operations [ID] [--cancel]",
      "cancel", 0, 1, false,
-     "Backups, restores, verifications, checkpoints and merges: those under way, and for an hour those\n"
+     "Backups, restores, verifications, checkpoints and merges: those under way, and for an hour "
+     "those\n"
      "that have ended.\n"
      "\n"
      "Examples:\n"
@@ -207,14 +220,16 @@ const om_command om_commands[] = {
      "  omen estimate --rows 2M --dim 384 --dtype f16 --id-type string --id-bytes 36\n",
      om_cmd_estimate},
     {"list", "list collections", "list [FOLDER]", "", 0, 1, false,
-     "The collections of the server or of the database, or the segment files (*.omen) of a folder.\n"
+     "The collections of the server or of the database, or the segment files (*.omen) of a "
+     "folder.\n"
      "\n"
      "Examples:\n"
      "  omen list --server localhost:7700\n"
      "  omen list ./data\n",
      om_cmd_list},
     {"drop", "remove a collection", "drop TARGET", "", 0, 1, false,
-     "Removes the collection of the server or database, or the segment file, for ever. A file that is "
+     "Removes the collection of the server or database, or the segment file, for ever. A file that "
+     "is "
      "no segment\n"
      "file is left alone.\n"
      "\n"

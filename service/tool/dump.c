@@ -40,16 +40,9 @@ enum { AT_VERSION = 8, AT_SIZE = 12, AT_SHAPE = 16, SHAPE = 10, AT_ROWS = 56, AT
 void om_dump_put_head(const om_dump_head *head, uint8_t out[OM_DUMP_HEADER])
 {
     const omen_options *o = &head->options;
-    const uint32_t shape[SHAPE] = {o->dim,
-                                   o->metric,
-                                   o->dtype,
-                                   o->id_type,
-                                   o->m,
-                                   o->ef_construction,
-                                   o->quantization,
-                                   o->rotation,
-                                   o->entry,
-                                   o->durability};
+    const uint32_t shape[SHAPE] = {o->dim,   o->metric,          o->dtype,        o->id_type,
+                                   o->m,     o->ef_construction, o->quantization, o->rotation,
+                                   o->entry, o->durability};
     memset(out, 0, OM_DUMP_HEADER);
     memcpy(out, OM_DUMP_MAGIC, 8);
     put32(out + AT_VERSION, OM_DUMP_VERSION);

@@ -1,6 +1,6 @@
-/* dump.h - our own stream of a collection's items: what `omen dump` writes and `omen load` reads. Little-endian,
- * no alignment. Every part has a crc32c, so that a stream that was cut, changed, or mixed up is told from
- * a whole one; and it can be read from front to back through a pipe.
+/* dump.h - our own stream of a collection's items: what `omen dump` writes and `omen load` reads.
+ * Little-endian, no alignment. Every part has a crc32c, so that a stream that was cut, changed, or mixed
+ * up is told from a whole one; and it can be read from front to back through a pipe.
  *
  *   header   OM_DUMP_HEADER bytes: "OMENDUMP", u32 version, u32 OM_DUMP_HEADER, then u32 each: dim, metric,
  *            dtype, id_type, m, ef_construction, quantization, rotation, entry, durability; u64 rows (a hint;

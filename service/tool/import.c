@@ -91,9 +91,10 @@ static bool choose_format(om_import *imp, const char *path, const char *wanted,
         *out = format_by_name(wanted);
         return *out != NULL
                    ? true
-                   : om_tool_fail(err, OM_EXIT_USAGE,
-                                  "unknown format '%s' (fvecs, bvecs, ivecs, npy, idx, jsonl, dump)",
-                                  wanted);
+                   : om_tool_fail(
+                         err, OM_EXIT_USAGE,
+                         "unknown format '%s' (fvecs, bvecs, ivecs, npy, idx, jsonl, dump)",
+                         wanted);
     }
     *out = format_by_path(path);
     if (*out != NULL) {

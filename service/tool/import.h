@@ -1,6 +1,6 @@
 /* import.h - reads files of vectors, a batch of rows at a time, in bounded memory: fvecs, bvecs,
- * ivecs (TEXMEX), npy (versions 1 and 2), idx (MNIST), JSON lines, our own dumps; plain, gzip or zstd. Every byte
- * of such a file is hostile: an error names the file and the row, line or byte.
+ * ivecs (TEXMEX), npy (versions 1 and 2), idx (MNIST), JSON lines, our own dumps; plain, gzip or
+ * zstd. Every byte of such a file is hostile: an error names the file and the row, line or byte.
  * Depends on: tool.h, ids.h, import_source.h, jansson. Locks: none.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_IMPORT_H
@@ -27,8 +27,8 @@ typedef struct om_import_info {
     uint32_t dim, dtype; /* OMEN_F32, ... or OM_IMPORT_I32 */
     uint64_t rows;       /* that will be read, or OMEN_NONE when only the end tells */
     bool has_ids;        /* JSON lines with an "id", dumps */
-    bool has_shape;  /* a dump: */
-    omen_options shape; /* what its collection was created with */
+    bool has_shape;      /* a dump: */
+    omen_options shape;  /* what its collection was created with */
     char ignored[48];    /* JSON lines: the first member that is neither id nor vector, or "" */
 } om_import_info;
 

@@ -12,8 +12,8 @@ typedef struct om_import_dump {
     uint64_t blocks, rows; /* read so far */
     uint8_t *payload;      /* of the block that is handed out */
     size_t payload_cap;
-    size_t count, next;    /* its rows, and the first that was not handed out */
-    size_t ids_at;         /* strings: where the bytes of the next id are */
+    size_t count, next; /* its rows, and the first that was not handed out */
+    size_t ids_at;      /* strings: where the bytes of the next id are */
     size_t vectors_at;
     bool ended;
 } om_import_dump;
@@ -57,8 +57,8 @@ static bool check_sum(om_import *imp, const uint8_t *head, size_t bytes, om_tool
     }
     uint32_t sum = om_wire_crc32c(0, head, OM_DUMP_BLOCK);
     sum = om_wire_crc32c(sum, imp->dump->payload, bytes);
-    uint32_t told = (uint32_t)crc[0] | (uint32_t)crc[1] << 8 | (uint32_t)crc[2] << 16 |
-                    (uint32_t)crc[3] << 24;
+    uint32_t told =
+        (uint32_t)crc[0] | (uint32_t)crc[1] << 8 | (uint32_t)crc[2] << 16 | (uint32_t)crc[3] << 24;
     return sum == told ? true : damaged(imp, "a checksum is wrong", err);
 }
 
@@ -116,7 +116,8 @@ static bool next_block(om_import *imp, om_tool_error *err)
     if (b.bytes > OM_DUMP_PAYLOAD_MAX || (b.kind == OM_DUMP_ROWS && b.rows > OM_DUMP_PAYLOAD_MAX)) {
         return damaged(imp, "a block is larger than 80 MiB", err);
     }
-    if (!grow(d, (size_t)b.bytes + 1, err) || !read_exactly(imp, d->payload, (size_t)b.bytes, err) ||
+    if (!grow(d, (size_t)b.bytes + 1, err) ||
+        !read_exactly(imp, d->payload, (size_t)b.bytes, err) ||
         !check_sum(imp, head, (size_t)b.bytes, err)) {
         return false;
     }

@@ -12,10 +12,10 @@ struct om_import {
     uint8_t *buf;      /* rows of the batch */
     size_t buf_bytes;
     om_ids ids;
-    uint64_t line;  /* JSON lines: of the last line read */
+    uint64_t line;    /* JSON lines: of the last line read */
     uint8_t *pending; /* JSON lines: the first vector, read to learn the dimension */
     bool has_pending;
-    bool big_endian; /* idx: values wider than a byte */
+    bool big_endian;             /* idx: values wider than a byte */
     struct om_import_dump *dump; /* a dump: what import_dump.c keeps */
     /* Reads up to n rows into buf (which has room), and their ids into ids. */
     bool (*read)(om_import *imp, size_t n, size_t *got, om_tool_error *err);

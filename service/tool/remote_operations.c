@@ -1,4 +1,5 @@
-/* remote_operations.c - Maintenance: starting operations, asking, waiting. SPDX-License-Identifier: Apache-2.0 */
+/* remote_operations.c - Maintenance: starting operations, asking, waiting.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "remote_operations.h"
 
 #include <stdlib.h>
@@ -83,9 +84,8 @@ static bool call(om_remote_link *r, const char *method, const ProtobufCMessage *
 {
     char path[96];
     (void)snprintf(path, sizeof path, "/omen.v1.Maintenance/%s", method);
-    const Omen__V1__Operation *answer =
-        om_remote_call(&r->endpoint, r->client, path, request, &omen__v1__operation__descriptor,
-                       &r->arena, err);
+    const Omen__V1__Operation *answer = om_remote_call(
+        &r->endpoint, r->client, path, request, &omen__v1__operation__descriptor, &r->arena, err);
     if (answer != NULL) {
         take(answer, out);
     }
@@ -173,9 +173,9 @@ bool om_remote_database(om_remote_link *r, om_database_info *out, om_tool_error 
 {
     Omen__V1__GetDatabaseInfoRequest request;
     omen__v1__get_database_info_request__init(&request);
-    const Omen__V1__DatabaseInfo *a = om_remote_call(
-        &r->endpoint, r->client, "/omen.v1.Maintenance/GetDatabaseInfo", &request.base,
-        &omen__v1__database_info__descriptor, &r->arena, err);
+    const Omen__V1__DatabaseInfo *a =
+        om_remote_call(&r->endpoint, r->client, "/omen.v1.Maintenance/GetDatabaseInfo",
+                       &request.base, &omen__v1__database_info__descriptor, &r->arena, err);
     if (a == NULL) {
         return false;
     }

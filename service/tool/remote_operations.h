@@ -36,7 +36,8 @@ typedef struct om_remote_what {
 bool om_remote_begin(om_remote_link *r, const om_remote_what *what, om_operation_info *out,
                      om_tool_error *err);
 bool om_remote_get(om_remote_link *r, const char *id, om_operation_info *out, om_tool_error *err);
-bool om_remote_cancel(om_remote_link *r, const char *id, om_operation_info *out, om_tool_error *err);
+bool om_remote_cancel(om_remote_link *r, const char *id, om_operation_info *out,
+                      om_tool_error *err);
 /* Answers within timeout_ms. */
 bool om_remote_wait(om_remote_link *r, const char *id, uint32_t timeout_ms, om_operation_info *out,
                     om_tool_error *err);

@@ -79,7 +79,8 @@ bool om_embed_create(const om_place *place, const omen_options *opt, om_tool_err
     if (!om_embed_database(place->db, OM_TARGET_WRITE, true, &db, err)) {
         return false;
     }
-    bool ok = omen_create(db, place->name, opt, &c, &why) == OMEN_OK || om_tool_fail_omen(err, &why);
+    bool ok =
+        omen_create(db, place->name, opt, &c, &why) == OMEN_OK || om_tool_fail_omen(err, &why);
     omen_collection_free(c);
     omen_db_free(db);
     return ok;
@@ -156,8 +157,7 @@ static bool failed(const om_local *t, const omen_error *why, om_tool_error *err)
 static void tick(const om_local *t)
 {
     omen_stats stats = {.struct_size = sizeof stats};
-    if (t->write_options.tick != NULL &&
-        omen_get_stats(t->collection, &stats, NULL) == OMEN_OK) {
+    if (t->write_options.tick != NULL && omen_get_stats(t->collection, &stats, NULL) == OMEN_OK) {
         t->write_options.tick(t->write_options.tick_ctx, t->accepted, stats.indexed_rows);
     }
 }
@@ -192,8 +192,7 @@ static uint32_t sum_of(const om_target_batch *b)
         crc = om_wire_crc32c(crc, b->ids->text + b->ids->offsets[0],
                              (size_t)(b->ids->offsets[b->count] - b->ids->offsets[0]));
     }
-    return om_wire_crc32c(crc, b->vectors,
-                          b->count * b->dim * om_tool_dtype_width(b->dtype));
+    return om_wire_crc32c(crc, b->vectors, b->count * b->dim * om_tool_dtype_width(b->dtype));
 }
 
 static bool write_rows(om_target *base, const om_target_batch *b, om_tool_error *err)

@@ -192,7 +192,7 @@ bool om_local_keys(omen_collection *c, const om_ids *ids, uint64_t *keys, om_too
 }
 
 bool om_local_get(om_target *base, const om_ids *ids, void *vectors, uint8_t *found,
-                      om_tool_error *err)
+                  om_tool_error *err)
 {
     om_local *t = (om_local *)base;
     size_t row = t->base.dim * om_tool_dtype_width(t->base.dtype);
@@ -251,8 +251,7 @@ bool om_local_scan(om_target *base, size_t most, om_ids *ids, void *vectors, om_
     uint64_t count = 0;
     ids->type = base->id_type;
     om_ids_clear(ids);
-    if (t->snapshot == NULL &&
-        omen_snapshot(t->collection, &t->snapshot, &why) != OMEN_OK) {
+    if (t->snapshot == NULL && omen_snapshot(t->collection, &t->snapshot, &why) != OMEN_OK) {
         return om_tool_fail_omen(err, &why);
     }
     uint64_t *keys = calloc(most + 1, sizeof *keys);
@@ -260,15 +259,15 @@ bool om_local_scan(om_target *base, size_t most, om_ids *ids, void *vectors, om_
         return om_tool_no_memory(err, most * sizeof *keys);
     }
     bool ok = omen_scan(t->snapshot, &t->cursor, keys, most, &count, &why) == OMEN_OK &&
-              (count == 0 || omen_get_vectors(t->snapshot, keys, count, vectors, 0, 0, NULL,
-                                              &why) == OMEN_OK);
+              (count == 0 ||
+               omen_get_vectors(t->snapshot, keys, count, vectors, 0, 0, NULL, &why) == OMEN_OK);
     ok = ok ? add_ids(t->snapshot, keys, (size_t)count, ids, err) : om_tool_fail_omen(err, &why);
     free(keys);
     return ok;
 }
 
 bool om_local_recall(om_target *base, const om_recall_params *p, omen_recall *out,
-                         om_tool_error *err)
+                     om_tool_error *err)
 {
     om_local *t = (om_local *)base;
     omen_recall_options opt = {.struct_size = sizeof opt,

@@ -1,4 +1,5 @@
-/* target_local.h - shared by the local targets: segment files and databases in folders. SPDX-License-Identifier: Apache-2.0 */
+/* target_local.h - shared by the local targets: segment files and databases in folders.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_TARGET_LOCAL_H
 #define OM_TARGET_LOCAL_H
 #include "target.h"

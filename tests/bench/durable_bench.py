@@ -89,6 +89,13 @@ def ingest(args, work, seconds, *create):
     return r
 
 
+def backlog_rows():
+    """Rows that half of the free memory can hold, in whole millions."""
+    with open("/proc/meminfo", encoding="utf-8") as file:
+        free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    return max(1, free // 2 // (4 * INGEST_DIM) // 1000000) * 1000000
+
+
 def accepting(args, work):
     seconds = 6 if args.quick else 60
     short = 3 if args.quick else 20
@@ -103,7 +110,9 @@ def accepting(args, work):
               report.number(echoed["rows_per_s"]), "", ""],
              ["gRPC echo of whole batches", "%.0f" % (whole["bytes_per_s"] / 1e6),
               report.number(whole["rows_per_s"]), "", ""]]
-    for what, create in (("omend, defaults", ()), ("omend, a backlog of 16,000,000 rows", ("--max-backlog", "16000000"))):
+    rows = backlog_rows()
+    for what, create in (("omend, defaults", ()), ("omend, a backlog of %s rows" % report.number(rows),
+                                                  ("--max-backlog", str(rows)))):
         bench.say("durable: %s" % what)
         r = ingest(args, work, seconds, *create)
         print("bench: ingest: %s" % json.dumps(r), flush=True)

@@ -137,7 +137,7 @@ static uint64_t nearest(omen_collection *c, uint64_t key, uint32_t dim, omen_err
 static int open_once(const char *folder, uint32_t dim)
 {
     static counted heap;
-    enum { ASKED = 100 };
+    enum { ASKED = 100, ASKED_FIRST = 4321 };
     omen_error err;
     omen_runtime *runtime;
     omen_db *db;
@@ -152,7 +152,7 @@ static int open_once(const char *folder, uint32_t dim)
     must(omen_db_open(folder, &options, &db, &err), &err, "open");
     must(omen_open(db, "bench", NULL, &c, &err), &err, "collection");
     double opened = seconds();
-    bool right = nearest(c, 12345, dim, &err) == 12345;
+    bool right = nearest(c, ASKED_FIRST, dim, &err) == ASKED_FIRST;
     double answered = seconds();
     size_t most = atomic_load(&heap.most);
     omen_runtime_stats used = {.struct_size = sizeof used};

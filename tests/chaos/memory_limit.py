@@ -14,8 +14,8 @@ import numpy as np
 from chaoslib import Oracle, Omend, remove, workdir
 
 DIM = 768
-LIMIT_MIB = int(os.environ.get("OMEN_CHAOS_MIB", "256"))  # of the group; the budget is 0.8 of it
-SLACK_MIB = 160  # transport, allocator, code: what is not the engine's
+LIMIT_MIB = int(os.environ.get("OMEN_CHAOS_MIB", "256"))  # of the group
+SLACK_MIB = 60  # transport, allocator, code: what is not the engine's
 ROWS = 500
 
 
@@ -52,8 +52,9 @@ class Group:
 
 
 def anonymous(pid):
+    """0 when the process has ended."""
     with open("/proc/%d/status" % pid, encoding="ascii") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon"))
+        return next((int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon")), 0)
 
 
 class Watch(threading.Thread):
@@ -95,7 +96,7 @@ def load(client, oracle, total):
 
 def main(folder, group):
     limit = LIMIT_MIB << 20
-    budget = int(0.8 * limit)
+    budget = limit - max(limit // 5, 64 << 20)  # as omend chooses it: --memory-limit auto
     total = 4 * budget // (DIM * 4) // ROWS * ROWS
     options = () if group.path else ("--memory-limit=%d" % budget,)
     print("budget %d MiB%s, %d rows of %d x f32" % (
@@ -105,12 +106,15 @@ def main(folder, group):
     client = server.client()
     client.create("items", DIM)
     oracle = Oracle(dim=DIM)
-    refused, complete = load(client, oracle, total)
-    oracle.check(client)
-    most = watch.end()
-    print("%s: %d of %d rows taken, %d batches refused for a while, at most %d MiB of anonymous memory" % (
-        "all taken and served" if complete else "refused in the end", len(oracle.stamp), total, refused, most >> 20))
-    assert server.process.poll() is None, "the server ended"
+    try:
+        refused, complete = load(client, oracle, total)
+        oracle.check(client)
+    finally:
+        most = watch.end()
+        print("%d rows acknowledged, at most %d MiB of anonymous memory, omend %s" % (
+            len(oracle.stamp), most >> 20, "runs" if server.process.poll() is None else "has ended"), flush=True)
+    print("%s: %d of %d rows, %d batches refused for a while" % (
+        "all taken and served" if complete else "refused in the end", len(oracle.stamp), total, refused))
     assert len(oracle.stamp) > 0
     assert most <= budget + (SLACK_MIB << 20), "%d MiB of anonymous memory" % (most >> 20)
     server.stop()

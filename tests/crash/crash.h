@@ -62,7 +62,9 @@ struct crash_run {
     atomic_bool over; /* the server was told to end */
     atomic_ullong problems[4];
     crash_writer writers[CRASH_WRITERS];
-    uint64_t cycle, kills_early, kills_idle, kills_loaded, stops; /* for the report */
+    uint64_t cycle, kills_early, kills_idle, kills_loaded, stops; /* for the report, as what follows */
+    uint64_t recovered_rows, replayed_records, segments_most;
+    double seconds_starting, seconds_checking;
 };
 
 /* Counts and prints something that must not be. Any thread. */

@@ -269,12 +269,35 @@ static bool create(checker *c)
     return true;
 }
 
+/* What recovery had to do, for the report: a run that never replays or seals proves little. */
+static void note_recovery(checker *c)
+{
+    Omen__V1__GetDatabaseInfoRequest request;
+    omen__v1__get_database_info_request__init(&request);
+    om_rpcc_status status;
+    const Omen__V1__DatabaseInfo *info =
+        crash_call(c->client, "/omen.v1.Maintenance/GetDatabaseInfo",
+                   crash_must(om_remote_pack(&request.base)), CRASH_PATIENCE_MS,
+                   &omen__v1__database_info__descriptor, &c->arena, &status);
+    if (info == NULL || info->state != OMEN__V1__DATABASE_INFO__STATE__STATE_WRITABLE) {
+        crash_problem(c->run, CRASH_OTHER, "the database is not writable: %s",
+                      info != NULL ? info->reason : status.message);
+        return;
+    }
+    crash_run *run = c->run;
+    run->recovered_rows += info->recovered_rows;
+    run->replayed_records += info->replayed_records;
+    run->segments_most = info->segments > run->segments_most ? info->segments : run->segments_most;
+}
+
 void crash_check(crash_run *run)
 {
+    double begin = om_tool_now();
     checker *c = crash_must(calloc(1, sizeof *c));
     c->run = run;
     c->client = crash_connect(run);
     om_arena_init(&c->arena, NULL, 0, 0);
+    note_recovery(c);
     run->created = run->created || create(c);
     for (uint32_t n = 0; n < CRASH_WRITERS && !crash_is_bad(run); n++) {
         crash_writer *w = &run->writers[n];
@@ -295,4 +318,5 @@ void crash_check(crash_run *run)
     om_rpcc_close(c->client);
     om_arena_reset(&c->arena);
     free(c);
+    run->seconds_checking += om_tool_now() - begin;
 }

@@ -95,8 +95,10 @@ static void on_error(crash_writer *w, const Omen__V1__StreamWriteResponse__Batch
 {
     bool ours = m->seq > w->acked && m->seq <= w->sent;
     if (!ours || !crash_at(w, m->seq)->refused || m->code != OMEN_ALREADY_EXISTS) {
-        crash_problem(w->run, CRASH_OTHER, "writer-%u: batch %llu was refused: %u %s: %s", w->index,
-                      (unsigned long long)m->seq, m->code, m->reason, m->message);
+        crash_problem(w->run, CRASH_OTHER,
+                      "writer-%u: batch %llu was refused: %u %s: %s (acked %llu, sent %llu)",
+                      w->index, (unsigned long long)m->seq, m->code, m->reason, m->message,
+                      (unsigned long long)w->acked, (unsigned long long)w->sent);
     }
 }
 

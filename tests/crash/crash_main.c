@@ -89,9 +89,11 @@ static void one_cycle(crash_run *run)
         run->kills_early++;
         return;
     }
+    double begin = om_tool_now();
     if (!crash_wait_serving(run)) {
         return;
     }
+    run->seconds_starting += om_tool_now() - begin;
     crash_check(run);
     if (crash_is_bad(run)) {
         crash_kill(run);
@@ -131,6 +133,12 @@ static void report(crash_run *run, double seconds)
         (unsigned long long)run->kills_loaded, (unsigned long long)run->kills_idle,
         (unsigned long long)run->kills_early, (unsigned long long)run->stops,
         (double)run->cycle / seconds);
+    (void)printf(
+        "crash: %llu records with %llu rows replayed, at most %llu segments; starting took %.1f "
+        "s, checking %.1f s of %.1f s\n",
+        (unsigned long long)run->replayed_records, (unsigned long long)run->recovered_rows,
+        (unsigned long long)run->segments_most, run->seconds_starting, run->seconds_checking,
+        seconds);
     (void)printf("crash: %llu batches with %llu items acknowledged, %llu sent again, %llu streams "
                  "cut\n",
                  (unsigned long long)batches, (unsigned long long)rows, (unsigned long long)replays,

@@ -14,6 +14,12 @@ typedef struct golden_file {
 } golden_file;
 extern const golden_file golden_files[];
 extern const size_t golden_count;
+/* A backup, in the folder databases: a database whose collections "first" and "second" hold what these files hold, in
+ * segments, deaths and the log. */
+enum { GOLDEN_COLLECTIONS = 2, GOLDEN_EARLY = 10 };
+extern const char golden_backup[];
+extern const char *const golden_names[GOLDEN_COLLECTIONS];
+extern const golden_file *const golden_kinds[GOLDEN_COLLECTIONS];
 
 /* Item n: its id, its vector in the type of the file and as floats. Items below GOLDEN_DELETED were
  * added and then deleted; the others were written twice, the second time as here. */
@@ -22,6 +28,8 @@ uint64_t golden_key(uint32_t n); /* U64 files */
 void golden_vector(const golden_file *file, uint32_t n, float *out);
 void golden_bytes(const golden_file *file, uint32_t n, void *out);
 size_t golden_row_bytes(const golden_file *file);
+/* Removes a folder with everything in it. */
+void golden_remove(const char *path);
 /* A column with the ids of items [first, last); memory lives until the next call. */
 omen_column golden_column(const golden_file *file, uint32_t first, uint32_t last);
 #endif

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "golden.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,22 @@ const golden_file golden_files[] = {
     {"v1-u64-l2-u8-plain.omen", OMEN_ID_U64, OMEN_L2, OMEN_U8, OMEN_QUANT_NONE},
 };
 const size_t golden_count = sizeof golden_files / sizeof golden_files[0];
+const char golden_backup[] = "v1-backup";
+const char *const golden_names[GOLDEN_COLLECTIONS] = {"first", "second"};
+const golden_file *const golden_kinds[GOLDEN_COLLECTIONS] = {&golden_files[0], &golden_files[2]};
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void)info;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+void golden_remove(const char *path)
+{
+    (void)nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS); /* it may not be there */
+}
 
 uint64_t golden_key(uint32_t n)
 {

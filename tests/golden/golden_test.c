@@ -12,6 +12,7 @@
 #include "golden.h"
 
 static const char *folder;
+static const char *databases;
 
 static void check_items(omen_collection *c, const golden_file *file)
 {
@@ -121,9 +122,56 @@ static void test_golden_files(void **unused)
     omen_db_free(db);
 }
 
+/* ---- The database ------------------------------------------------------------------------------- */
+static void check_database(const char *path, uint32_t flags)
+{
+    omen_db *db = NULL;
+    omen_error err = {0};
+    const omen_db_options options = {.struct_size = sizeof options, .flags = flags};
+    if (omen_db_open(path, &options, &db, &err) != OMEN_OK) {
+        fail_msg("%s: %s", path, err.message);
+    }
+    for (int i = 0; i < GOLDEN_COLLECTIONS; i++) {
+        omen_collection *c = NULL;
+        uint64_t seq = 0, epoch = 0;
+        assert_int_equal(omen_open(db, golden_names[i], NULL, &c, NULL), OMEN_OK);
+        check_items(c, golden_kinds[i]);
+        check_search(c, golden_kinds[i], OMEN_EXACT);
+        check_search(c, golden_kinds[i], 0);
+        if (flags == 0) {
+            assert_int_equal(omen_stream_open(c, "golden-stream", 13, &seq, &epoch, NULL), OMEN_OK);
+            assert_int_equal(seq, 3);
+        }
+        omen_collection_free(c);
+    }
+    omen_db_free(db);
+}
+
+static void test_golden_backup(void **unused)
+{
+    static const char restored[] = "golden-restored";
+    (void)unused;
+    char path[1024];
+    omen_error err = {0};
+    (void)snprintf(path, sizeof path, "%s/%s", databases, golden_backup);
+    if (omen_verify(path, NULL, NULL, &err) != OMEN_OK) {
+        fail_msg("%s: %s", path, err.message);
+    }
+    check_database(path, OMEN_DB_READ_ONLY);
+    golden_remove(restored);
+    if (omen_restore(path, restored, NULL, NULL, &err) != OMEN_OK) {
+        fail_msg("%s: %s", path, err.message);
+    }
+    check_database(restored, 0);
+    check_database(restored, 0); /* as the new version left it */
+    golden_remove(restored);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden_files),
+                                       cmocka_unit_test(test_golden_backup)};
     folder = argc > 1 ? argv[1] : ".";
+    databases = argc > 2 ? argv[2] : folder;
     return cmocka_run_group_tests_name("golden", tests, NULL, NULL);
 }

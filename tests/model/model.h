@@ -10,6 +10,8 @@
 
 enum { MODEL_MAX_DIM = 48, MODEL_MAX_BATCH = 300, MODEL_MAX_K = 700, MODEL_MAX_ID = 512 };
 
+#define MODEL_STREAM "stream"
+
 /* One id of the universe, and what is stored under it. */
 typedef struct model_item {
     bool live;
@@ -31,6 +33,9 @@ typedef struct model_run {
     omen_error err;
     model_item *items; /* [universe] */
     uint64_t live, highest_key, version;
+    uint64_t last_seq; /* of the stream MODEL_STREAM */
+    uint32_t last_crc; /* of its last batch; 0: not known */
+    char request[64];  /* a request id that the library must know, or "" */
     /* Recall of the searches through the graph. */
     uint64_t wanted, found;
     const char *path; /* for saved files */
@@ -61,12 +66,14 @@ model_item *model_by_key(const model_run *run, uint64_t key);
 void model_add(model_run *run);
 void model_add_bad(model_run *run);
 void model_delete(model_run *run);
+/* Batches of the past again, with other bytes: nothing may change. */
+void model_repeat(model_run *run);
 void model_get(model_run *run, omen_collection *c);
 void model_lookup(model_run *run, omen_collection *c);
 void model_scan(model_run *run, omen_collection *c);
 void model_search(model_run *run, omen_collection *c, uint32_t flags);
 void model_read_only(model_run *run, omen_collection *c);
 
-/* ---- model_run.c ---- */
+/* ---- model_run.c: collections in memory ---- */
 void model_execute(model_run *run);
 #endif

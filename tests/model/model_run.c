@@ -6,18 +6,6 @@
 
 #include "model.h"
 
-_Noreturn void model_fail(const model_run *run, const char *what, const char *file, int line)
-{
-    fprintf(
-        stderr,
-        "%s:%d: not so: %s\n  id type %u, metric %u, dtype %u, quantization %u, dim %u, seed %llu, "
-        "operation %u (%s), %llu items\n  last error: %d/%d %.232s\n",
-        file, line, what, run->id_type, run->metric, run->dtype, run->quantization, run->dim,
-        (unsigned long long)run->seed, run->op, run->what, (unsigned long long)run->live,
-        run->err.status, run->err.detail, run->err.message);
-    exit(1);
-}
-
 static void create(model_run *run)
 {
     const omen_options options = {.struct_size = sizeof options,
@@ -67,8 +55,10 @@ static void one_operation(model_run *run)
     uint32_t dice = model_below(run, 100);
     if (dice < 28) {
         model_add(run);
-    } else if (dice < 31) {
+    } else if (dice < 30) {
         model_add_bad(run);
+    } else if (dice < 31) {
+        model_repeat(run);
     } else if (dice < 46) {
         model_delete(run);
     } else if (dice < 56) {

@@ -1,6 +1,7 @@
 /* model_write.c - adding and deleting, on the collection and in the model.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ typedef struct big_batch {
     uint64_t keys[MODEL_MAX_BATCH], keys_out[MODEL_MAX_BATCH];
     int32_t status[MODEL_MAX_BATCH];
     bool bad[MODEL_MAX_BATCH]; /* must be refused */
+    char request[64];
     omen_batch batch;
 } big_batch;
 
@@ -126,6 +128,34 @@ static void add_refused(model_run *run, const big_batch *b, omen_status_t status
     CHECK(run, omen_count(run->c, &count, &run->err) == OMEN_OK && count == run->live);
 }
 
+/* As part of a stream, or with a request id, or as neither. */
+static void name_batch(model_run *run, big_batch *b)
+{
+    uint32_t dice = model_below(run, 8);
+    if (dice < 2) {
+        b->batch.stream_id = MODEL_STREAM;
+        b->batch.stream_id_len = strlen(MODEL_STREAM);
+        b->batch.seq = run->last_seq + 1;
+        b->batch.crc = 1 + model_below(run, UINT32_MAX - 1);
+    } else if (dice == 2) {
+        int length = snprintf(b->request, sizeof b->request, "%llx-%u",
+                              (unsigned long long)run->seed, run->op);
+        b->batch.request_id = b->request;
+        b->batch.request_id_len = (size_t)length;
+    }
+}
+
+/* A refused batch uses up its seq all the same; its request id is not remembered. */
+static void note_name(model_run *run, const big_batch *b, bool refused)
+{
+    if (b->batch.seq != 0) {
+        run->last_seq = b->batch.seq;
+        run->last_crc = refused ? 0 : b->batch.crc;
+    } else if (b->batch.request_id != NULL && !refused) {
+        memcpy(run->request, b->request, sizeof run->request);
+    }
+}
+
 static void add_or_refuse(model_run *run, big_batch *b, omen_status_t status, int32_t detail)
 {
     uint32_t bad = 0;
@@ -141,9 +171,12 @@ static void add_or_refuse(model_run *run, big_batch *b, omen_status_t status, in
         }
     } else if (bad != 0) {
         add_refused(run, b, status, detail);
+        note_name(run, b, true);
+        return;
     } else {
         add_good(run, b);
     }
+    note_name(run, b, false);
 }
 
 void model_add(model_run *run)
@@ -161,6 +194,7 @@ void model_add(model_run *run)
         bool live = run->items[b->names[i]].live;
         b->bad[i] = (mode == OMEN_INSERT && live) || (mode == OMEN_UPDATE && !live);
     }
+    name_batch(run, b);
     add_or_refuse(run, b, mode == OMEN_INSERT ? OMEN_ALREADY_EXISTS : OMEN_NOT_FOUND, OMEN_D_NONE);
 }
 
@@ -226,4 +260,46 @@ void model_delete(model_run *run)
     }
     CHECK(run, result.applied == applied);
     check_version(run, result.version);
+}
+
+void model_repeat(model_run *run)
+{
+    big_batch *b = work();
+    omen_write_result result = {.struct_size = sizeof result};
+    choose_names(run, b, true);
+    set_ids(run, b);
+    set_vectors(run, b);
+    uint32_t dice = model_below(run, 4);
+    b->batch.stream_id = dice == 3 ? NULL : MODEL_STREAM;
+    b->batch.stream_id_len = dice == 3 ? 0 : strlen(MODEL_STREAM);
+    if (dice == 3) {
+        run->what = "request again";
+        b->batch.request_id = run->request;
+        b->batch.request_id_len = strlen(run->request);
+    } else if (dice == 2) {
+        run->what = "gap in a stream";
+        b->batch.seq = run->last_seq + 2 + model_below(run, 3);
+    } else if (dice == 1) {
+        run->what = "seq again with other bytes";
+        b->batch.seq = run->last_seq;
+        b->batch.crc = run->last_crc == 1 ? 2 : run->last_crc - 1;
+    } else {
+        run->what = "seq again";
+        uint64_t back = model_below(run, 3);
+        b->batch.seq = run->last_seq > back ? run->last_seq - back : run->last_seq;
+    }
+    if ((dice == 3 && run->request[0] == '\0') || (dice == 1 && run->last_crc == 0) ||
+        (dice == 0 && run->last_seq == 0)) {
+        return;
+    }
+    omen_status_t status = omen_add_batch(run->c, &b->batch, &result, NULL, &run->err);
+    if (dice == 1) {
+        CHECK(run, status == OMEN_INVALID_ARGUMENT && run->err.detail == OMEN_D_SEQUENCE);
+    } else if (dice == 2) {
+        CHECK(run, status != OMEN_OK && run->err.detail == OMEN_D_SEQUENCE);
+    } else {
+        CHECK(run, status == OMEN_OK && result.replayed == 1);
+    }
+    uint64_t count = 0;
+    CHECK(run, omen_count(run->c, &count, &run->err) == OMEN_OK && count == run->live);
 }

@@ -10,7 +10,7 @@
 
 #include "unit.h"
 
-#include "cursors.h"
+#include "listings.h"
 #include "operations.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -52,9 +52,9 @@ static int tear_down(void **state)
 static void names_are_single_and_plain(void **state)
 {
     static const char *const good[] = {"a", "Monday", "2026-11-20T10_00.full", "0"};
-    static const char *const bad[] = {"",     ".",    "..",  ".a",   "-a",        "_a",
-                                      "a/b",  "a b",  "a\n", "/etc", "a.partial", "a\\b",
-                                      "\xc3\xa4", "a:b", "a*"};
+    static const char *const bad[] = {"",          ".",    "..",       ".a",  "-a",
+                                      "_a",        "a/b",  "a b",      "a\n", "/etc",
+                                      "a.partial", "a\\b", "\xc3\xa4", "a:b", "a*"};
     char longest[80];
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -209,8 +209,7 @@ static void failures_are_told(void **state)
     assert_false(om_operations_start(ops, &q, &v, &f));
     assert_int_equal(f.code, OMEN_ALREADY_EXISTS);
     assert_string_equal(f.field, "to");
-    q = (om_operation_request){
-        .kind = OM_OPERATION_BACKUP, .name = "new", .other = "missing"};
+    q = (om_operation_request){.kind = OM_OPERATION_BACKUP, .name = "new", .other = "missing"};
     assert_false(om_operations_start(ops, &q, &v, &f));
     assert_string_equal(f.field, "previous");
     om_operations_stop(ops);

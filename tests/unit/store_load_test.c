@@ -157,6 +157,7 @@ static void test_files_count(void **unused)
         {DEL("00000005", "14", "3"), INT64_MIN, 0, "3.del: cannot open"},
         {DEL("00000005", "14", "3"), -1, 0, "3.del: the file has"},
         {DEL("00000005", "14", "3"), 0, 60, "3.del: checksum of the header"},
+        {DEL("00000005", "14", "3"), 0, 4100, "3.del: checksum of the deaths"},
         {F "CURSORS-0000000000000003", INT64_MIN, 0, "CURSORS-0000000000000003: cannot open"},
         {F "CURSORS-0000000000000003", 8, 0, "3: the file has 72 bytes, its header says 64"},
         {F "CURSORS-0000000000000003", 0, 50, "3: checksum of the header"},

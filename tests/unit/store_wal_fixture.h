@@ -12,6 +12,7 @@ enum { WAL_MOST_RECORDS = 4096, WAL_DISK = 64 << 20 /* log files of 1 MiB then *
 typedef struct wal_model {
     uint64_t first;                   /* lsn of the first one that may still be there */
     uint64_t last;                    /* 0: none */
+    uint64_t unknown;                 /* records behind it of an append whose outcome is unknown */
     uint64_t seeds[WAL_MOST_RECORDS]; /* of record lsn at lsn % WAL_MOST_RECORDS */
     uint32_t bytes[WAL_MOST_RECORDS];
 } wal_model;
@@ -31,7 +32,7 @@ void wal_teardown(wal_fixture *f);
 omen_status_t wal_open(wal_fixture *f);
 void wal_must_open(wal_fixture *f);
 void wal_close(wal_fixture *f); /* harmless when it is closed */
-/* The process ends: nothing is synced. */
+/* The process ends: nothing is written or synced. */
 void wal_kill(wal_fixture *f);
 om_log_state wal_state(wal_fixture *f);
 /* Appends one group of records of these sizes; adds it to the model when it succeeded. */

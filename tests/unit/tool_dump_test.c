@@ -151,7 +151,8 @@ static void every_cut_is_found(void **state)
         om_import *imp = NULL;
         om_tool_error err = {0};
         uint64_t rows = 0;
-        uint8_t *cut = malloc(size + 1); /* of this size, so that a sanitizer sees a read behind it */
+        uint8_t *cut =
+            malloc(size + 1); /* of this size, so that a sanitizer sees a read behind it */
         memcpy(cut, s.bytes, size);
         assert_false(read_all(cut, size, &imp, &rows, &err));
         assert_true(rows < ROWS || size > s.size - 40);
@@ -212,13 +213,17 @@ static void blocks_out_of_order_are_found(void **state)
     free(s.bytes);
 }
 
-/* ---- base64 --------------------------------------------------------------------------------------------- */
+/* ---- base64 ------------------------------------------------------------------------------ */
 
 static void base64_of_every_length(void **state)
 {
-    static const char *const known[][2] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},
-                                           {"foo", "Zm9v"},  {"foob", "Zm9vYg=="},
-                                           {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+    static const char *const known[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"}};
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         char text[16] = "";
@@ -246,8 +251,10 @@ static void base64_of_every_length(void **state)
 
 static void base64_refuses_the_rest(void **state)
 {
-    static const char *const bad[] = {"Zg=", "Zg", "Z===", "====", "Zm9=Zm9v", "Zm9 ", "Zm9v\n",
-                                      "Zh==" /* bits behind the end */, "Zm9v====", "Zm-_"};
+    static const char *const bad[] = {
+        "Zg=",      "Zg",   "Z===",   "====",
+        "Zm9=Zm9v", "Zm9 ", "Zm9v\n", "Zh==" /* bits behind the end */,
+        "Zm9v====", "Zm-_"};
     uint8_t out[16];
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -45,9 +45,12 @@ typedef struct om_map {
     const uint8_t *base;
     size_t bytes;
     void *mapping;
+    om_vm ram; /* instead of the mapping: om_map_load */
 } om_map;
 /* Maps a whole regular file read-only. */
 omen_status_t om_map_open(const om_io *io, om_map *map, const char *path, omen_error *err);
+/* Copies the file into memory of its own (huge pages, charged to the budget) and forgets the mapping. */
+omen_status_t om_map_load(om_map *map, om_budget *budget, omen_error *err) OM_NODISCARD;
 void om_map_close(om_map *map);
 /* Hints: will be read at random / is wanted in memory (reads it, in this thread). */
 void om_map_random(const om_map *map, size_t offset, size_t bytes);

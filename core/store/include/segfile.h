@@ -62,6 +62,8 @@ typedef struct om_section {
  * feature. */
 omen_status_t om_segfile_open(const om_io *io, const om_alloc *alloc, const char *path,
                               om_segfile **out, omen_error *err) OM_NODISCARD;
+/* Copies it into memory charged to the budget; before any section is asked for. */
+omen_status_t om_segfile_load(om_segfile *file, om_budget *budget, omen_error *err) OM_NODISCARD;
 void om_segfile_close(om_segfile *file);
 uint64_t om_segfile_rows(const om_segfile *file);
 uint64_t om_segfile_version(const om_segfile *file);

@@ -13,7 +13,7 @@ from ctypes import Structure, c_char, c_char_p, c_double, c_int32, c_size_t
 from ctypes import c_uint32, c_uint64, c_void_p, sizeof
 
 ABI_MAJOR = 0
-ABI_MINOR = 1
+ABI_MINOR = 2
 NONE = 2**64 - 1
 MAX_K = 16384
 MAX_QUERIES = 65536
@@ -25,11 +25,18 @@ HITS_PARTIAL = 1
 WAIT_INDEXED = 3
 FIELD_ID = 1
 ERROR_RETRIABLE = 1
+DB_READ_ONLY = 1
+DB_MUST_EXIST = 2
+DB_RAM = 4
+BACKUP_COPY = 1
+WAIT_DURABLE = 1
 
 METRICS = {"l2": 1, "ip": 2, "cosine": 3}
 DTYPES = {"f32": 1, "f16": 2, "i8": 3, "u8": 4}
 ID_TYPES = {"u64": 1, "uuid": 2, "str": 3}
 MODES = {"upsert": 1, "insert": 2, "update": 3}
+DURABILITY = {"default": 0, "none": 1, "interval": 2, "batch": 3}
+STATES = {0: "writable", 1: "read_only", 2: "disk_full", 3: "failed", 4: "damaged"}
 
 
 class CStruct(Structure):
@@ -100,6 +107,64 @@ class DbOptions(CStruct):
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("runtime", c_void_p),
+        ("warm", c_uint32),
+        ("interval_ms", c_uint32),
+        ("seal_bytes", c_uint64),
+        ("seal_rows", c_uint64),
+        ("reserve_bytes", c_uint64),
+    ]
+
+
+class DbStats(CStruct):
+    """State and figures of a database."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("state", c_uint32),
+        ("version", c_uint64),
+        ("durable_version", c_uint64),
+        ("checkpoint_version", c_uint64),
+        ("collections", c_uint64),
+        ("segments", c_uint64),
+        ("growing_rows", c_uint64),
+        ("log_bytes", c_uint64),
+        ("segment_bytes", c_uint64),
+        ("log_syncs", c_uint64),
+        ("log_records", c_uint64),
+        ("disk_available", c_uint64),
+        ("checkpoints", c_uint64),
+        ("seals", c_uint64),
+        ("merges", c_uint64),
+        ("replayed_records", c_uint64),
+        ("replayed_ns", c_uint64),
+        ("recovered_rows", c_uint64),
+        ("reason", c_char * 160),
+    ]
+
+
+class BackupOptions(CStruct):
+    """Options of backups."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("runtime", c_void_p),
+        ("previous", c_char_p),
+        ("op", c_void_p),
+    ]
+
+
+class BackupResult(CStruct):
+    """What a backup, a restoration or a verification has seen."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("reserved", c_uint32),
+        ("version", c_uint64),
+        ("files", c_uint64),
+        ("bytes", c_uint64),
+        ("files_linked", c_uint64),
+        ("bytes_copied", c_uint64),
     ]
 
 
@@ -137,6 +202,19 @@ class OpenOptions(CStruct):
     ]
 
 
+class EstimateResult(CStruct):
+    """What a collection will take."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("reserved", c_uint32),
+        ("memory_serving", c_uint64),
+        ("memory_growing", c_uint64),
+        ("disk", c_uint64),
+        ("disk_peak", c_uint64),
+    ]
+
+
 class Batch(CStruct):
     """Items to add or to delete."""
 
@@ -160,6 +238,8 @@ class Batch(CStruct):
         ("stream_epoch", c_uint64),
         ("request_id", c_char_p),
         ("request_id_len", c_size_t),
+        ("crc", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -314,6 +394,8 @@ class Stats(CStruct):
         ("clipped_rows", c_uint64),
         ("rotated", c_uint32),
         ("read_only", c_uint32),
+        ("segments", c_uint32),
+        ("frozen", c_uint32),
     ]
 
 
@@ -346,6 +428,12 @@ FUNCTIONS = {
     "omen_runtime_free": (None, [PTR]),
     "omen_db_open": (I32, [TEXT, P(DbOptions), OUT, ERR]),
     "omen_db_free": (None, [PTR]),
+    "omen_checkpoint": (I32, [PTR, PTR, ERR]),
+    "omen_refresh": (I32, [PTR, P(U32), ERR]),
+    "omen_get_db_stats": (I32, [PTR, P(DbStats), ERR]),
+    "omen_backup": (I32, [PTR, TEXT, P(BackupOptions), P(BackupResult), ERR]),
+    "omen_restore": (I32, [TEXT, TEXT, P(BackupOptions), P(BackupResult), ERR]),
+    "omen_verify": (I32, [TEXT, P(BackupOptions), P(BackupResult), ERR]),
     "omen_create": (I32, [PTR, TEXT, P(Options), OUT, ERR]),
     "omen_open": (I32, [PTR, TEXT, P(OpenOptions), OUT, ERR]),
     "omen_collection_free": (None, [PTR]),
@@ -353,6 +441,9 @@ FUNCTIONS = {
     "omen_list": (I32, [PTR, TEXT, PTR, SIZE, P(SIZE), ERR]),
     "omen_describe": (I32, [PTR, P(Options), ERR]),
     "omen_save": (I32, [PTR, TEXT, PTR, ERR]),
+    "omen_optimize": (I32, [PTR, PTR, ERR]),
+    "omen_snapshot": (I32, [PTR, OUT, ERR]),
+    "omen_estimate": (I32, [P(Options), U64, U32, P(EstimateResult), ERR]),
     "omen_add_batch": (I32, [PTR, P(Batch), P(WriteResult), PTR, ERR]),
     "omen_delete_batch": (I32, [PTR, P(Batch), P(WriteResult), PTR, ERR]),
     "omen_stream_open": (I32, [PTR, TEXT, SIZE, PTR, PTR, ERR]),

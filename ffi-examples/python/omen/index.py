@@ -110,6 +110,30 @@ def _op(op: Optional[Op]) -> Optional[c_void_p]:
     return None if op is None else op._raw
 
 
+def _options(
+    dim: int,
+    metric: str = "l2",
+    dtype: str = "f32",
+    ids: str = "u64",
+    *,
+    m: int = 0,
+    ef_construction: int = 0,
+    capacity_hint: int = 0,
+) -> _abi.Options:
+    """What an index is created with, as the library takes it."""
+    if not 0 < dim < 2**32:  # ctypes would cut it to 32 bits
+        raise InvalidArgument("dim %d: at most 65,535" % dim, detail="LIMIT")
+    return _abi.Options(
+        dim=dim,
+        metric=_choice("metric", _abi.METRICS, metric),
+        dtype=_choice("dtype", _abi.DTYPES, dtype),
+        id_type=_choice("ids", _abi.ID_TYPES, ids),
+        m=m,
+        ef_construction=ef_construction,
+        capacity_hint=capacity_hint,
+    )
+
+
 class Index:
     """Vectors with ids, and the nearest of them. Any number of threads may use one at once.
 
@@ -132,13 +156,11 @@ class Index:
         threads: int = 0,
         memory_limit: int = 0,
     ) -> None:
-        if not 0 < dim < 2**32:  # ctypes would cut it to 32 bits
-            raise InvalidArgument("dim %d: at most 65,535" % dim, detail="LIMIT")
-        options = _abi.Options(
-            dim=dim,
-            metric=_choice("metric", _abi.METRICS, metric),
-            dtype=_choice("dtype", _abi.DTYPES, dtype),
-            id_type=_choice("ids", _abi.ID_TYPES, ids),
+        options = _options(
+            dim,
+            metric,
+            dtype,
+            ids,
             m=m,
             ef_construction=ef_construction,
             capacity_hint=capacity_hint,
@@ -157,11 +179,24 @@ class Index:
         index._describe()
         return index
 
-    def _start(self, threads: int, memory_limit: int) -> None:
+    @classmethod
+    def _of(cls, raw: c_void_p) -> "Index":
+        """An index of a Database, which it keeps alive by itself."""
+        index = cls.__new__(cls)
+        index._begin()
+        index._raw = raw
+        index._describe()
+        return index
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._users = 1  # running calls, and the Index itself until it is closed
         self._closed = False
-        self._raw, self._db, runtime = c_void_p(), c_void_p(), c_void_p()
+        self._raw, self._db = c_void_p(), c_void_p()
+
+    def _start(self, threads: int, memory_limit: int) -> None:
+        self._begin()
+        runtime = c_void_p()
         options = _abi.RuntimeOptions(threads=threads, memory_limit=memory_limit)
         check(_abi.lib.omen_runtime_create, byref(options), byref(runtime))
         try:
@@ -411,6 +446,19 @@ class Index:
         with self._use() as raw:
             check(_abi.lib.omen_get_stats, raw, byref(out))
         return {field[0]: getattr(out, field[0]) for field in out._fields_[1:]}
+
+    def optimize(self, *, op: Optional[Op] = None) -> None:
+        """Merges all segments into one without dead rows: what searches fastest."""
+        with self._use() as raw:
+            check(_abi.lib.omen_optimize, raw, _op(op))
+
+    def snapshot(self) -> "Index":
+        """The index as it is now, read-only, whatever is written later. It keeps old segments alive:
+        close it soon."""
+        out = c_void_p()
+        with self._use() as raw:
+            check(_abi.lib.omen_snapshot, raw, byref(out))
+        return Index._of(out)
 
     def save(self, path: Union[str, "os.PathLike[str]"], *, op: Optional[Op] = None) -> None:
         """Writes the index as one file; the path holds the old or the new one, never a part."""

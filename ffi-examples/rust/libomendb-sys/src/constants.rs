@@ -3,7 +3,7 @@
 use crate::omen_status_t;
 
 pub const OMEN_ABI_MAJOR: u32 = 0;
-pub const OMEN_ABI_MINOR: u32 = 1;
+pub const OMEN_ABI_MINOR: u32 = 2;
 pub const OMEN_MAX_DIM: u32 = 65535;
 pub const OMEN_MAX_K: u32 = 16384;
 pub const OMEN_MAX_EF: u32 = 16384;
@@ -100,6 +100,18 @@ pub const OMEN_ENTRY_HIERARCHY: u32 = 2;
 pub const OMEN_WARM_CODES: u32 = 0;
 pub const OMEN_WARM_NONE: u32 = 1;
 pub const OMEN_WARM_ALL: u32 = 2;
+
+pub const OMEN_DB_READ_ONLY: u32 = 1;
+pub const OMEN_DB_MUST_EXIST: u32 = 2;
+pub const OMEN_DB_RAM: u32 = 4;
+
+pub const OMEN_DB_WRITABLE: u32 = 0;
+pub const OMEN_DB_OPENED_READ_ONLY: u32 = 1;
+pub const OMEN_DB_DISK_FULL: u32 = 2;
+pub const OMEN_DB_FAILED: u32 = 3;
+pub const OMEN_DB_DAMAGED: u32 = 4;
+
+pub const OMEN_BACKUP_COPY: u32 = 1;
 
 pub const OMEN_OPEN_VERIFY: u32 = 1;
 

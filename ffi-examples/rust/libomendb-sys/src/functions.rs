@@ -24,6 +24,41 @@ extern "C" {
         err: *mut omen_error,
     ) -> omen_status_t;
     pub fn omen_db_free(db: *mut omen_db);
+    pub fn omen_checkpoint(
+        db: *mut omen_db,
+        op: *mut omen_op,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_refresh(
+        db: *mut omen_db,
+        changed: *mut u32,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_get_db_stats(
+        db: *mut omen_db,
+        out: *mut omen_db_stats,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_backup(
+        db: *mut omen_db,
+        path: *const c_char,
+        opt: *const omen_backup_options,
+        out: *mut omen_backup_result,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_restore(
+        from: *const c_char,
+        to: *const c_char,
+        opt: *const omen_backup_options,
+        out: *mut omen_backup_result,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_verify(
+        path: *const c_char,
+        opt: *const omen_backup_options,
+        out: *mut omen_backup_result,
+        err: *mut omen_error,
+    ) -> omen_status_t;
     pub fn omen_create(
         db: *mut omen_db,
         name: *const c_char,
@@ -57,6 +92,23 @@ extern "C" {
         c: *mut omen_collection,
         path: *const c_char,
         op: *mut omen_op,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_optimize(
+        c: *mut omen_collection,
+        op: *mut omen_op,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_snapshot(
+        c: *mut omen_collection,
+        out: *mut *mut omen_collection,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_estimate(
+        opt: *const omen_options,
+        rows: u64,
+        id_bytes: u32,
+        out: *mut omen_estimate_result,
         err: *mut omen_error,
     ) -> omen_status_t;
     pub fn omen_add_batch(

@@ -84,6 +84,61 @@ pub struct omen_db_options {
     pub struct_size: u32,
     pub flags: u32,
     pub runtime: *mut omen_runtime,
+    pub warm: u32,
+    pub interval_ms: u32,
+    pub seal_bytes: u64,
+    pub seal_rows: u64,
+    pub reserve_bytes: u64,
+}
+
+/// State and figures of a database.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_db_stats {
+    pub struct_size: u32,
+    pub state: u32,
+    pub version: u64,
+    pub durable_version: u64,
+    pub checkpoint_version: u64,
+    pub collections: u64,
+    pub segments: u64,
+    pub growing_rows: u64,
+    pub log_bytes: u64,
+    pub segment_bytes: u64,
+    pub log_syncs: u64,
+    pub log_records: u64,
+    pub disk_available: u64,
+    pub checkpoints: u64,
+    pub seals: u64,
+    pub merges: u64,
+    pub replayed_records: u64,
+    pub replayed_ns: u64,
+    pub recovered_rows: u64,
+    pub reason: [c_char; 160],
+}
+
+/// Options of backups.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_backup_options {
+    pub struct_size: u32,
+    pub flags: u32,
+    pub runtime: *mut omen_runtime,
+    pub previous: *const c_char,
+    pub op: *mut omen_op,
+}
+
+/// What a backup, a restoration or a verification has seen.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_backup_result {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub version: u64,
+    pub files: u64,
+    pub bytes: u64,
+    pub files_linked: u64,
+    pub bytes_copied: u64,
 }
 
 /// What a collection is created with.
@@ -118,6 +173,18 @@ pub struct omen_open_options {
     pub op: *mut omen_op,
 }
 
+/// What a collection will take.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_estimate_result {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub memory_serving: u64,
+    pub memory_growing: u64,
+    pub disk: u64,
+    pub disk_peak: u64,
+}
+
 /// Items to add or to delete.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +208,8 @@ pub struct omen_batch {
     pub stream_epoch: u64,
     pub request_id: *const c_char,
     pub request_id_len: usize,
+    pub crc: u32,
+    pub reserved: u32,
 }
 
 /// What a write did.
@@ -286,6 +355,8 @@ pub struct omen_stats {
     pub clipped_rows: u64,
     pub rotated: u32,
     pub read_only: u32,
+    pub segments: u32,
+    pub frozen: u32,
 }
 
 /// Figures of a runtime.

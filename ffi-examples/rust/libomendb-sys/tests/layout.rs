@@ -42,15 +42,26 @@ fn rust_layouts() -> Layout {
         omen_allocator: alloc, free, ctx;
         omen_runtime_options:
             struct_size, flags, threads, log_level, memory_limit, allocator, log, log_ctx;
-        omen_db_options: struct_size, flags, runtime;
+        omen_db_options:
+            struct_size, flags, runtime, warm, interval_ms, seal_bytes, seal_rows, reserve_bytes;
+        omen_db_stats:
+            struct_size, state, version, durable_version, checkpoint_version, collections,
+            segments, growing_rows, log_bytes, segment_bytes, log_syncs, log_records,
+            disk_available, checkpoints, seals, merges, replayed_records, replayed_ns,
+            recovered_rows, reason;
+        omen_backup_options: struct_size, flags, runtime, previous, op;
+        omen_backup_result:
+            struct_size, reserved, version, files, bytes, files_linked, bytes_copied;
         omen_options:
             struct_size, flags, dim, metric, dtype, id_type, m, ef_construction, quantization,
             rotation, entry, durability, capacity_hint, max_backlog_rows;
         omen_open_options: struct_size, flags, file, warm, reserved, op;
+        omen_estimate_result:
+            struct_size, reserved, memory_serving, memory_growing, disk, disk_peak;
         omen_batch:
             struct_size, flags, count, vectors, stride, dtype, dim, keys, ids, keys_out,
             item_status, mode, durability, stream_id, stream_id_len, seq, stream_epoch,
-            request_id, request_id_len;
+            request_id, request_id_len, crc, reserved;
         omen_write_result:
             struct_size, replayed, version, applied, replaced, refused, backlog_rows;
         omen_write_progress:
@@ -70,7 +81,8 @@ fn rust_layouts() -> Layout {
         omen_stats:
             struct_size, dim, count, deleted, rows, indexed_rows, backlog_rows, bytes_codes,
             bytes_links, bytes_ids, bytes_vectors, bytes_scratch, bytes_mapped, bytes_disk,
-            searches, distances, hops, version, retrained, clipped_rows, rotated, read_only;
+            searches, distances, hops, version, retrained, clipped_rows, rotated, read_only,
+            segments, frozen;
         omen_runtime_stats: struct_size, threads, memory_limit, memory_used, memory_rejections;
     }
 }

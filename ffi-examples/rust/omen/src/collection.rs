@@ -348,6 +348,21 @@ impl Collection {
         check(|err| unsafe { sys::omen_save(self.raw(), path.as_ptr(), Op::raw(op), err) })
     }
 
+    /// Merges all segments into one without dead rows: what searches fastest.
+    pub fn optimize(&self, op: Option<&Op>) -> Result<()> {
+        // SAFETY: the handles live through the call.
+        check(|err| unsafe { sys::omen_optimize(self.raw(), Op::raw(op), err) })
+    }
+
+    /// A read-only handle to the collection as it is now, whatever is written later. It keeps old
+    /// segments alive: drop it soon.
+    pub fn snapshot(&self) -> Result<Collection> {
+        let mut raw = null_mut();
+        // SAFETY: `raw` receives the handle.
+        check(|err| unsafe { sys::omen_snapshot(self.raw(), &mut raw, err) })?;
+        Collection::from_raw(raw)
+    }
+
     fn raw(&self) -> *mut sys::omen_collection {
         self.raw.as_ptr()
     }

@@ -1,6 +1,7 @@
 //! A set of named collections.
 // SPDX-License-Identifier: Apache-2.0
 use crate::collection::Collection;
+use crate::disk::DbOptions;
 use crate::error::{check, Detail, Error, Result};
 use crate::options::Options;
 use libomendb_sys as sys;
@@ -41,20 +42,34 @@ impl Db {
     /// An empty one in memory with this many threads (0: one for each core) and bytes of index and
     /// scratch memory (0: no limit), beyond which writes are refused.
     pub fn with_limits(threads: u32, memory_limit: u64) -> Result<Db> {
+        Db::start(None, &DbOptions { threads, memory_limit, ..DbOptions::default() })
+    }
+
+    pub(crate) fn start(path: Option<&CStr>, wanted: &DbOptions) -> Result<Db> {
         // SAFETY: zero is valid for these structs: integers and pointers that may be NULL.
         let (mut rt_options, mut options): (sys::omen_runtime_options, sys::omen_db_options) =
             unsafe { (zeroed(), zeroed()) };
         rt_options.struct_size = size_of::<sys::omen_runtime_options>() as u32;
-        rt_options.threads = threads;
-        rt_options.memory_limit = memory_limit;
+        rt_options.threads = wanted.threads;
+        rt_options.memory_limit = wanted.memory_limit;
         let mut runtime = null_mut();
         // SAFETY: the options live through the call; `runtime` receives the handle.
         check(|err| unsafe { sys::omen_runtime_create(&rt_options, &mut runtime, err) })?;
         options.struct_size = size_of::<sys::omen_db_options>() as u32;
         options.runtime = runtime;
+        for (set, flag) in [
+            (wanted.read_only, sys::OMEN_DB_READ_ONLY),
+            (wanted.must_exist, sys::OMEN_DB_MUST_EXIST),
+            (wanted.ram, sys::OMEN_DB_RAM),
+        ] {
+            options.flags |= if set { flag } else { 0 };
+        }
+        options.interval_ms = wanted.interval_ms;
+        options.seal_rows = wanted.seal_rows;
+        let path = path.map_or(null(), CStr::as_ptr);
         let mut raw = null_mut();
         // SAFETY: as above; a NULL path means memory.
-        let opened = check(|err| unsafe { sys::omen_db_open(null(), &options, &mut raw, err) });
+        let opened = check(|err| unsafe { sys::omen_db_open(path, &options, &mut raw, err) });
         // SAFETY: the database keeps what it needs of the runtime alive.
         unsafe { sys::omen_runtime_free(runtime) };
         opened?;
@@ -72,8 +87,12 @@ impl Db {
         Collection::from_raw(raw)
     }
 
-    /// Another handle to a collection that is there.
-    pub fn open(&self, name: &str) -> Result<Collection> {
+    pub(crate) fn raw(&self) -> *mut sys::omen_db {
+        self.raw.as_ptr()
+    }
+
+    /// A handle to a collection that is there.
+    pub fn open_collection(&self, name: &str) -> Result<Collection> {
         self.open_raw(name, None)
     }
 

@@ -17,6 +17,7 @@
 //!   is copied on the way to the library.
 //! * [`Db`] and [`Collection`] are handles that any number of threads may use at once; dropping one
 //!   frees it, in any order.
+//! * [`Db::open`] keeps everything in a folder; what was acknowledged is there again after a crash.
 //! * Every failure is an [`Error`] with a [`Status`], a [`Detail`], the offending item and a text.
 //! * An [`Op`] watches and cancels a call from another thread.
 //! * After `fork` every call in the child returns an error; open a new [`Db`] there.
@@ -27,6 +28,7 @@ mod batch;
 mod codes;
 mod collection;
 mod db;
+mod disk;
 mod error;
 mod ids;
 mod op;
@@ -37,6 +39,7 @@ pub use batch::{Batch, Mode, Write};
 pub use codes::{DataType, Durability, Entry, IdType, Metric, Quantization, Rotation};
 pub use collection::{Collection, Recall, RecallOptions, Stats, WaitFor};
 pub use db::Db;
+pub use disk::{estimate, restore, verify, BackupResult, DbOptions, DbStats, Estimate, State};
 pub use error::{Detail, Error, Result, Status};
 pub use ids::{Id, Ids};
 pub use op::{Op, Progress};

@@ -112,7 +112,7 @@ fn names_and_options_are_checked() {
     assert_eq!(db.create("d0", &Options::new(0)).unwrap_err().status(), Status::InvalidArgument);
     assert!(db.create("max", &Options::new(65_535)).is_ok());
     assert!(db.create("over", &Options::new(65_536)).is_err());
-    assert_eq!(db.open("absent").unwrap_err().status(), Status::NotFound);
+    assert_eq!(db.open_collection("absent").unwrap_err().status(), Status::NotFound);
     db.drop_collection("max").unwrap();
     assert_eq!(db.list().unwrap(), [longest]);
 }

@@ -1,8 +1,8 @@
-/* cursors.h - snapshots of collections between the pages of a listing. A bounded table: what was not used
+/* listings.h - snapshots of collections between the pages of a listing. A bounded table: what was not used
  * for five minutes goes, and the one that was unused longest goes when another one is wanted.
  * Depends on: colls.h.  Threads: any, but create and free.  SPDX-License-Identifier: Apache-2.0 */
-#ifndef OM_CURSORS_H
-#define OM_CURSORS_H
+#ifndef OM_LISTINGS_H
+#define OM_LISTINGS_H
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
-/* cursors.c - the table of listings. Snapshots are freed without the mutex: that can take a while.
+/* listings.c - the table of listings. Snapshots are freed without the mutex: that can take a while.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "cursors.h"
+#include "listings.h"
 
 #include <pthread.h>
 #include <stdlib.h>
