@@ -5,8 +5,8 @@
 #include "engine_disk.h"
 
 /* ---- Segments ---------------------------------------------------------------------------------- */
-static omen_status_t open_deaths(om_collection *c, const om_manifest_segment *named,
-                                 om_deaths *out, omen_error *err)
+static omen_status_t open_deaths(om_collection *c, const om_manifest_segment *named, om_deaths *out,
+                                 omen_error *err)
 {
     om_path path;
     const om_disk *disk = c->db->disk;
@@ -39,8 +39,7 @@ omen_status_t om_disk_open_segment(om_collection *c, const om_manifest_segment *
     om_path path;
     om_deaths deaths = {.mapping = NULL};
     om_segment *seg = NULL;
-    om_segment_file file = {
-        .path = path.text, .id = named->id, .warm = disk->options.warm};
+    om_segment_file file = {.path = path.text, .id = named->id, .warm = disk->options.warm};
     OM_TRY(om_path_segment(&path, disk->folder.text, c->serial, named->id, err));
     if (named->deaths != 0) {
         OM_TRY(open_deaths(c, named, &deaths, err));

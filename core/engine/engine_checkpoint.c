@@ -1,5 +1,5 @@
-/* engine_checkpoint.c - a manifest of what is sealed now, and what it makes needless: records of the log, and
- * files.
+/* engine_checkpoint.c - a manifest of what is sealed now, and what it makes needless: records of
+ * the log, and files.
  * SPDX-License-Identifier: Apache-2.0
  *
  * Order is everything. The end of the log is read first: whatever is collected afterwards has the effects of
@@ -94,8 +94,8 @@ static omen_status_t grow(omen_db *db, void **block, uint32_t *room, size_t size
     if (wanted == *room) {
         return OMEN_OK;
     }
-    void *larger = om_alloc_grow(&db->rt->alloc, *block, *room * size, wanted * size,
-                                 OM_CACHE_LINE);
+    void *larger =
+        om_alloc_grow(&db->rt->alloc, *block, *room * size, wanted * size, OM_CACHE_LINE);
     if (larger == NULL) {
         return no_memory(wanted * size, err);
     }
@@ -156,8 +156,8 @@ static omen_status_t collect_streams(work *w, om_collection *c, omen_error *err)
                                 w->cursors.cursor_count + count, err);
     w->cursors.cursors = block;
     if (status == OMEN_OK) {
-        w->cursors.cursor_count += om_streams_export(
-            &c->streams, c->serial, w->cursors.cursors + w->cursors.cursor_count);
+        w->cursors.cursor_count +=
+            om_streams_export(&c->streams, c->serial, w->cursors.cursors + w->cursors.cursor_count);
     }
     return status;
 }
@@ -183,8 +183,7 @@ static omen_status_t collect_locked(work *w, size_t at, om_manifest_collection *
     const om_set *now = om_set_load(c);
     OM_TRY(om_set_make(c->rt, now->part, now->count, &w->sets[at], err));
     om_set *set = w->sets[at];
-    out->segments =
-        om_alloc_zero(&c->rt->alloc, set->count, sizeof *out->segments, OM_CACHE_LINE);
+    out->segments = om_alloc_zero(&c->rt->alloc, set->count, sizeof *out->segments, OM_CACHE_LINE);
     if (out->segments == NULL) {
         return no_memory(set->count * sizeof *out->segments, err);
     }
@@ -262,12 +261,10 @@ static omen_status_t collect_requests(work *w, omen_error *err)
         return OMEN_OK;
     }
     void *block = NULL;
-    omen_status_t status =
-        grow(w->db, &block, &w->request_room, sizeof(om_request), count, err);
+    omen_status_t status = grow(w->db, &block, &w->request_room, sizeof(om_request), count, err);
     w->cursors.requests = block;
     if (status == OMEN_OK) {
-        w->cursors.request_count =
-            om_requests_export(w->db->requests, w->cursors.requests, count);
+        w->cursors.request_count = om_requests_export(w->db->requests, w->cursors.requests, count);
     }
     return status;
 }
@@ -368,8 +365,7 @@ static omen_status_t write_manifest(work *w, omen_error *err)
     size_t size = 0;
     uint64_t before = atomic_load(&disk->checkpoint);
     w->manifest.generation = disk->generation + 1;
-    w->manifest.checkpoint =
-        w->manifest.checkpoint > before ? w->manifest.checkpoint : before;
+    w->manifest.checkpoint = w->manifest.checkpoint > before ? w->manifest.checkpoint : before;
     OM_TRY(sync_log(w->db, &w->manifest.durable, err));
     OM_TRY(write_deaths(w, err));
     OM_TRY(write_cursors(w, err));
@@ -406,8 +402,7 @@ static void clean_up(work *w)
     omen_error err = {0};
     omen_status_t status = disk->log->ops->trim(disk->log, disk->trim_to, &err);
     if (status == OMEN_OK && w->sweep && atomic_load(&disk->pins) == 0) {
-        status =
-            om_sweep(disk->io, &w->db->rt->alloc, disk->folder.text, &w->manifest, &err);
+        status = om_sweep(disk->io, &w->db->rt->alloc, disk->folder.text, &w->manifest, &err);
     }
     if (status != OMEN_OK) {
         om_log_write(&w->db->rt->log, OMEN_LOG_WARN, "engine", "%s: not all is tidied up: %s",
@@ -490,21 +485,26 @@ bool om_checkpoint_wanted(omen_db *db)
     om_log_state state;
     disk->log->ops->tail(disk->log, &state);
     om_mutex_lock(&disk->keep_mu);
-    bool wanted = state.tail != disk->manifest_tail ||
-                  atomic_load(&disk->changes) != disk->manifest_changes;
+    bool wanted =
+        state.tail != disk->manifest_tail || atomic_load(&disk->changes) != disk->manifest_changes;
     om_mutex_unlock(&disk->keep_mu);
     return wanted;
 }
 
 /* ---- Everything into files --------------------------------------------------------------------- */
+/* Whether the indexer has something left to do: the last, incomplete micro-batch is not its. */
+static bool waits(om_segment *seg)
+{
+    return om_index_has_batch(atomic_load(&seg->indexed), atomic_load(&seg->visible));
+}
+
 static omen_status_t freeze(om_collection *c, uint32_t least, bool force, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_mutex_lock(&c->write_mu);
     om_segment *last = om_set_last(om_set_load(c));
     uint32_t rows = atomic_load(&last->visible);
-    bool complete = atomic_load(&last->indexed) >= rows;
-    if (rows != 0 && rows >= least && (force || complete)) {
+    if (rows != 0 && rows >= least && (force || !waits(last))) {
         status = om_collection_freeze(c, err);
     }
     om_mutex_unlock(&c->write_mu);
@@ -514,18 +514,17 @@ static omen_status_t freeze(om_collection *c, uint32_t least, bool force, omen_e
 /* Whether the oldest frozen segment waits for its graph. */
 static bool oldest_waits(om_collection *c)
 {
-    bool waits = false;
+    bool waiting = false;
     om_mutex_lock(&c->write_mu);
     const om_set *set = om_set_load(c);
     for (uint32_t i = 0; i < set->count; i++) {
-        om_segment *seg = set->part[i];
-        if (seg->mapped == NULL) {
-            waits = atomic_load(&seg->indexed) < atomic_load(&seg->visible);
+        if (set->part[i]->mapped == NULL) {
+            waiting = waits(set->part[i]);
             break;
         }
     }
     om_mutex_unlock(&c->write_mu);
-    return waits;
+    return waiting;
 }
 
 omen_status_t om_checkpoint_seal(om_collection *c, const om_sealing *how, bool *done,

@@ -1,7 +1,6 @@
 /* engine_disk.c - the directory of a database: made, locked, opened and closed.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -20,7 +19,8 @@ enum {
     BUDGET_SHARE = 8, /* growing and frozen rows with their codes and links stay below a half */
     SEAL_AT_CLOSE = 65536,
     LOCK_TEXT = 80,
-    BOOT_ID = 36
+    BOOT_ID = 36,
+    NUMBER_DIGITS = 16
 };
 
 const om_io *om_db_io(const omen_db *db)
@@ -57,22 +57,30 @@ typedef struct newest_name {
     uint64_t generation;
 } newest_name;
 
+/* The number that the 16 digits at `text` write; false when they are none. */
+static bool take_number(const char *text, uint64_t *out)
+{
+    uint64_t number = 0;
+    for (uint32_t i = 0; i < NUMBER_DIGITS; i++) {
+        bool digit = text[i] >= '0' && text[i] <= '9';
+        if (!digit && (text[i] < 'a' || text[i] > 'f')) {
+            return false;
+        }
+        number = number << 4 | (uint64_t)(digit ? text[i] - '0' : text[i] - 'a' + 10);
+    }
+    *out = number;
+    return true;
+}
+
 static int look_at_name(void *arg, const char *name)
 {
     newest_name *newest = arg;
     const size_t prefix = sizeof OM_MANIFEST_KEY; /* with the dash in the place of the zero */
     uint64_t number = 0;
-    if (strncmp(name, OM_MANIFEST_KEY "-", prefix) != 0 || strlen(name) != prefix + 16) {
-        return 0;
+    if (strncmp(name, OM_MANIFEST_KEY "-", prefix) == 0 && strlen(name) == prefix + NUMBER_DIGITS &&
+        take_number(name + prefix, &number)) {
+        newest->generation = number > newest->generation ? number : newest->generation;
     }
-    for (const char *at = name + prefix; *at != '\0'; at++) {
-        bool digit = *at >= '0' && *at <= '9';
-        if (!digit && (*at < 'a' || *at > 'f')) {
-            return 0;
-        }
-        number = number << 4 | (uint64_t)(digit ? *at - '0' : *at - 'a' + 10);
-    }
-    newest->generation = number > newest->generation ? number : newest->generation;
     return 0;
 }
 
@@ -128,8 +136,8 @@ static omen_status_t take_lock(om_disk *disk, omen_error *err)
     char boot[BOOT_ID + 1];
     char text[LOCK_TEXT];
     OM_TRY(om_path_join(&disk->lock_path, disk->folder.text, "LOCK", err));
-    OM_TRY(om_io_open(disk->io, disk->lock_path.text, OM_IO_WRITE | OM_IO_CREATE, &disk->lock,
-                      err));
+    OM_TRY(
+        om_io_open(disk->io, disk->lock_path.text, OM_IO_WRITE | OM_IO_CREATE, &disk->lock, err));
     status = om_io_lock(&disk->lock, &inner);
     if (status != OMEN_OK) {
         if (inner.detail == OMEN_D_LOCKED) {
@@ -176,8 +184,8 @@ static omen_status_t check_no_log(const om_disk *disk, omen_error *err)
         OM_TRY(om_io_list(disk->io, path.text, any_name, &found, err));
     }
     if (found) {
-        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
-                       "%s: there is a log, but no manifest", disk->folder.text);
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "%s: there is a log, but no manifest",
+                       disk->folder.text);
     }
 out:
     return status;
@@ -221,8 +229,8 @@ static omen_status_t load_for_writing(omen_db *db, om_manifest *out, uint32_t *s
     omen_error inner = {0};
     uint64_t newest = 0;
     status = om_manifest_load(disk->io, alloc, disk->folder.text, out, skipped, &inner);
-    if (status != OMEN_OK && (status != OMEN_NOT_FOUND ||
-                              (disk->options.flags & OMEN_DB_MUST_EXIST) != 0)) {
+    if (status != OMEN_OK &&
+        (status != OMEN_NOT_FOUND || (disk->options.flags & OMEN_DB_MUST_EXIST) != 0)) {
         if (err != NULL) {
             *err = inner;
         }
@@ -311,14 +319,9 @@ out:
 static int look_at_file(void *arg, const char *name)
 {
     uint64_t *most = arg;
-    char digits[17] = {0};
-    if (strlen(name) < 16) {
-        return 0;
-    }
-    memcpy(digits, name, 16);
     uint64_t number = 0;
-    if (strspn(digits, "0123456789abcdef") == 16 && sscanf(digits, "%" SCNx64, &number) == 1) {
-        *most = number > *most && number < UINT64_MAX / 2 ? number : *most;
+    if (strlen(name) > NUMBER_DIGITS && take_number(name, &number) && number < UINT64_MAX / 2) {
+        *most = number > *most ? number : *most;
     }
     return 0;
 }

@@ -48,7 +48,7 @@ typedef struct om_disk {
     _Atomic uint64_t checkpoints, seals, merges;
     _Atomic uint64_t logged;    /* bytes of payloads, since the last checkpoint */
     _Atomic uint64_t log_bytes; /* of a database opened for reading, as of the last look */
-    uint64_t replayed_records, replayed_ns, recovered_rows;
+    _Atomic uint64_t replayed_records, replayed_ns, recovered_rows;
     om_keeper *keeper;
 } om_disk;
 
@@ -125,7 +125,8 @@ omen_status_t om_disk_writable(omen_db *db, bool deletes, omen_error *err) OM_NO
 omen_status_t om_record_write(om_write *w, omen_error *err) OM_NODISCARD;
 omen_status_t om_record_sync(om_collection *c, uint32_t level, uint64_t version,
                              omen_error *err) OM_NODISCARD;
-/* A refused batch that uses up its seq (ruling 16), or one whose request id was seen before. write_mu held. */
+/* A refused batch that uses up its seq (ruling 16), or one whose request id was seen before. write_mu
+ * held. */
 omen_status_t om_record_consumed(om_collection *c, const omen_batch *batch, uint64_t *version,
                                  omen_error *err) OM_NODISCARD;
 /* Durable on return. db->mu held, in the same critical section that lists or unlists c: else a manifest in

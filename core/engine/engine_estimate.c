@@ -30,8 +30,8 @@ typedef struct shape {
 
 /* ---- A segment file ---------------------------------------------------------------------------- */
 typedef struct measure {
-    uint64_t end;    /* of the last section */
-    uint64_t blocks; /* of all sections: 4 bytes each in the checksum tables */
+    uint64_t end;      /* of the last section */
+    uint64_t blocks;   /* of all sections: 4 bytes each in the checksum tables */
     uint64_t resident; /* bytes of the sections that searches read besides vectors */
 } measure;
 

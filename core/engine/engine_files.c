@@ -30,7 +30,8 @@ static omen_status_t id_offsets(const om_merge_input *input, uint64_t *offsets, 
             }
             if (id.bytes == NULL) {
                 return om_fail(err, OMEN_ABORTED, OMEN_D_NONE,
-                               "slot %u was deleted while its segment was about to be written", slot);
+                               "slot %u was deleted while its segment was about to be written",
+                               slot);
             }
         }
         offsets[slot + 1] = offsets[slot] + id.length;
@@ -338,8 +339,8 @@ static omen_status_t take_news(om_collection *c, const om_swap *swap, news *n, o
     for (; n->count < swap->count; n->count++) {
         const om_merge_input *input = &swap->inputs[n->count];
         uint32_t live;
-        omen_status_t status = om_segment_copy_dead(input->segment, input->rows,
-                                                    &n->dead[n->count], &live, err);
+        omen_status_t status =
+            om_segment_copy_dead(input->segment, input->rows, &n->dead[n->count], &live, err);
         if (status != OMEN_OK) {
             return status;
         }

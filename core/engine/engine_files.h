@@ -6,8 +6,8 @@
 #include "engine_disk.h"
 
 /* ---- Segments at one moment (engine_files.c) --------------------------------------------------- */
-/* Copies the tombstones of all visible rows, and the ids of live ones where they are in memory. write_mu held,
- * so that several segments are seen at the same moment. Harmless to drop after a failure. */
+/* Copies the tombstones of all visible rows, and the ids of live ones where they are in memory. write_mu
+ * held, so that several segments are seen at the same moment. Harmless to drop after a failure. */
 omen_status_t om_input_take(om_segment *seg, om_merge_input *out, omen_error *err) OM_NODISCARD;
 /* Ids alone, for an input whose tombstones are somebody else's copy. OMEN_ABORTED: a row was deleted since
  * they were copied and its id is gone; trying again with newer tombstones helps. */

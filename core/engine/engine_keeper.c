@@ -153,7 +153,8 @@ static omen_status_t work(om_keeper *keeper, const om_roll *roll, omen_error *er
     }
     if (merged && !stopping(keeper)) {
         keep_first(om_checkpoint_settle(keeper->db, &local), &local, &first, err);
-        om_keeper_notify(keeper->db); /* the outcome may be merged in turn, rows were frozen meanwhile */
+        om_keeper_notify(
+            keeper->db); /* the outcome may be merged in turn, rows were frozen meanwhile */
     }
     return first;
 }
@@ -170,8 +171,8 @@ static void note_outcome(om_keeper *keeper, omen_status_t status, const omen_err
     keeper->not_before_ns = om_now_ns() + keeper->delay_ns;
     om_log_write(&keeper->db->rt->log, OMEN_LOG_WARN, "engine",
                  "%s: work in the background is tried again in %llu ms: %s",
-                 keeper->db->disk->folder.text,
-                 (unsigned long long)(keeper->delay_ns / 1000000), err->message);
+                 keeper->db->disk->folder.text, (unsigned long long)(keeper->delay_ns / 1000000),
+                 err->message);
     if (err->detail == OMEN_D_DISK_FULL) {
         om_disk_watch(keeper->db);
     }
@@ -189,8 +190,7 @@ static void round_of_work(om_keeper *keeper)
         om_disk_watch(db);
     }
     uint32_t state = atomic_load(&disk->state);
-    if ((state != OMEN_DB_WRITABLE && state != OMEN_DB_DISK_FULL) ||
-        now < keeper->not_before_ns) {
+    if ((state != OMEN_DB_WRITABLE && state != OMEN_DB_DISK_FULL) || now < keeper->not_before_ns) {
         return;
     }
     omen_status_t status = om_roll_take(db, &roll, &err);

@@ -2,9 +2,10 @@
  * counter for each row of the output, whatever the vectors take.
  * SPDX-License-Identifier: Apache-2.0
  *
- * When the oldest input has no dead rows, is a good part of the output, and its codec suits the other rows,
- * the output begins as its copy (codes, links, entry points) and only the others are put into the graph;
- * otherwise everything is made anew, with a codec trained on an even sample. Both depend on the inputs alone. */
+ * When the oldest input has no dead rows, is a good part of the output, and its codec suits the other
+ * rows, the output begins as its copy (codes, links, entry points) and only the others are put into the
+ * graph; otherwise everything is made anew, with a codec trained on an even sample. Both depend on the
+ * inputs alone. */
 #include <string.h>
 
 #include "engine_merge_int.h"
@@ -28,7 +29,8 @@ static bool is_zero(const om_merge *merge, const om_run *run, uint32_t i)
     return merge->options->metric == OMEN_COSINE && run->source->norms[run->slots[i]] == 0;
 }
 
-/* A zero vector under cosine points somewhere, the same way for a slot every time (engine_encode.c says why). */
+/* A zero vector under cosine points somewhere, the same way for a slot every time (engine_encode.c says
+ * why). */
 static const float *some_direction(uint32_t slot, uint32_t dim, float *out)
 {
     uint64_t state = slot;
@@ -127,8 +129,7 @@ static void encode_task(void *ctx, uint32_t worker, uint32_t task)
     float *scratch = floats + om_round_up(merge->options->dim, 16);
     uint32_t end = om_min_u32((task + 1) * ENCODE_TASK, k->run->n);
     for (uint32_t i = task * ENCODE_TASK; i < end; i++) {
-        uint8_t *code =
-            merge->codes.base + (size_t)(k->run->first + i) * merge->layout.code_stride;
+        uint8_t *code = merge->codes.base + (size_t)(k->run->first + i) * merge->layout.code_stride;
         (void)om_codec_encode(merge->codec, floats_of(merge, k->run, i, floats), scratch, code);
     }
 }
@@ -138,8 +139,8 @@ static omen_status_t encode_with(om_merge *merge, coder *k, uint32_t from, omen_
     omen_status_t status = OMEN_OK;
     om_executor *executor = merge->rt->executor;
     om_run run = {.n = 0};
-    bool more = from == 0 ? om_run_next(merge, &run, om_run_most(merge))
-                          : om_run_seek(merge, &run, from);
+    bool more =
+        from == 0 ? om_run_next(merge, &run, om_run_most(merge)) : om_run_seek(merge, &run, from);
     for (; more; more = om_run_next(merge, &run, om_run_most(merge))) {
         OM_TRY(om_merge_stopped(merge, err));
         OM_TRY(touch_vectors(merge, &run, err));

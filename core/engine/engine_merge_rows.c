@@ -98,8 +98,7 @@ static const uint8_t *bytes_of(const om_merge *merge, const om_run *run, uint32_
     }
 }
 
-omen_status_t om_run_touch(const om_merge *merge, const om_run *run, uint32_t what,
-                           omen_error *err)
+omen_status_t om_run_touch(const om_merge *merge, const om_run *run, uint32_t what, omen_error *err)
 {
     if (run->source->mapped == NULL) {
         return OMEN_OK;
@@ -229,8 +228,7 @@ static omen_status_t hash_ids(om_merge *merge, uint64_t *bytes, omen_error *err)
                 return status;
             }
             *bytes += id.length;
-            merge->pairs[run.first + i] =
-                (om_pair){.value = om_id_hash(id), .slot = run.first + i};
+            merge->pairs[run.first + i] = (om_pair){.value = om_id_hash(id), .slot = run.first + i};
         }
     }
     return OMEN_OK;

@@ -218,8 +218,8 @@ static void add_keys(writing *x, uint32_t count, om_log_entry *entry)
     uint64_t item = x->item;
     for (uint32_t i = 0; i < count; i++, item++) {
         item = next_item(x, item);
-        keys[i] = w->by_keys ? w->batch->keys[item]
-                             : om_id_u64(om_column_get(&w->batch->ids, item));
+        keys[i] =
+            w->by_keys ? w->batch->keys[item] : om_id_u64(om_column_get(&w->batch->ids, item));
     }
     add_part(entry, keys, count * sizeof *keys);
 }
@@ -343,7 +343,7 @@ static void plan(writing *x, om_write *w)
     if (ids) {
         x->head.columns |= OM_COLUMN_IDS;
         const omen_column *column = &w->batch->ids;
-        x->head.id_width = (uint16_t)(o->id_type == OMEN_ID_UUID   ? 16
+        x->head.id_width = (uint16_t)(o->id_type == OMEN_ID_UUID ? 16
                                       : column->offset_bits == 0 ? column->width
                                                                  : 0);
     }
@@ -378,7 +378,7 @@ static omen_status_t make_scratch(writing *x, omen_error *err)
 
 static uint8_t type_of(const om_write *w)
 {
-    return w->deletes                        ? OM_LOG_DELETE
+    return w->deletes                      ? OM_LOG_DELETE
            : w->batch->mode == OMEN_INSERT ? OM_LOG_INSERT
                                            : OM_LOG_UPSERT;
 }
@@ -411,9 +411,8 @@ static omen_status_t foresee(om_write *w, om_written *out, omen_error *err)
         there += found;
     }
     om_rwlock_unlock(&c->ids_mu);
-    *out = (om_written){.applied = w->deletes ? there : w->accepted,
-                        .replaced = there,
-                        .refused = w->done.refused};
+    *out = (om_written){
+        .applied = w->deletes ? there : w->accepted, .replaced = there, .refused = w->done.refused};
     return status;
 }
 
@@ -448,9 +447,8 @@ static omen_status_t write_parts(writing *x, uint64_t *first, omen_error *err)
     om_write *w = x->w;
     om_part_field part = {
         .columns = x->head.columns, .items = w->accepted, .id_bytes = x->id_bytes};
-    om_log_entry entry = {.collection = w->c->serial,
-                          .type = type_of(w),
-                          .flags = OM_LOG_PART | ballast(w)};
+    om_log_entry entry = {
+        .collection = w->c->serial, .type = type_of(w), .flags = OM_LOG_PART | ballast(w)};
     while (x->row < w->accepted) {
         head_block b;
         uint32_t id_bytes = 0;

@@ -39,9 +39,9 @@ enum {
 };
 enum { OM_SCHEMA_CREATE = 1, OM_SCHEMA_DROP = 2 };
 typedef struct om_part_field {
-    uint32_t index;                /* of the part, from 0; in the COMMIT: how many there were */
-    uint32_t columns;              /* of the whole batch */
-    uint64_t items, id_bytes;      /* likewise */
+    uint32_t index;           /* of the part, from 0; in the COMMIT: how many there were */
+    uint32_t columns;         /* of the whole batch */
+    uint64_t items, id_bytes; /* likewise */
 } om_part_field;
 _Static_assert(sizeof(om_part_field) == 24, "the part field is 24 bytes");
 typedef struct om_options_field {
@@ -99,9 +99,8 @@ typedef struct om_pending {
 omen_status_t om_pending_add(om_disk *disk, omen_runtime *rt, const om_log_record *record,
                              const om_payload *payload, omen_error *err) OM_NODISCARD;
 /* Takes the batch out that this COMMIT ends; give it to om_pending_free. */
-omen_status_t om_pending_take(om_disk *disk, const om_log_record *record,
-                              const om_payload *payload, om_pending **out,
-                              omen_error *err) OM_NODISCARD;
+omen_status_t om_pending_take(om_disk *disk, const om_log_record *record, const om_payload *payload,
+                              om_pending **out, omen_error *err) OM_NODISCARD;
 /* The columns of the whole as if they came in one record. */
 void om_pending_payload(const om_pending *pending, om_payload *out);
 void om_pending_free(omen_runtime *rt, om_pending *pending);

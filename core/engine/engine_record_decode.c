@@ -56,8 +56,7 @@ static omen_status_t take_counts(const reader *r, const uint8_t *value, size_t l
         return status;
     }
     out->has_counts = true;
-    out->counts =
-        (om_written){.applied = counts[0], .replaced = counts[1], .refused = counts[2]};
+    out->counts = (om_written){.applied = counts[0], .replaced = counts[1], .refused = counts[2]};
     return OMEN_OK;
 }
 
@@ -179,8 +178,7 @@ static omen_status_t read_ids(reader *r, om_payload *out)
     }
     if (head->id_width != 0) {
         if ((uint64_t)head->id_width * head->count != head->id_bytes) {
-            return wrong(r, "bytes of ids", head->id_bytes,
-                         (uint64_t)head->id_width * head->count);
+            return wrong(r, "bytes of ids", head->id_bytes, (uint64_t)head->id_width * head->count);
         }
     } else {
         omen_status_t status = read_offsets(r, out);
@@ -236,7 +234,8 @@ omen_status_t om_payload_decode(const om_log_record *record, om_payload *out, om
     if (out->head.count > OMEN_MAX_BATCH_ITEMS) {
         return wrong(&r, "items", out->head.count, OMEN_MAX_BATCH_ITEMS);
     }
-    if (out->head.field_bytes > OM_PAYLOAD_FIELDS || out->head.field_bytes % OM_PAYLOAD_ALIGN != 0 ||
+    if (out->head.field_bytes > OM_PAYLOAD_FIELDS ||
+        out->head.field_bytes % OM_PAYLOAD_ALIGN != 0 ||
         out->head.field_bytes > record->bytes - r.at) {
         return wrong(&r, "size of the fields", out->head.field_bytes, record->bytes - r.at);
     }

@@ -131,8 +131,8 @@ static omen_status_t check_part(const om_pending *pending, const om_log_record *
         return broken(record, "set of columns", p->head.columns, first->columns, err);
     }
     if (p->head.count > pending->whole.items - pending->rows) {
-        return broken(record, "count of items", pending->rows + p->head.count,
-                      pending->whole.items, err);
+        return broken(record, "count of items", pending->rows + p->head.count, pending->whole.items,
+                      err);
     }
     if (p->head.id_bytes > pending->whole.id_bytes - pending->id_bytes) {
         return broken(record, "count of id bytes", pending->id_bytes + p->head.id_bytes,
@@ -185,8 +185,8 @@ out:
     return status;
 }
 
-omen_status_t om_pending_take(om_disk *disk, const om_log_record *record,
-                              const om_payload *payload, om_pending **out, omen_error *err)
+omen_status_t om_pending_take(om_disk *disk, const om_log_record *record, const om_payload *payload,
+                              om_pending **out, omen_error *err)
 {
     om_pending **at = find(disk, record->collection);
     om_pending *pending = *at;

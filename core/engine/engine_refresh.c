@@ -254,8 +254,7 @@ static omen_status_t move_on(omen_db *db, const om_manifest *m, omen_error *err)
     uint64_t applied = atomic_load(&disk->applied);
     omen_error inner = {0};
     status = follow(db, NULL, applied, &inner);
-    bool behind =
-        status != OMEN_OK && m != NULL && m->checkpoint > atomic_load(&disk->applied);
+    bool behind = status != OMEN_OK && m != NULL && m->checkpoint > atomic_load(&disk->applied);
     if (status != OMEN_OK && !behind) {
         if (err != NULL) {
             *err = inner;

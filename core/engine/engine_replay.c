@@ -184,10 +184,8 @@ static omen_status_t create(omen_db *db, const om_log_record *record, const om_p
     if (other != NULL) {
         return damaged(record, "a collection is created although its name is taken", err);
     }
-    const om_listing listing = {.name = name,
-                                .options = &options,
-                                .serial = record->collection,
-                                .contained = record->lsn};
+    const om_listing listing = {
+        .name = name, .options = &options, .serial = record->collection, .contained = record->lsn};
     status = om_replay_list(db, &listing, err);
 out:
     return status;
@@ -223,8 +221,7 @@ static omen_status_t remember_stream(om_collection *c, const om_payload *p, uint
 {
     om_stream *stream = NULL;
     om_mutex_lock(&c->write_mu);
-    omen_status_t status =
-        om_streams_get(&c->rt->alloc, &c->streams, p->stream, &stream, err);
+    omen_status_t status = om_streams_get(&c->rt->alloc, &c->streams, p->stream, &stream, err);
     if (status == OMEN_OK && p->seq > stream->last_seq) {
         stream->last_seq = p->seq;
         stream->last_version = version;
@@ -297,15 +294,18 @@ static omen_status_t commit(om_collection *c, const om_log_record *record, const
     omen_status_t status = OMEN_OK;
     om_pending *pending = NULL;
     om_payload whole;
+    /* The one that grows now; it may be frozen when the batch has filled it. */
+    om_segment *seg = om_set_last(om_set_load(c));
+    om_segment_ref(seg);
     OM_TRY(om_pending_take(c->db->disk, record, p, &pending, err));
     om_pending_payload(pending, &whole);
     OM_TRY(apply(c, record, &whole, pending->type == OM_LOG_DELETE, err));
-    om_segment *last = om_set_last(om_set_load(c));
-    if (atomic_load(&last->first_version) == record->lsn) {
-        atomic_store(&last->first_version, pending->first_lsn); /* its parts are needed too */
+    if (atomic_load(&seg->first_version) == record->lsn) {
+        atomic_store(&seg->first_version, pending->first_lsn); /* its parts are needed too */
     }
     OM_TRY(remember(c, record, p, err));
 out:
+    om_segment_unref(seg);
     om_pending_free(c->rt, pending);
     return status;
 }

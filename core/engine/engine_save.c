@@ -368,8 +368,7 @@ omen_status_t om_collection_save(omen_collection *handle, const char *path, omen
 {
     om_collection *c = handle->c;
     om_stop stop = {.op = op};
-    call k = {.job = {.c = c, .path = path, .stop = &stop, .op = op},
-              .snapshot = handle->snapshot};
+    call k = {.job = {.c = c, .path = path, .stop = &stop, .op = op}, .snapshot = handle->snapshot};
     omen_status_t status = om_collection_alive(c, err);
     if (status != OMEN_OK) {
         return status;

@@ -196,9 +196,9 @@ void om_disk_stats(omen_db *db, omen_db_stats *out)
     out->checkpoints = atomic_load(&disk->checkpoints);
     out->seals = atomic_load(&disk->seals);
     out->merges = atomic_load(&disk->merges);
-    out->replayed_records = disk->replayed_records;
-    out->replayed_ns = disk->replayed_ns;
-    out->recovered_rows = disk->recovered_rows;
+    out->replayed_records = atomic_load(&disk->replayed_records);
+    out->replayed_ns = atomic_load(&disk->replayed_ns);
+    out->recovered_rows = atomic_load(&disk->recovered_rows);
     log_stats(db, out);
     state_text(disk, out);
 }

@@ -67,11 +67,15 @@ omen_status_t om_write_seen(om_write *w, om_stream **stream, omen_error *err)
     if (b->request_id != NULL && !w->replayed) {
         om_request_key key = request_of(w);
         if (om_requests_find(w->c->db->requests, &key, &w->done)) {
+            uint64_t version = w->done.version;
             w->replayed = true;
+            if (*stream != NULL && w->c->db->disk != NULL) {
+                OM_TRY(om_record_consumed(w->c, b, &version, err));
+            }
             if (*stream != NULL) {
                 (*stream)->last_seq = b->seq;
                 (*stream)->last_crc = b->crc;
-                (*stream)->last_version = w->done.version;
+                (*stream)->last_version = version;
             }
         }
     }

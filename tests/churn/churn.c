@@ -27,10 +27,10 @@ typedef struct churn {
     char folder[PATH_ROOM];
     churn_data data;
     churn_rng rng;
-    uint32_t *turn;    /* [rows] of the vector that an item has */
-    uint32_t *order;   /* [rows] items, shuffled */
-    float *queries;    /* [QUERIES * dim] */
-    float *batch;      /* [BATCH * dim] */
+    uint32_t *turn;  /* [rows] of the vector that an item has */
+    uint32_t *order; /* [rows] items, shuffled */
+    float *queries;  /* [QUERIES * dim] */
+    float *batch;    /* [BATCH * dim] */
     omen_runtime *rt;
     omen_db *db;
     omen_collection *c;
@@ -202,7 +202,8 @@ static bool sizes_hold(churn *k, const char *label, double recall)
     double memory = (double)rt.memory_used / (double)k->live_bytes;
     double disk = (double)disk_bytes / (double)k->live_bytes;
     (void)printf("%-9s recall %.4f at ef %u; segments %u, rows %" PRIu64 ", dead %" PRIu64
-                 ", seals %" PRIu64 ", merges %" PRIu64 "; memory %.2f, disk %.2f of the live data\n",
+                 ", seals %" PRIu64 ", merges %" PRIu64
+                 "; memory %.2f, disk %.2f of the live data\n",
                  label, recall, k->ef, stats.segments, stats.rows, stats.deleted, db.seals,
                  db.merges, memory, disk);
     (void)fflush(stdout);

@@ -4,3 +4,4 @@ om_fuzz(fuzz_open SOURCES fuzz_open.c ../unit/store_sample.c DEPENDS capi
 if(TARGET fuzz_open)
     target_include_directories(fuzz_open PRIVATE ../unit ../../core/store)
 endif()
+om_fuzz(fuzz_record SOURCES fuzz_record.c DEPENDS engine CORPUS corpus/fuzz_record MAX_LEN 8192)

@@ -39,7 +39,7 @@ void db_end(dbx *x); /* closes, and removes everything */
 omen_status_t db_try_open(dbx *x);
 void db_open(dbx *x); /* and handles of all collections that exist */
 void db_close(dbx *x);
-/* What a kill leaves: the same files, seen by another database; the first one is thrown away. */
+/* What a kill leaves, on a simulated disk: the files as they are now, before the database is closed. */
 void db_kill(dbx *x);
 
 void db_create(dbx *x, uint32_t at, const omen_options *options);

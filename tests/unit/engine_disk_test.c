@@ -10,9 +10,13 @@
 static const omen_options shapes[DB_COLLECTIONS] = {
     {.metric = OMEN_L2, .dtype = OMEN_F32, .id_type = OMEN_ID_U64},
     {.metric = OMEN_L2, .dtype = OMEN_F16, .id_type = OMEN_ID_STRING},
-    {.metric = OMEN_L2, .dtype = OMEN_F32, .id_type = OMEN_ID_UUID,
+    {.metric = OMEN_L2,
+     .dtype = OMEN_F32,
+     .id_type = OMEN_ID_UUID,
      .durability = OMEN_DURABILITY_NONE},
-    {.metric = OMEN_L2, .dtype = OMEN_F16, .id_type = OMEN_ID_U64,
+    {.metric = OMEN_L2,
+     .dtype = OMEN_F16,
+     .id_type = OMEN_ID_U64,
      .durability = OMEN_DURABILITY_INTERVAL},
 };
 
@@ -170,8 +174,8 @@ static void streams_go_on_where_they_were(void **state)
         assert_int_equal(result.replayed, 1);
         assert_true(result.version == version);
         how.crc++;
-        FAILS(&x.f, db_put_how(&x, 1, (uint32_t)seq * 10, 10, &how, &result),
-              OMEN_INVALID_ARGUMENT, OMEN_D_SEQUENCE);
+        FAILS(&x.f, db_put_how(&x, 1, (uint32_t)seq * 10, 10, &how, &result), OMEN_INVALID_ARGUMENT,
+              OMEN_D_SEQUENCE);
     }
     db_check(&x);
     db_end(&x);
@@ -196,6 +200,35 @@ static void refused_batches_use_up_their_seq(void **state)
     OK(&x.f, db_put_how(&x, 0, 5, 4, &how, NULL));
     db_close(&x);
     db_open(&x);
+    db_check(&x);
+    db_end(&x);
+}
+
+/* A request that is sent again as another batch of a stream uses up the seq, for good. */
+static void a_known_request_uses_up_its_seq(void **state)
+{
+    (void)state;
+    static dbx x;
+    uint64_t last = 0, epoch = 0;
+    omen_write_result result;
+    omen_batch how = {.request_id = "r", .request_id_len = 1};
+    db_init_sim(&x);
+    db_open(&x);
+    create_all(&x);
+    OK(&x.f, db_put_how(&x, 0, 0, 5, &how, NULL));
+    how.stream_id = "s";
+    how.stream_id_len = 1;
+    how.seq = 1;
+    OK(&x.f, db_put_how(&x, 0, 0, 5, &how, &result));
+    assert_int_equal(result.replayed, 1);
+    db_kill(&x);
+    db_open(&x);
+    OK(&x.f, omen_stream_open(x.model[0].handle, "s", 1, &last, &epoch, &x.f.err));
+    assert_int_equal(last, 1);
+    how.request_id = NULL;
+    how.request_id_len = 0;
+    how.seq = 2;
+    OK(&x.f, db_put_how(&x, 0, 3, 5, &how, NULL));
     db_check(&x);
     db_end(&x);
 }
@@ -243,8 +276,7 @@ static void refused_items_are_left_out(void **state)
         db_put(&x, at, 0, 100);
         int32_t status[60];
         omen_write_result result;
-        omen_batch how = {
-            .flags = OMEN_PER_ITEM, .mode = OMEN_INSERT, .item_status = status};
+        omen_batch how = {.flags = OMEN_PER_ITEM, .mode = OMEN_INSERT, .item_status = status};
         OK(&x.f, db_put_how(&x, at, 80, 60, &how, &result)); /* 20 of them are there */
         assert_int_equal(result.refused, 20);
         for (uint32_t i = 0; i < 60; i++) {
@@ -369,8 +401,8 @@ static void large_batches_are_whole_or_not_there(void **state)
         check_wide(&x, c, 1);
 
         /* The disk fills up in the middle: parts without an end. */
-        sim_disk_fault(x.sim, &(sim_fault){.call = SIM_PWRITEV, .nth = 2, .error = ENOSPC,
-                                           .for_ever = true});
+        sim_disk_fault(
+            x.sim, &(sim_fault){.call = SIM_PWRITEV, .nth = 2, .error = ENOSPC, .for_ever = true});
         FAILS(&x.f, add_wide(&x, c, 2, WIDE_DIM + 3), OMEN_RESOURCE_EXHAUSTED, OMEN_D_DISK_FULL);
         sim_disk_fault(x.sim, &(sim_fault){.nth = 0});
         check_wide(&x, c, 1);
@@ -402,6 +434,7 @@ int main(void)
         cmocka_unit_test(drops_and_creations),
         cmocka_unit_test(streams_go_on_where_they_were),
         cmocka_unit_test(refused_batches_use_up_their_seq),
+        cmocka_unit_test(a_known_request_uses_up_its_seq),
         cmocka_unit_test(request_ids_are_remembered),
         cmocka_unit_test(refused_items_are_left_out),
         cmocka_unit_test(assigned_keys_stay),

@@ -52,8 +52,7 @@ static void merged_segments_answer_as_before(void **state)
             pile p;
             pile_options options = small(metric, dtype, 1 + (metric + dtype) % 3);
             options.collection.entry = dtype == OMEN_I8 ? OMEN_ENTRY_HIERARCHY : OMEN_ENTRY_AUTO;
-            options.collection.quantization =
-                dtype == OMEN_F16 ? OMEN_QUANT_NONE : OMEN_QUANT_SQ8;
+            options.collection.quantization = dtype == OMEN_F16 ? OMEN_QUANT_NONE : OMEN_QUANT_SQ8;
             pile_open(&p, "merge", &options);
             four_segments(&p);
             pile_check(&p);
@@ -83,11 +82,10 @@ static void the_file_is_sound(void **state)
         om_stop stop = {.op = NULL};
         OK(&p.f, om_mapped_check(seg, &stop, &p.f.err));
         om_graph_report report;
-        om_graph_arrays arrays = {.codec = seg->mapped->codec,
-                                  .codes = seg->mapped->section[OM_SECTION_CODES].data,
-                                  .links = (uint32_t *)(uintptr_t)seg->mapped
-                                               ->section[OM_SECTION_LINKS]
-                                               .data};
+        om_graph_arrays arrays = {
+            .codec = seg->mapped->codec,
+            .codes = seg->mapped->section[OM_SECTION_CODES].data,
+            .links = (uint32_t *)(uintptr_t)seg->mapped->section[OM_SECTION_LINKS].data};
         OK(&p.f, om_graph_check(seg->graph, &arrays, &report, &p.f.err));
         assert_int_equal(report.unreached, 0);
         assert_int_equal(report.nodes, atomic_load(&seg->live));
@@ -224,7 +222,7 @@ static double recall_of(fixture *f)
     omen_recall_options opt = {.struct_size = sizeof opt,
                                .flags = OMEN_GRAPH_ONLY,
                                .k = 10,
-                               .ef = 40,
+                               .ef = 12,
                                .samples = 400,
                                .seed = 5};
     omen_recall recall = {.struct_size = sizeof recall};
@@ -452,10 +450,8 @@ static void vectors_need_no_memory(void **state)
     (void)state;
     enum { WIDE = 1024, PIECE = 400, PIECES = 10, LIMIT = 15 << 20 };
     pile p;
-    pile_options options = {.collection = {.dim = WIDE},
-                            .threads = 2,
-                            .items = PIECE * PIECES,
-                            .memory_limit = LIMIT};
+    pile_options options = {
+        .collection = {.dim = WIDE}, .threads = 2, .items = PIECE * PIECES, .memory_limit = LIMIT};
     assert_true((uint64_t)PIECE * PIECES * WIDE * sizeof(float) > LIMIT);
     pile_open(&p, "memory", &options);
     for (uint32_t i = 0; i < PIECES; i++) {

@@ -264,8 +264,7 @@ omen_status_t pile_merge(pile *p, bool all, const om_stop *stop, omen_op *op, bo
     om_collection *c = pile_collection(p);
     om_stop none = {.op = op};
     om_mutex_lock(&c->save_mu);
-    omen_status_t status =
-        om_merge_next(c, all, stop != NULL ? stop : &none, op, done, &p->f.err);
+    omen_status_t status = om_merge_next(c, all, stop != NULL ? stop : &none, op, done, &p->f.err);
     om_mutex_unlock(&c->save_mu);
     return status;
 }
@@ -302,7 +301,8 @@ void pile_path(const pile *p, uint64_t id, char *out, size_t room)
     omen_error err;
     om_path path;
     om_collection *c = pile_collection(p);
-    assert_int_equal(om_path_segment(&path, c->db->disk->folder.text, c->serial, id, &err), OMEN_OK);
+    assert_int_equal(om_path_segment(&path, c->db->disk->folder.text, c->serial, id, &err),
+                     OMEN_OK);
     int length = snprintf(out, room, "%s", path.text);
     assert_true(length > 0 && (size_t)length < room);
 }

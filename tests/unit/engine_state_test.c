@@ -1,5 +1,5 @@
-/* engine_state_test.c - directories that are not as they should be, locks, full and failing disks, the order of
- * handles at the end.
+/* engine_state_test.c - directories that are not as they should be, locks, full and failing disks,
+ * the order of handles at the end.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdio.h>
@@ -23,7 +23,8 @@ static void make_one(dbx *x)
 static void write_file(dbx *x, const char *path, const void *bytes, size_t size)
 {
     om_iofile file;
-    OK(&x->f, om_io_open(&x->io, path, OM_IO_WRITE | OM_IO_CREATE | OM_IO_TRUNCATE, &file, &x->f.err));
+    OK(&x->f,
+       om_io_open(&x->io, path, OM_IO_WRITE | OM_IO_CREATE | OM_IO_TRUNCATE, &file, &x->f.err));
     OK(&x->f, om_io_write(&file, bytes, size, 0, &x->f.err));
     om_io_close(&file);
 }
@@ -88,7 +89,8 @@ static void an_unfinished_creation_is_finished(void **state)
     uint64_t calls = 1;
     for (uint64_t nth = 1; nth <= calls; nth++) {
         db_init_sim(&x);
-        sim_disk_fault(x.sim, &(sim_fault){.call = SIM_CALLS, .nth = nth, .for_ever = true, .error = EIO});
+        sim_disk_fault(x.sim,
+                       &(sim_fault){.call = SIM_CALLS, .nth = nth, .for_ever = true, .error = EIO});
         omen_status_t status = db_try_open(&x);
         sim_disk_fault(x.sim, &(sim_fault){.nth = 0});
         if (status == OMEN_OK) {
@@ -290,8 +292,7 @@ static void a_failed_sync_ends_writing(void **state)
     omen_db_stats stats = db_stats(&x);
     assert_int_equal(stats.state, OMEN_DB_FAILED);
     assert_true(strlen(stats.reason) > 0);
-    FAILS(&x.f, db_put_how(&x, 0, 300, 10, NULL, NULL), OMEN_FAILED_PRECONDITION,
-          OMEN_D_READ_ONLY);
+    FAILS(&x.f, db_put_how(&x, 0, 300, 10, NULL, NULL), OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY);
     FAILS(&x.f, omen_drop(x.f.db, "c0", &x.f.err), OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY);
     db_check(&x); /* reading goes on */
     db_kill(&x);
@@ -329,8 +330,7 @@ static void rot_in_the_log_opens_for_reading(void **state)
     omen_db_stats stats = db_stats(&x);
     assert_int_equal(stats.state, OMEN_DB_DAMAGED);
     assert_true(strlen(stats.reason) > 0);
-    FAILS(&x.f, db_put_how(&x, 0, 500, 10, NULL, NULL), OMEN_FAILED_PRECONDITION,
-          OMEN_D_READ_ONLY);
+    FAILS(&x.f, db_put_how(&x, 0, 500, 10, NULL, NULL), OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY);
     FAILS(&x.f, omen_checkpoint(x.f.db, NULL, &x.f.err), OMEN_FAILED_PRECONDITION,
           OMEN_D_READ_ONLY);
     uint64_t count = 0;
@@ -383,6 +383,88 @@ static void an_idle_collection_holds_the_log_until_it_is_sealed(void **state)
     db_end(&x);
 }
 
+static bool is_there(dbx *x, const char *path)
+{
+    om_io_stat info;
+    bool found = false;
+    OK(&x->f, om_io_look(&x->io, path, &info, &found, &x->f.err));
+    return found;
+}
+
+static void dropped_collections_leave_no_files(void **state)
+{
+    (void)state;
+    static dbx x;
+    make_one(&x);
+    db_create(&x, 1, &plain);
+    db_put(&x, 1, 0, 50);
+    OK(&x.f, omen_checkpoint(x.f.db, NULL, &x.f.err));
+    assert_true(is_there(&x, "/db/00000001"));
+    assert_true(is_there(&x, "/db/00000002"));
+    db_drop(&x, 0);
+    for (uint32_t i = 0; i < OM_MANIFEST_KEPT; i++) {
+        OK(&x.f, om_checkpoint_write(x.f.db, &x.f.err));
+    }
+    assert_false(is_there(&x, "/db/00000001"));
+    assert_true(is_there(&x, "/db/00000002"));
+    db_kill(&x);
+    db_open(&x);
+    db_check(&x);
+    db_end(&x);
+}
+
+/* What opening takes, of a database with `rows` rows of 1 KiB in files. */
+typedef struct opening {
+    uint64_t reads, memory;
+} opening;
+
+static opening open_with(uint32_t rows)
+{
+    enum { DIM = 256, PART = 100 };
+    static dbx x;
+    static float data[PART][DIM];
+    uint64_t keys[PART];
+    omen_collection *c = NULL;
+    const omen_options options = {.struct_size = sizeof options, .dim = DIM};
+    omen_runtime_stats memory = {.struct_size = sizeof memory};
+    db_init_sim(&x);
+    db_open(&x);
+    OK(&x.f, omen_create(x.f.db, "wide", &options, &c, &x.f.err));
+    for (uint32_t at = 0; at < rows; at += PART) {
+        for (uint32_t i = 0; i < PART; i++) {
+            keys[i] = at + i;
+            data[i][i % DIM] = (float)(at + i);
+        }
+        const omen_batch batch = {.struct_size = sizeof batch,
+                                  .count = PART,
+                                  .vectors = data,
+                                  .dtype = OMEN_F32,
+                                  .dim = DIM,
+                                  .keys = keys};
+        OK(&x.f, omen_add_batch(c, &batch, NULL, NULL, &x.f.err));
+    }
+    OK(&x.f, omen_checkpoint(x.f.db, NULL, &x.f.err));
+    omen_collection_free(c);
+    db_kill(&x);
+    uint64_t before = sim_disk_calls(x.sim, SIM_PREAD);
+    db_open(&x);
+    opening out = {.reads = sim_disk_calls(x.sim, SIM_PREAD) - before};
+    OK(&x.f, omen_get_runtime_stats(x.f.rt, &memory, &x.f.err));
+    out.memory = memory.memory_used;
+    assert_int_equal(db_stats(&x).recovered_rows, 0);
+    db_end(&x);
+    return out;
+}
+
+static void opening_does_not_grow_with_the_data(void **state)
+{
+    (void)state;
+    opening small = open_with(300);
+    opening large = open_with(3000); /* 2.7 MiB more of vectors alone */
+    assert_true(large.reads <= small.reads + 2);
+    assert_true(large.memory < small.memory + (128 << 10));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +481,8 @@ int main(void)
         cmocka_unit_test(a_failed_sync_ends_writing),
         cmocka_unit_test(rot_in_the_log_opens_for_reading),
         cmocka_unit_test(an_idle_collection_holds_the_log_until_it_is_sealed),
+        cmocka_unit_test(dropped_collections_leave_no_files),
+        cmocka_unit_test(opening_does_not_grow_with_the_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
