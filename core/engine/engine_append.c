@@ -387,7 +387,7 @@ static void apply(om_write *w)
         } else if (w->batch->keys_out != NULL && !w->recovered) {
             memset(w->batch->keys_out, 0xff, (size_t)w->batch->count * sizeof(uint64_t));
         }
-        replaced = put_keys(w, slot, n);
+        replaced = n != 0 ? put_keys(w, slot, n) : 0; /* an empty segment has no store */
         publish(w, slot, n, replaced);
     }
     c->next_key = w->next_key;

@@ -283,7 +283,7 @@ def check_baseline(update, library):
     if not (tool("abidw") and tool("abidiff")):
         print("abigail-tools are not installed")
         return SKIP
-    baseline = os.path.join(LEDGERS, "omendb-0.1.abi")
+    baseline = os.path.join(LEDGERS, "omendb-0.2.abi")
     if update:
         output(["abidw", "--headers-dir", INCLUDE, "--drop-private-types", "--exported-interfaces-only",
                 "--no-corpus-path", "--no-comp-dir-path", "--out-file", baseline, library])
