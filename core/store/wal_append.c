@@ -179,16 +179,25 @@ out:
     return status;
 }
 
-/* After a write that failed: if a frame of it is in the file, it is made none, also after a power failure.
- * Without this a refused record could come back. */
-static omen_status_t undo(om_wal *wal, omen_error *err)
+/* After a write that failed: frames of it that are in the file are made none, also after a power failure.
+ * Without this a refused record could come back, with the first one or behind another try of it. */
+static omen_status_t undo(group *g, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_wal_frame frame;
+    om_wal *wal = g->wal;
     const om_iofile *file = &wal->current->io;
-    OM_TRY(om_io_read(file, &frame, sizeof frame, wal->position, err));
-    if (om_wal_frame_holds(&frame, wal->current->header.epoch)) {
-        OM_TRY(om_io_write(file, zeros, sizeof frame, wal->position, err));
+    uint64_t at = wal->position;
+    bool undone = false;
+    for (uint32_t i = 0; i < g->count; i++) {
+        om_wal_frame frame;
+        OM_TRY(om_io_read(file, &frame, sizeof frame, at, err));
+        if (om_wal_frame_holds(&frame, wal->current->header.epoch)) {
+            OM_TRY(om_io_write(file, zeros, sizeof frame, at, err));
+            undone = true;
+        }
+        at += OM_WAL_FRAME_BYTES + om_wal_padded(g->frames[i].bytes);
+    }
+    if (undone) {
         OM_TRY(om_wal_sync_now(wal, err));
     }
 out:
@@ -216,7 +225,7 @@ static omen_status_t append(group *g, uint64_t *last, omen_error *err)
     status = write_group(g, err);
     if (status != OMEN_OK) {
         omen_error other;
-        bool undone = err->detail == OMEN_D_DISK_FULL && undo(wal, &other) == OMEN_OK;
+        bool undone = err->detail == OMEN_D_DISK_FULL && undo(g, &other) == OMEN_OK;
         status = undone ? status : om_wal_break(wal, err);
         goto out;
     }

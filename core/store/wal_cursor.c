@@ -73,9 +73,9 @@ static omen_status_t read_header(om_wal_cursor *cursor, uint64_t first, bool *da
 {
     omen_status_t status = OMEN_OK;
     uint64_t size = 0;
-    *damaged = true;
     OM_TRY(om_io_size(&cursor->file, &size, err));
     if (size < OM_WAL_HEADER_BYTES) {
+        *damaged = true;
         (void)om_fail(err, OMEN_DATA_LOSS, OMEN_D_IO, "%s: %llu bytes, the header alone has %d",
                       cursor->path.text, (unsigned long long)size, OM_WAL_HEADER_BYTES);
         return OMEN_OK;
@@ -84,15 +84,13 @@ static omen_status_t read_header(om_wal_cursor *cursor, uint64_t first, bool *da
     OM_TRY(fill(cursor, 0, OM_WAL_HEADER_BYTES, err));
     status = om_wal_header_read(cursor->buffer, cursor->wal->options.database, cursor->path.text,
                                 &cursor->header, err);
-    if (status == OMEN_DATA_LOSS) {
-        return OMEN_OK;
-    }
     if (status == OMEN_OK && cursor->header.first != first) {
-        (void)om_fail(err, OMEN_DATA_LOSS, OMEN_D_IO, "%s: begins with lsn %llu, unlike its name",
-                      cursor->path.text, (unsigned long long)cursor->header.first);
-        return OMEN_OK;
+        status =
+            om_fail(err, OMEN_DATA_LOSS, OMEN_D_IO, "%s: begins with lsn %llu, unlike its name",
+                    cursor->path.text, (unsigned long long)cursor->header.first);
     }
-    *damaged = false;
+    *damaged = status == OMEN_DATA_LOSS;
+    status = *damaged ? OMEN_OK : status;
     cursor->limit = om_min_u64(size, cursor->header.file_bytes);
     cursor->cut = size < cursor->header.file_bytes;
 out:
@@ -105,7 +103,8 @@ omen_status_t om_wal_cursor_open(om_wal_cursor *cursor, uint64_t first, bool *da
     omen_status_t status = OMEN_OK;
     om_io_close(&cursor->file);
     cursor->held = 0;
-    OM_TRY(om_wal_path_file(&cursor->path, cursor->wal, first, err));
+    *damaged = false;
+    om_wal_path_file(&cursor->path, cursor->wal, first);
     OM_TRY(om_io_open(cursor->wal->io, cursor->path.text, 0, &cursor->file, err));
     OM_TRY(read_header(cursor, first, damaged, err));
     if (!*damaged) {
@@ -147,6 +146,23 @@ omen_status_t om_wal_cursor_next(om_wal_cursor *cursor, const om_wal_frame **out
     cursor->crc = frame->crc;
     *out = frame;
 out:
+    return status;
+}
+
+omen_status_t om_wal_cursor_enter(om_wal_cursor *cursor, uint64_t first, omen_error *err)
+{
+    bool damaged = false;
+    omen_status_t status = om_wal_cursor_open(cursor, first, &damaged, err);
+    return damaged ? OMEN_DATA_LOSS : status; /* err tells already */
+}
+
+omen_status_t om_wal_cursor_must(om_wal_cursor *cursor, const om_wal_frame **out, omen_error *err)
+{
+    omen_status_t status = om_wal_cursor_next(cursor, out, err);
+    if (status == OMEN_OK && *out == NULL) {
+        status = om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM, "%s: record %llu is damaged",
+                         cursor->path.text, (unsigned long long)cursor->lsn);
+    }
     return status;
 }
 

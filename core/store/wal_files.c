@@ -55,7 +55,7 @@ static omen_status_t make_spare(om_wal *wal, omen_error *err)
     om_iofile file = {.fd = -1};
     uint64_t number = wal->next_spare++; /* never again: what fails may leave a file behind */
     OM_TRY(om_wal_names_reserve(wal, &wal->spares, wal->spares.count + 1, err));
-    OM_TRY(om_wal_path_spare(&path, wal, number, err));
+    om_wal_path_spare(&path, wal, number);
     OM_TRY(
         om_io_open(wal->io, path.text, OM_IO_WRITE | OM_IO_CREATE | OM_IO_EXCLUSIVE, &file, err));
     status = om_io_allocate(&file, wal->file_bytes, err);
@@ -75,9 +75,8 @@ static void drop_misfits(om_wal *wal)
 {
     for (uint32_t i = wal->spares.count; i > 0; i--) {
         om_wal_path path;
-        omen_error err;
-        if (wal->spares.items[i - 1].bytes != wal->file_bytes &&
-            om_wal_path_spare(&path, wal, wal->spares.items[i - 1].number, &err) == OMEN_OK) {
+        if (wal->spares.items[i - 1].bytes != wal->file_bytes) {
+            om_wal_path_spare(&path, wal, wal->spares.items[i - 1].number);
             discard(wal, path.text);
             om_wal_names_remove(&wal->spares, i - 1);
         }
@@ -115,7 +114,7 @@ static omen_status_t begin_file(om_wal *wal, om_wal_file *file, omen_error *err)
     uint8_t page[OM_WAL_HEADER_BYTES];
     om_wal_header old;
     om_wal_path path;
-    OM_TRY(om_wal_path_file(&path, wal, tail + 1, err));
+    om_wal_path_file(&path, wal, tail + 1);
     OM_TRY(om_io_open(wal->io, file->path.text, OM_IO_WRITE, &file->io, err));
     OM_TRY(om_io_read(&file->io, page, sizeof page, 0, err));
     memcpy(&old, page, sizeof old);
@@ -154,7 +153,7 @@ omen_status_t om_wal_rotate(om_wal *wal, omen_error *err)
     file->io.fd = -1;
     file->refs = 1;
     OM_TRY(om_wal_names_reserve(wal, &wal->files, wal->files.count + 1, err));
-    OM_TRY(om_wal_path_spare(&file->path, wal, spare.number, err));
+    om_wal_path_spare(&file->path, wal, spare.number);
     OM_TRY(om_wal_sync(&wal->driver, UINT64_MAX, err));
     status = begin_file(wal, file, err);
     om_wal_names_remove(&wal->spares, last);
@@ -204,8 +203,8 @@ static omen_status_t retire(om_wal *wal, omen_error *err)
     om_wal_path path, spare;
     om_wal_name oldest = wal->files.items[0];
     OM_TRY(om_wal_names_reserve(wal, &wal->spares, wal->spares.count + 1, err));
-    OM_TRY(om_wal_path_file(&path, wal, oldest.number, err));
-    OM_TRY(om_wal_path_spare(&spare, wal, wal->next_spare, err));
+    om_wal_path_file(&path, wal, oldest.number);
+    om_wal_path_spare(&spare, wal, wal->next_spare);
     if (oldest.bytes == wal->file_bytes && wal->spares.count < (uint32_t)OM_WAL_SPARES &&
         is_itself(wal, path.text, oldest.number)) {
         OM_TRY(om_io_rename(wal->io, path.text, spare.text, err));

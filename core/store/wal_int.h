@@ -24,6 +24,7 @@ enum {
     OM_WAL_MAX_FILES = 1 << 14,
     OM_WAL_PATH = 4096,
     OM_WAL_MAX_KEY = 64,
+    OM_WAL_NAME = OM_WAL_MAX_KEY + 24, /* the longest name in a folder, with its slash */
     OM_WAL_KEEP_VALUES = 3,
     OM_WAL_READ = 1 << 20, /* bytes of one read                                                  */
     OM_WAL_AHEAD_SHARE = 64, /* of a new file, filled with zeros ahead; see wal_append.c         */
@@ -104,7 +105,7 @@ typedef struct om_wal {
     om_wal_path folder, values;
     uint64_t file_bytes; /* of new files */
     uint32_t max_payload;
-    uint32_t locks_made; /* of the five below, in their order */
+    uint32_t mutexes_made, conds_made; /* of those below */
 
     om_mutex values_mu;
     om_wal_watcher *watchers; /* values_mu */
@@ -160,12 +161,10 @@ bool om_wal_frame_holds(const om_wal_frame *frame, uint32_t epoch);
 bool om_wal_payload_holds(const om_wal_frame *frame, const uint8_t *payload);
 
 /* ---- Names (wal_names.c) ----------------------------------------------------------------------- */
-omen_status_t om_wal_path_join(om_wal_path *out, const char *folder, const char *name,
-                               omen_error *err) OM_NODISCARD;
-omen_status_t om_wal_path_file(om_wal_path *out, const om_wal *wal, uint64_t first,
-                               omen_error *err) OM_NODISCARD;
-omen_status_t om_wal_path_spare(om_wal_path *out, const om_wal *wal, uint64_t number,
-                                omen_error *err) OM_NODISCARD;
+/* Cannot fail: folders leave room for every name (OM_WAL_NAME). */
+void om_wal_path_join(om_wal_path *out, const char *folder, const char *name);
+void om_wal_path_file(om_wal_path *out, const om_wal *wal, uint64_t first);
+void om_wal_path_spare(om_wal_path *out, const om_wal *wal, uint64_t number);
 /* The number of "<prefix><16 hex><suffix>"; false: the name is another one. */
 bool om_wal_name_number(const char *name, const char *prefix, const char *suffix, uint64_t *out);
 omen_status_t om_wal_names_reserve(const om_wal *wal, om_wal_names *names, uint32_t count,
@@ -202,9 +201,15 @@ void om_wal_cursor_free(om_wal_cursor *cursor);
  * knows what it means; err tells how). */
 omen_status_t om_wal_cursor_open(om_wal_cursor *cursor, uint64_t first, bool *damaged,
                                  omen_error *err) OM_NODISCARD;
+/* The same when a damaged header is a failure. */
+omen_status_t om_wal_cursor_enter(om_wal_cursor *cursor, uint64_t first,
+                                  omen_error *err) OM_NODISCARD;
 /* The next record, NULL when there is none that holds; lives until the next call. The payload follows
  * the frame. */
 omen_status_t om_wal_cursor_next(om_wal_cursor *cursor, const om_wal_frame **out,
+                                 omen_error *err) OM_NODISCARD;
+/* The same when there must be one: DATA_LOSS / CHECKSUM otherwise. */
+omen_status_t om_wal_cursor_must(om_wal_cursor *cursor, const om_wal_frame **out,
                                  omen_error *err) OM_NODISCARD;
 /* What frames of this epoch from the position on say, whether or not they are in place. */
 typedef struct om_wal_remains {

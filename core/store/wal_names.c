@@ -11,29 +11,25 @@ enum { HEX_DIGITS = 16, FIRST_CAPACITY = 16, NAME_BYTES = 40 };
 #define FILE_SUFFIX ".wal"
 #define SPARE_PREFIX "spare-"
 
-omen_status_t om_wal_path_join(om_wal_path *out, const char *folder, const char *name,
-                               omen_error *err)
+void om_wal_path_join(om_wal_path *out, const char *folder, const char *name)
 {
     int length = snprintf(out->text, sizeof out->text, "%s/%s", folder, name);
-    if (length < 0 || (size_t)length >= sizeof out->text) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NAME, "%s: the path is too long", folder);
-    }
-    return OMEN_OK;
+    om_assert(length > 0 && (size_t)length < sizeof out->text);
+    (void)length;
 }
 
-omen_status_t om_wal_path_file(om_wal_path *out, const om_wal *wal, uint64_t first, omen_error *err)
+void om_wal_path_file(om_wal_path *out, const om_wal *wal, uint64_t first)
 {
     char name[NAME_BYTES];
     (void)snprintf(name, sizeof name, "%016" PRIx64 FILE_SUFFIX, first);
-    return om_wal_path_join(out, wal->folder.text, name, err);
+    om_wal_path_join(out, wal->folder.text, name);
 }
 
-omen_status_t om_wal_path_spare(om_wal_path *out, const om_wal *wal, uint64_t number,
-                                omen_error *err)
+void om_wal_path_spare(om_wal_path *out, const om_wal *wal, uint64_t number)
 {
     char name[NAME_BYTES];
     (void)snprintf(name, sizeof name, SPARE_PREFIX "%016" PRIx64, number);
-    return om_wal_path_join(out, wal->folder.text, name, err);
+    om_wal_path_join(out, wal->folder.text, name);
 }
 
 static int hex_digit(char c)
@@ -170,8 +166,7 @@ static omen_status_t fill_sizes(const om_wal *wal, om_wal_names *names, bool spa
         om_io_stat info;
         bool found = false;
         uint64_t number = names->items[i].number;
-        OM_TRY(spares ? om_wal_path_spare(&path, wal, number, err)
-                      : om_wal_path_file(&path, wal, number, err));
+        spares ? om_wal_path_spare(&path, wal, number) : om_wal_path_file(&path, wal, number);
         OM_TRY(om_io_look(wal->io, path.text, &info, &found, err));
         names->items[i].bytes = info.bytes;
     }

@@ -57,22 +57,11 @@ static omen_status_t deliver_until(reading *r, uint64_t stop, omen_error *err)
     omen_status_t status = OMEN_OK;
     while (r->cursor.lsn < stop) {
         const om_wal_frame *frame = NULL;
-        OM_TRY(om_wal_cursor_next(&r->cursor, &frame, err));
-        if (frame == NULL) {
-            return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM,
-                           "%s: record %" PRIu64 " is damaged", r->cursor.path.text, r->cursor.lsn);
-        }
+        OM_TRY(om_wal_cursor_must(&r->cursor, &frame, err));
         OM_TRY(deliver(r, frame, err));
     }
 out:
     return status;
-}
-
-static omen_status_t enter(reading *r, uint64_t first, omen_error *err)
-{
-    bool damaged = false;
-    omen_status_t status = om_wal_cursor_open(&r->cursor, first, &damaged, err);
-    return damaged && status == OMEN_OK ? OMEN_DATA_LOSS : status;
 }
 
 /* ---- The own log: its records are known to be whole -------------------------------------------- */
@@ -93,7 +82,7 @@ static omen_status_t read_own(reading *r, uint64_t tail, omen_error *err)
     while (r->from <= tail) {
         uint64_t first = 0, stop = 0;
         locate(r->wal, r->from, &first, &stop);
-        OM_TRY(enter(r, first, err));
+        OM_TRY(om_wal_cursor_enter(&r->cursor, first, err));
         OM_TRY(deliver_until(r, om_min_u64(stop, tail + 1), err));
     }
 out:
@@ -113,7 +102,7 @@ static omen_status_t follow_last(reading *r, uint64_t first, omen_error *err)
     uint64_t end = r->cursor.lsn;
     if (end > r->from) {
         OM_TRY(om_io_sync(&r->cursor.file, err));
-        OM_TRY(enter(r, first, err));
+        OM_TRY(om_wal_cursor_enter(&r->cursor, first, err));
         OM_TRY(deliver_until(r, end, err));
     }
 out:
@@ -130,7 +119,7 @@ static omen_status_t follow_file(reading *r, bool *last, omen_error *err)
     }
     uint64_t first = r->files.items[at].number;
     *last = at + 1 == r->files.count;
-    OM_TRY(enter(r, first, err));
+    OM_TRY(om_wal_cursor_enter(&r->cursor, first, err));
     OM_TRY(*last ? follow_last(r, first, err)
                  : deliver_until(r, r->files.items[at + 1].number, err));
 out:

@@ -136,7 +136,7 @@ static omen_status_t walk_files(om_wal *wal, found *f, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     uint32_t last = wal->files.count - 1;
-    for (uint32_t i = f->start; i <= last && !is_rotten(wal); i++) {
+    for (uint32_t i = f->start; i <= last; i++) {
         OM_TRY(enter_file(wal, f, i, err));
         if (is_rotten(wal)) {
             break;
@@ -183,21 +183,14 @@ static omen_status_t secure(om_wal *wal, found *f, const om_iofile *file, omen_e
     om_wal_cursor *c = &f->cursor;
     uint64_t tail = atomic_load(&wal->tail);
     uint64_t durable = atomic_load(&wal->durable);
-    bool damaged = false;
-    OM_TRY(om_wal_cursor_open(c, wal->files.items[wal->files.count - 1].number, &damaged, err));
-    while (!damaged && c->lsn <= tail) {
+    OM_TRY(om_wal_cursor_enter(c, wal->files.items[wal->files.count - 1].number, err));
+    while (c->lsn <= tail) {
         const om_wal_frame *frame = NULL;
         uint64_t position = c->position;
-        OM_TRY(om_wal_cursor_next(c, &frame, err));
-        damaged = frame == NULL;
-        if (!damaged && frame->lsn > durable) {
+        OM_TRY(om_wal_cursor_must(c, &frame, err));
+        if (frame->lsn > durable) {
             OM_TRY(om_io_write(file, frame, OM_WAL_FRAME_BYTES + frame->bytes, position, err));
         }
-    }
-    if (damaged) {
-        status = om_fail(err, OMEN_DATA_LOSS, OMEN_D_IO, "%s: changes while it is being opened",
-                         c->path.text);
-        goto out;
     }
     OM_TRY(om_io_sync(file, err));
     om_wal_set_durable(wal, tail);

@@ -153,20 +153,18 @@ static void timer_main(void *ctx)
 {
     om_wal *wal = ctx;
     om_mutex_lock(&wal->sync_mu);
+    uint64_t until = om_now_ns() + wal->options.interval_ns;
     while (!wal->stop) {
         if (atomic_load(&wal->armed) == 0) {
             (void)om_cond_wait(&wal->wake, &wal->sync_mu, 0);
-            continue;
+            until = om_now_ns() + wal->options.interval_ns;
+        } else if (!om_cond_wait(&wal->wake, &wal->sync_mu, until)) {
+            atomic_store(&wal->armed, 0);
+            om_mutex_unlock(&wal->sync_mu);
+            (void)om_wal_sync(&wal->driver, UINT64_MAX, NULL); /* A failure stays in the state. */
+            om_mutex_lock(&wal->sync_mu);
+            until = om_now_ns() + wal->options.interval_ns;
         }
-        uint64_t until = om_now_ns() + wal->options.interval_ns;
-        bool waiting = true;
-        while (waiting && !wal->stop) {
-            waiting = om_cond_wait(&wal->wake, &wal->sync_mu, until);
-        }
-        atomic_store(&wal->armed, 0);
-        om_mutex_unlock(&wal->sync_mu);
-        (void)om_wal_sync(&wal->driver, UINT64_MAX, NULL); /* A failure stays in the state. */
-        om_mutex_lock(&wal->sync_mu);
     }
     om_mutex_unlock(&wal->sync_mu);
 }

@@ -28,12 +28,11 @@ static omen_status_t check_key(const char *key, omen_error *err)
     return OMEN_OK;
 }
 
-static omen_status_t value_path(om_wal_path *out, const om_wal *wal, const char *key,
-                                uint64_t revision, omen_error *err)
+static void value_path(om_wal_path *out, const om_wal *wal, const char *key, uint64_t revision)
 {
     char name[VALUE_NAME];
     (void)snprintf(name, sizeof name, "%s-%016" PRIx64, key, revision);
-    return om_wal_path_join(out, wal->values.text, name, err);
+    om_wal_path_join(out, wal->values.text, name);
 }
 
 /* What the folder has of a key. */
@@ -86,8 +85,8 @@ static void remove_old(const om_wal *wal, const char *key, uint64_t newest)
     }
     for (uint32_t i = 0; i < r.count; i++) {
         om_wal_path path;
-        if (value_path(&path, wal, key, r.old[i], &err) != OMEN_OK ||
-            om_io_unlink(wal->io, path.text, &err) != OMEN_OK) {
+        value_path(&path, wal, key, r.old[i]);
+        if (om_io_unlink(wal->io, path.text, &err) != OMEN_OK) {
             om_log_write(wal->options.log, OMEN_LOG_WARN, "log", "%s", err.message);
         }
     }
@@ -96,10 +95,9 @@ static void remove_old(const om_wal *wal, const char *key, uint64_t newest)
 static omen_status_t replace(om_wal *wal, const char *key, uint64_t revision, const void *value,
                              size_t bytes, omen_error *err)
 {
-    omen_status_t status = OMEN_OK;
     om_wal_path path;
-    OM_TRY(value_path(&path, wal, key, revision, err));
-    status = om_io_replace(wal->io, path.text, value, bytes, err);
+    value_path(&path, wal, key, revision);
+    omen_status_t status = om_io_replace(wal->io, path.text, value, bytes, err);
     if (status != OMEN_OK) {
         /* The name may be there although its folder was not synced: as if it had never been. */
         omen_error other;
@@ -107,7 +105,6 @@ static omen_status_t replace(om_wal *wal, const char *key, uint64_t revision, co
             om_log_write(wal->options.log, OMEN_LOG_WARN, "log", "%s", other.message);
         }
     }
-out:
     return status;
 }
 

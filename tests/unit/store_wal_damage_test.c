@@ -525,6 +525,7 @@ static void test_strange_names(void **unused)
         "db/wal/spare-00000000000000zz",
         "db/wal/spare_0000000000000001",
         "db/wal/notes",
+        "db/wal/000000000000000-.wal",
         "db/wal/0000000000000A01.wal",
     };
     wal_fixture f;

@@ -1,5 +1,6 @@
 /* store_wal_fault_test.c - disks that refuse, run full and come back, and memory that ends: what was
- * acknowledged stays, what was refused is not there, and nothing leaks. SPDX-License-Identifier: Apache-2.0 */
+ * acknowledged stays, what was refused is not there, and nothing leaks.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <string.h>
 

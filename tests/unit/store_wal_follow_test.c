@@ -123,7 +123,7 @@ static void test_delivers_what_is_durable(void **unused)
     wal_teardown(&f);
 }
 
-/* The writer appends, syncs, trims, recycles; the reader sees all of it, or is told that it comes too late. */
+/* The writer appends, syncs, trims, recycles; the reader sees all of it, or is told that it is late. */
 static void test_follows(void **unused)
 {
     (void)unused;

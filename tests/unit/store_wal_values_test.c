@@ -214,7 +214,7 @@ static void test_no_folder(void **unused)
     assert_int_equal(s.revision, 0);
     assert_int_equal(cas(&f, "KEY", 0, "x"), OMEN_NOT_FOUND);
     wal_close(&f);
-    static char longer[OM_WAL_PATH - 30];
+    static char longer[OM_WAL_PATH - OM_WAL_NAME];
     memset(longer, 'v', sizeof longer - 1);
     f.options.values = longer;
     wal_must_open(&f);
