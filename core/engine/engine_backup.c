@@ -1,7 +1,7 @@
 /* engine_backup.c - a copy of a database while it is written to. SPDX-License-Identifier: Apache-2.0
  *
- * A backup is a manifest, the files that it names, and the log from its checkpoint to what was durable when the
- * backup began: what a crash at that moment would have left, without the rest. Manifest and log are taken
+ * A backup is a manifest, the files that it names, and the log from its checkpoint to what was durable when
+ * it began: what a crash at that moment would have left, without the rest. Manifest and log are taken
  * with keep_mu held, so that no checkpoint trims the log meanwhile; the files are pinned and copied without
  * any lock. They never change, so hard links do as well as copies where they are possible; every one is
  * read whole once, against its own checksums, and its sum goes to the list. */

@@ -1,7 +1,8 @@
 /* engine_restore.c - a new database out of a backup. SPDX-License-Identifier: Apache-2.0
  *
  * The backup is only read. Its list is checked first, then that every file is there with its size; then each
- * is copied and must have its checksum. The new folder gets its name when a manifest in it can be followed. */
+ * is copied and must have its checksum. The new folder gets its name when the manifest in it can be
+ * followed. */
 #include <stdio.h>
 #include <string.h>
 

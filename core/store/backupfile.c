@@ -315,7 +315,8 @@ static omen_status_t decode(const om_alloc *alloc, reader *r, om_backup_list *li
         if (list->count > 0 && strcmp(list->files[list->count - 1].name, file.name) >= 0) {
             return fail_form(r, "the names do not ascend");
         }
-        if (__builtin_add_overflow(total, file.bytes, &total) || total > INT64_MAX) {
+        total += file.bytes; /* both are at most INT64_MAX */
+        if (total > INT64_MAX) {
             return fail_form(r, "the files have impossible sizes");
         }
         OM_TRY(om_backup_list_add(alloc, list, &file, r->err));

@@ -92,6 +92,7 @@ static omen_status_t remove_folder(const om_io *io, const om_alloc *alloc, const
     om_path path;
     OM_TRY(list_files(io, folder, &list, err));
     for (uint32_t i = 0; i < list.count; i++) {
+        /* Defensive: the folder was listed, so names in it fit, if barely. */
         OM_TRY(om_path_join(&path, folder, list.names[i], err));
         OM_TRY(om_io_unlink(io, path.text, err));
     }
@@ -111,6 +112,7 @@ static omen_status_t clear(const om_backup_target *target, omen_error *err)
     bool found = false;
     OM_TRY(list_files(target->io, target->partial->text, &list, err));
     for (uint32_t i = 0; i < list.count; i++) {
+        /* Defensive: likewise. */
         OM_TRY(om_path_join(&path, target->partial->text, list.names[i], err));
         OM_TRY(om_io_look(target->io, path.text, &info, &found, err));
         if (info.folder) {

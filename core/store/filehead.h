@@ -1,5 +1,5 @@
-/* filehead.h - what manifests, deaths and cursors begin with: magic, format, features, size, and a checksum at
- * the end of the header. FORMAT.md says the same.
+/* filehead.h - what manifests, deaths and cursors begin with: magic, format, features, size, and a checksum
+ * at the end of the header. FORMAT.md says the same.
  * Depends on: base, os.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_FILEHEAD_H
 #define OM_FILEHEAD_H

@@ -1,10 +1,10 @@
 /* manifest_load.c - finds the manifest that counts. SPDX-License-Identifier: Apache-2.0
  *
- * A generation counts when it can be read and when every file that it names is there: segments with their size
- * and the checksum of the header page, so that everything else has a checksum that can be followed; deaths
- * and cursors, which are small, as a whole. Only damage makes
- * an older generation count. A disk that fails to read, too little memory or a newer format end the
- * search: what an older generation does not know would be lost without need. */
+ * A generation counts when it can be read and when every file that it names is there: segments with their
+ * size and the checksum of the header page, so that everything else has a checksum that can be followed;
+ * deaths and cursors, which are small, as a whole. Only damage makes an older generation count. A disk that
+ * fails to read, too little memory or a newer format end the search: what an older generation does not
+ * know would be lost without need. */
 #include <stdalign.h>
 #include <stdio.h>
 #include <string.h>

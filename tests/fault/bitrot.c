@@ -235,7 +235,7 @@ static bool has_kind(const rot *r, const char *part)
     return false;
 }
 
-/* A judge that never finds anything wrong proves nothing: here another vector, and another item, was written. */
+/* A judge that never finds anything proves nothing: here another vector, and another item, was written. */
 static bool judge_is_awake(rot *r, const om_io *io)
 {
     char why[ROT_WHY];

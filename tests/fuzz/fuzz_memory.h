@@ -1,5 +1,5 @@
-/* fuzz_memory.h - an io whose only file is the input, whatever it is called, and for need(). A table of its own,
- * so that nothing touches the disk. SPDX-License-Identifier: Apache-2.0 */
+/* fuzz_memory.h - an io whose only file is the input, whatever it is called: nothing touches the disk.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef FUZZ_MEMORY_H
 #define FUZZ_MEMORY_H
 #include <errno.h>

@@ -159,7 +159,7 @@ typedef struct writer {
     journal *j;
     omen_collection *c;
     _Atomic bool stop;
-    omen_status_t status;
+    _Atomic omen_status_t status;
     omen_error err;
 } writer;
 

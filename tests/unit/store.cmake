@@ -10,3 +10,4 @@ om_test(store_cursors_test SOURCES store_cursors_test.c ${store_files} DEPENDS o
 om_test(store_load_test SOURCES store_load_test.c ${store_files} DEPENDS om_sim store)
 om_test(store_sweep_test SOURCES store_sweep_test.c ${store_files} DEPENDS om_sim store)
 om_test(store_backup_test SOURCES store_backup_test.c ${store_files} DEPENDS om_sim store)
+om_test(store_backuplog_test SOURCES store_backuplog_test.c ${store_files} DEPENDS om_sim store)

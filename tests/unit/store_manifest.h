@@ -14,7 +14,8 @@ typedef struct manifest_sample {
     om_manifest_segment segments[4];
 } manifest_sample;
 /* Collections "alpha" (serial 3, segments 7 and 9), "beta-2" (11, none), "gamma_3" (5, segments 8 and 20);
- * segments 9 and 20 have deaths of generation 2; cursors of generation 2. Point into the sample: free nothing. */
+ * segments 9 and 20 have deaths of generation 2; cursors of generation 2.
+ * It points into itself: free nothing. */
 void manifest_sample_make(manifest_sample *sample, uint64_t generation);
 void manifest_assert_equal(const om_manifest *a, const om_manifest *b);
 /* Makes both checksums right again. */

@@ -189,8 +189,8 @@ static void test_sweep_files(void **unused)
     }
 }
 
-/* Of the older ones the newest two are kept, in whatever order the folder lists them; what goes away meanwhile
- * is no failure. */
+/* Of the older ones the newest two are kept, in whatever order the folder lists them; what goes away
+ * meanwhile is no failure. */
 static void test_sweep_order(void **unused)
 {
     static const uint64_t order[] = {3, 4, 1, 2, 5};

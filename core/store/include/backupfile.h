@@ -29,8 +29,8 @@ omen_status_t om_backup_list_add(const om_alloc *alloc, om_backup_list *list,
 /* Sorts the list and makes it the file BACKUP of the folder, durable on return. */
 omen_status_t om_backup_list_write(const om_io *io, const om_alloc *alloc, const char *folder,
                                    om_backup_list *list, omen_error *err) OM_NODISCARD;
-/* Trusts nothing; the files come ascending by name. NOT_FOUND: the folder is no backup. DATA_LOSS: the list is
- * damaged or cut. UNIMPLEMENTED / FORMAT_VERSION for a newer one. */
+/* Trusts nothing; the files come ascending by name. NOT_FOUND: the folder is no backup. DATA_LOSS: the list
+ * is damaged or cut. UNIMPLEMENTED / FORMAT_VERSION for a newer one. */
 omen_status_t om_backup_list_read(const om_io *io, const om_alloc *alloc, const char *folder,
                                   om_backup_list *out, omen_error *err) OM_NODISCARD;
 /* The file of this name in a list that was read or written, or NULL. */
@@ -77,8 +77,8 @@ typedef struct om_backup_target {
     bool made;
 } om_backup_target;
 /* Makes "<path>.partial", empty but for a LOCK; what a process that ended has left there goes first.
- * ALREADY_EXISTS: something has the name `path`. INVALID_ARGUMENT: it lies inside `source`. FAILED_PRECONDITION:
- * somebody else is at it (LOCKED), or there are files in it that are not ours. */
+ * ALREADY_EXISTS: something has the name `path`. INVALID_ARGUMENT: it lies inside `source`.
+ * FAILED_PRECONDITION: somebody else is at it (LOCKED), or there are files in it that are not ours. */
 omen_status_t om_backup_target_begin(om_backup_target *target, const char *path, const char *source,
                                      omen_error *err) OM_NODISCARD;
 /* Gives it its name, durable on return; all files and folders in it are durable but for itself. */

@@ -67,10 +67,11 @@ omen_status_t om_manifest_encode(const om_alloc *alloc, const om_manifest *manif
 omen_status_t om_manifest_decode(const om_alloc *alloc, const uint8_t *bytes, size_t size,
                                  om_manifest *out, omen_error *err) OM_NODISCARD;
 /* The newest generation in `folder` whose checksum holds and whose files all exist: segments with their sizes
- * and header checksums, deaths and cursors with all of theirs; *skipped counts newer ones that do not. NOT_FOUND: there is no manifest, and nothing but
- * what an unfinished creation leaves ("LOCK", "wal", temporary files; "lost+found" is no one's): a database
- * may be made here. DATA_LOSS: none of the manifests holds, or there is none but other files are there.
- * A newer format and a failing disk are failures, never a reason to take an older generation. */
+ * and header checksums, deaths and cursors with all of theirs; *skipped counts newer ones that do not.
+ * NOT_FOUND: there is no manifest, and nothing but what an unfinished creation leaves ("LOCK", "wal",
+ * temporary files; "lost+found" is no one's): a database may be made here. DATA_LOSS: none of the manifests
+ * holds, or there is none but other files are there. A newer format and a failing disk are failures, never a
+ * reason to take an older generation. */
 omen_status_t om_manifest_load(const om_io *io, const om_alloc *alloc, const char *folder,
                                om_manifest *out, uint32_t *skipped, omen_error *err) OM_NODISCARD;
 
