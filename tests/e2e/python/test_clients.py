@@ -10,11 +10,15 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import unittest
 
 import numpy as np
-from harness import Omend, ids_of, poll
+from harness import ITEMS, TYPES, Omend, Test, ids_of, poll
+
+sys.path.append(os.path.join(os.environ["OMEN_E2E_API"], "../ffi-examples/clients/python"))
+import omen_stream  # noqa: E402 the file that users copy
 
 BATCHES, ROWS, DIM = 2000, 100, 64
 KILLS = 3
@@ -138,6 +142,56 @@ class ClientsTest(unittest.TestCase):
     @unittest.skipUnless(os.environ.get("OMEN_E2E_CLIENT_GO"), "the Go client was not built")
     def test_go_tells_that_data_are_lost(self):
         self.lost("GO")
+
+
+class LibraryTest(Test):
+    """The Python client as a library: refused batches, and the window."""
+
+    arguments = ("--stream-window-bytes=65536", "--max-message-bytes=65536")
+
+    def writer(self, **keywords):
+        self.client.create(self.name(), DIM)
+        return omen_stream.StreamWriter(self.server.address, self.name(), "loader", **keywords)
+
+    def send(self, writer, first, count, op=0):
+        ids = np.arange(first, first + count)
+        return writer.write(TYPES.Ids(u64=ids.tolist()), rows_of(ids), op=op)
+
+    def test_refused_batches_are_handed_over(self):
+        refused = []
+        with self.writer(refused=refused.append) as writer:
+            self.assertEqual(self.send(writer, 0, 50), 1)
+            self.assertEqual(self.send(writer, 49, 50, op=ITEMS.WRITE_OP_INSERT), 2)
+            self.assertEqual(self.send(writer, 50, 50, op=ITEMS.WRITE_OP_INSERT), 3)
+        self.assertEqual([(e.seq, e.code) for e in refused], [(2, 6)])
+        self.assertEqual(self.client.count(self.name()), 100)
+
+    def test_a_refused_batch_ends_the_writer_unless_somebody_listens(self):
+        writer = self.writer()
+        self.send(writer, 0, 50)
+        self.send(writer, 0, 50, op=ITEMS.WRITE_OP_INSERT)
+        with self.assertRaisesRegex(RuntimeError, "batch 2 was refused"):
+            writer.close()
+
+    def test_what_is_under_way_stays_within_the_window(self):
+        with self.writer() as writer:
+            most, due = [], writer._due
+
+            def watched():
+                found = due()
+                most.append(writer._sent_bytes + (found[2] if found else 0))
+                return found
+
+            writer._due = watched
+            for first in range(0, 20000, 50):
+                self.send(writer, first, 50)
+        self.assertGreater(max(most), 30000)
+        self.assertLessEqual(max(most), 65536)
+        self.assertEqual(self.client.count(self.name()), 20000)
+
+    def test_a_collection_that_is_not_there(self):
+        with self.assertRaisesRegex(Exception, "does not exist"):
+            omen_stream.StreamWriter(self.server.address, "nothing", "loader")
 
 
 if __name__ == "__main__":
