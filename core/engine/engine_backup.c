@@ -334,18 +334,18 @@ static void count_bytes(backup *b)
 
 /* ---- All of it --------------------------------------------------------------------------------- */
 /* A fresh manifest makes a shorter log, and is one that was not damaged since. A database that cannot be
- * written any more goes into the backup as it is. */
+ * written, or has no room for one, goes into the backup as it is: just then one is wanted. */
 static omen_status_t refresh_manifest(omen_db *db, omen_error *err)
 {
     omen_error why = {0};
     omen_status_t status = om_checkpoint_write(db, &why);
-    if (status != OMEN_OK && status != OMEN_FAILED_PRECONDITION) {
-        if (err != NULL) {
-            *err = why;
-        }
-        return status;
+    if (status == OMEN_FAILED_PRECONDITION || why.detail == OMEN_D_DISK_FULL) {
+        return OMEN_OK;
     }
-    return OMEN_OK;
+    if (status != OMEN_OK && err != NULL) {
+        *err = why;
+    }
+    return status;
 }
 
 static omen_status_t run(backup *b, const char *path, omen_error *err)
