@@ -16,8 +16,8 @@ typedef struct fault_walk {
     char why[FAULT_WHY]; /* of the newest violation */
 } fault_walk;
 void *fault_memory(size_t bytes); /* zeroed; ends the program when there is none */
-omen_runtime *
-fault_runtime(const omen_allocator *allocator); /* of one thread; NULL: the C library's memory */
+/* Of one thread. allocator NULL: the C library's. NULL only when the allocator refused. */
+omen_runtime *fault_runtime(const omen_allocator *allocator);
 /* Runs the program of a seed on an empty disk; `without`: a site whose syncs are left out, 0: none. */
 sim_trace *fault_program(fault_run *run, omen_runtime *rt, uint64_t seed, uint32_t steps,
                          uint64_t without);
