@@ -135,8 +135,8 @@ out:
     return status;
 }
 
-omen_status_t om_io_replace(const om_io *io, const char *path, const void *data, size_t bytes,
-                            omen_error *err)
+omen_status_t om_io_put(const om_io *io, const char *path, const void *data, size_t bytes,
+                        omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     char tmp[PATH_MAX];
@@ -148,11 +148,15 @@ omen_status_t om_io_replace(const om_io *io, const char *path, const void *data,
     memcpy(tmp + length, ".tmp", sizeof ".tmp");
     OM_TRY(write_whole(io, tmp, data, bytes, err));
     OM_TRY(om_io_rename(io, tmp, path, err));
-    tmp[0] = '\0';
-    OM_TRY(om_io_sync_parent(io, path, err));
+    return OMEN_OK;
 out:
-    if (tmp[0] != '\0') {
-        (void)io->ops->unlink(io->ctx, tmp); /* Best effort: nobody opens a file of this name. */
-    }
+    (void)io->ops->unlink(io->ctx, tmp); /* Best effort: nobody opens a file of this name. */
     return status;
+}
+
+omen_status_t om_io_replace(const om_io *io, const char *path, const void *data, size_t bytes,
+                            omen_error *err)
+{
+    omen_status_t status = om_io_put(io, path, data, bytes, err);
+    return status != OMEN_OK ? status : om_io_sync_parent(io, path, err);
 }

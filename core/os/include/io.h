@@ -128,8 +128,11 @@ struct om_alloc;
 omen_status_t om_io_slurp(const om_io *io, const struct om_alloc *alloc, const char *path,
                           uint64_t limit, uint8_t **data, size_t *bytes,
                           omen_error *err) OM_NODISCARD;
-/* The file appears whole or not at all: "<path>.tmp", sync, rename, sync of the folder. One caller at a
- * time for one path. */
+/* The file appears whole or not at all: "<path>.tmp", sync, rename. Its name is certain when the caller has
+ * synced the folder, with whatever else he puts there. One caller at a time for one path. */
+omen_status_t om_io_put(const om_io *io, const char *path, const void *data, size_t bytes,
+                        omen_error *err) OM_NODISCARD;
+/* The same and the folder synced. */
 omen_status_t om_io_replace(const om_io *io, const char *path, const void *data, size_t bytes,
                             omen_error *err) OM_NODISCARD;
 static inline uint64_t om_io_now(const om_io *io)
