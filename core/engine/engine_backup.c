@@ -28,9 +28,9 @@ typedef struct backup {
 /* ---- What may be backed up --------------------------------------------------------------------- */
 static omen_status_t check_call(const omen_db *db, const omen_backup_options *opt, omen_error *err)
 {
-    if ((opt->flags & ~OMEN_BACKUP_COPY) != 0) {
+    if ((opt->flags & ~(uint32_t)OMEN_BACKUP_COPY) != 0) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "backup flags: unknown bits 0x%x",
-                       opt->flags & ~OMEN_BACKUP_COPY);
+                       opt->flags & ~(uint32_t)OMEN_BACKUP_COPY);
     }
     if (db->disk == NULL) {
         return om_fail(err, OMEN_FAILED_PRECONDITION, OMEN_D_NONE,

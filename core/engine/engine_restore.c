@@ -136,11 +136,11 @@ out:
 
 static omen_status_t check_options(const omen_backup_options *opt, omen_error *err)
 {
-    if ((opt->flags & ~OMEN_BACKUP_COPY) != 0 || opt->previous != NULL) {
+    if ((opt->flags & ~(uint32_t)OMEN_BACKUP_COPY) != 0 || opt->previous != NULL) {
         return om_fail(
             err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
             "restore: unknown flags 0x%x, or a previous backup, which means nothing here",
-            opt->flags & ~OMEN_BACKUP_COPY);
+            opt->flags & ~(uint32_t)OMEN_BACKUP_COPY);
     }
     return OMEN_OK;
 }

@@ -287,7 +287,7 @@ static omen_status_t take_cursors(reader *r, om_cursors *out)
     omen_status_t status = OMEN_OK;
     for (uint32_t i = 0; i < out->cursor_count; i++) {
         om_cursor *c = &out->cursors[i];
-        packed_cursor one;
+        packed_cursor one = {0};
         OM_TRY(take(r, "stream", i, &one, sizeof one, c->id));
         c->collection = one.collection;
         c->length = one.length;
@@ -311,7 +311,7 @@ static omen_status_t take_requests(reader *r, om_cursors *out)
     omen_status_t status = OMEN_OK;
     for (uint32_t i = 0; i < out->request_count; i++) {
         om_request *request = &out->requests[i];
-        packed_request one;
+        packed_request one = {0};
         OM_TRY(take(r, "request", i, &one, sizeof one, request->id));
         request->collection = one.collection;
         request->length = one.length;

@@ -15,7 +15,9 @@ void om_wal_path_join(om_wal_path *out, const char *folder, const char *name)
 {
     int length = snprintf(out->text, sizeof out->text, "%s/%s", folder, name);
     om_assert(length > 0 && (size_t)length < sizeof out->text);
-    (void)length;
+    if (length < 0 || (size_t)length >= sizeof out->text) {
+        out->text[0] = '\0'; /* checked when the log was opened; a cut path must not name another file */
+    }
 }
 
 void om_wal_path_file(om_wal_path *out, const om_wal *wal, uint64_t first)
