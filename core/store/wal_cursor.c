@@ -92,6 +92,7 @@ static omen_status_t read_header(om_wal_cursor *cursor, uint64_t first, bool *da
     *damaged = status == OMEN_DATA_LOSS;
     status = *damaged ? OMEN_OK : status;
     cursor->limit = om_min_u64(size, cursor->header.file_bytes);
+    cursor->held = (size_t)om_min_u64(cursor->held, cursor->limit);
     cursor->cut = size < cursor->header.file_bytes;
 out:
     return status;

@@ -323,6 +323,32 @@ static void test_hostile_headers(void **unused)
     sim_image_free(image);
 }
 
+/* What stands behind the end that the header gives is not looked at, not even for leftovers. */
+static void test_longer_than_it_says(void **unused)
+{
+    (void)unused;
+    wal_model model;
+    sim_image *image = sample(&model, 30);
+    for (uint32_t lsn = SYNCED + 1; lsn <= RECORDS; lsn++) {
+        for (uint32_t more = 0; more < 48; more += 3) {
+            wal_fixture f;
+            om_wal_header header;
+            setup_from(&f, image, &model);
+            wal_peek(&f, wal_name(1), 0, &header, sizeof header);
+            header.file_bytes = wal_position(&f, 1, lsn) + more;
+            reseal(&f, wal_name(1), &header);
+            wal_must_open(&f);
+            assert_int_equal(wal_state(&f).state, OM_LOG_OPEN);
+            uint64_t tail = wal_state(&f).tail;
+            assert_true(tail == lsn - 1 || (tail == lsn && more > OM_WAL_FRAME_BYTES) ||
+                        (tail > lsn - 1 && more >= OM_WAL_FRAME_BYTES && model.bytes[lsn] <= 8));
+            wal_must_hold_until(&f, tail);
+            wal_teardown(&f);
+        }
+    }
+    sim_image_free(image);
+}
+
 /* Frames under a right checksum that no writer makes. */
 static void test_hostile_frames(void **unused)
 {
@@ -557,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_sectors),
         cmocka_unit_test(test_every_bit_of_the_header),
         cmocka_unit_test(test_hostile_headers),
+        cmocka_unit_test(test_longer_than_it_says),
         cmocka_unit_test(test_hostile_frames),
         cmocka_unit_test(test_missing_files),
         cmocka_unit_test(test_all_files_missing),
