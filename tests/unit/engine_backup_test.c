@@ -493,7 +493,7 @@ static void verify_damaged(const char *folder, uint32_t kinds[4])
     for (uint32_t i = 0; i < count; i++) {
         char path[PATH];
         struct stat info;
-        (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        (void)snprintf(path, sizeof path, "%s/%.255s", folder, names[i]);
         assert_int_equal(stat(path, &info), 0);
         if (S_ISDIR(info.st_mode)) {
             verify_damaged(path, kinds);
