@@ -31,7 +31,7 @@ STAGES = {
     "clang": ("clang", "^c$", "", "the second compiler"),
 }
 # What a stage needs at least to be worth starting, in seconds.
-LEAST = {"asan": 240, "slow": 60, "tsan": 240, "fuzz": 180, "clang": 180}
+LEAST = {"asan": 240, "slow": 300, "tsan": 240, "fuzz": 180, "clang": 180}
 
 ENVIRONMENT = {
     # Not detect_stack_use_after_return: gcc's fake stack does not keep the alignment of 64 bytes.
