@@ -402,11 +402,11 @@ omen_status_t om_verify(const om_io *io, const char *path, const omen_backup_opt
     uint64_t rejections = om_rejections(rt);
     status = with_runtime(io != NULL ? io : &om_io_system, path, opt, rt, &v, err);
     status = om_explain_memory(rt, rejections, status, err);
-    if (status == OMEN_OK && out != NULL) {
-        v->result.struct_size = out->struct_size;
-        *out = v->result;
-    }
     if (v != NULL) {
+        if (status == OMEN_OK && out != NULL) {
+            v->result.struct_size = out->struct_size;
+            *out = v->result;
+        }
         om_io_close(&v->lock);
         om_manifest_free(&rt->alloc, &v->newest);
         om_alloc_put(&rt->alloc, v, sizeof *v, OM_CACHE_LINE);

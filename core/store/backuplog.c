@@ -172,7 +172,6 @@ omen_status_t om_backup_log_copy(om_backup_work *work, const om_backup_log *what
             }
             goto out;
         }
-        status = OMEN_OK;
     }
     if (w.lsn != what->to + 1) {
         status = om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,

@@ -119,7 +119,7 @@ static omen_status_t check_words(const char *path, const om_deaths *deaths, uint
                        "%s: checksum of the deaths is %08x, the header says %08x",
                        om_path_tail(path), found, crc);
     }
-    if (rows != 0 && (deaths->words[(rows - 1) / WORD_BITS] & ~last_mask(rows)) != 0) {
+    if (deaths->words != NULL && (deaths->words[(rows - 1) / WORD_BITS] & ~last_mask(rows)) != 0) {
         return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
                        "%s: there are deaths behind the last of %u rows", om_path_tail(path), rows);
     }
