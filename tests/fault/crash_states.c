@@ -102,7 +102,7 @@ static void find_places(sync_plan *p)
         size_t count = 0;
         sim_disk *disk = sim_disk_create(NULL);
         sim_disk_track(disk, true);
-        (void)fault_execute(run, disk, rt, seed, p->steps);
+        sim_trace_free(fault_program_on(disk, run, rt, seed, p->steps));
         const sim_site *sites = sim_disk_sites(disk, &count);
         for (size_t i = 0; i < count; i++) {
             if (sites[i].sync != 0) {

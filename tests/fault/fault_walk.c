@@ -35,16 +35,23 @@ omen_runtime *fault_runtime(const omen_allocator *allocator)
     return rt;
 }
 
+__attribute__((noinline)) sim_trace *
+fault_program_on(sim_disk *disk, fault_run *run, omen_runtime *rt, uint64_t seed, uint32_t steps)
+{
+    sim_disk_record(disk);
+    (void)fault_execute(run, disk, rt, seed, steps);
+    sim_trace *trace = sim_disk_recorded(disk);
+    run->disk = NULL;
+    return trace;
+}
+
 sim_trace *fault_program(fault_run *run, omen_runtime *rt, uint64_t seed, uint32_t steps,
                          uint64_t without)
 {
     sim_disk *disk = sim_disk_create(NULL);
-    sim_disk_record(disk);
     sim_disk_lie_site(disk, without);
-    (void)fault_execute(run, disk, rt, seed, steps);
-    sim_trace *trace = sim_disk_recorded(disk);
+    sim_trace *trace = fault_program_on(disk, run, rt, seed, steps);
     sim_disk_free(disk);
-    run->disk = NULL;
     return trace;
 }
 
