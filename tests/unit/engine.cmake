@@ -21,4 +21,5 @@ om_test(engine_commit_test SOURCES engine_commit_test.c engine_fixture.c DEPENDS
 om_test(engine_snapshot_test SOURCES engine_snapshot_test.c ${pile} DEPENDS engine capi)
 om_test(engine_ram_test SOURCES engine_ram_test.c engine_fixture.c DEPENDS omendb)
 om_test(engine_record_test SOURCES engine_record_test.c ${disk} DEPENDS engine capi om_sim)
+om_test(engine_reserve_test SOURCES engine_reserve_test.c engine_fixture.c DEPENDS omendb)
 om_test(engine_disk_memory_test SOURCES engine_disk_memory_test.c ${disk} DEPENDS engine capi om_sim)
