@@ -473,6 +473,9 @@ omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch
     }
     status = om_write_check(&w, &local);
     if (status == OMEN_OK) {
+        status = om_write_leave_room(&w, &local);
+    }
+    if (status == OMEN_OK) {
         status = om_write_throttle(&w, &local);
     }
     if (status == OMEN_OK) {

@@ -357,6 +357,26 @@ static omen_status_t sync_log(omen_db *db, uint64_t *durable, omen_error *err)
     return status;
 }
 
+/* A manifest whose folder could not be synced may be there all the same, and could not be removed either.
+ * It is as good as its files; the next one goes above it. */
+static omen_status_t publish(om_disk *disk, const uint8_t *bytes, size_t size, omen_error *err)
+{
+    omen_error local = {0};
+    omen_error other;
+    uint64_t newest = 0;
+    om_logdriver *log = disk->log;
+    omen_status_t status =
+        log->ops->cas(log, OM_MANIFEST_KEY, disk->generation, bytes, size, &local);
+    if (status != OMEN_OK && local.detail == OMEN_D_VERSION_CONFLICT &&
+        om_disk_newest(disk, &newest, &other) == OMEN_OK && newest > disk->generation) {
+        disk->generation = newest;
+    }
+    if (status != OMEN_OK && err != NULL) {
+        *err = local;
+    }
+    return status;
+}
+
 static omen_status_t write_manifest(work *w, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -370,7 +390,7 @@ static omen_status_t write_manifest(work *w, omen_error *err)
     OM_TRY(write_deaths(w, err));
     OM_TRY(write_cursors(w, err));
     OM_TRY(om_manifest_encode(&w->db->rt->alloc, &w->manifest, &bytes, &size, err));
-    OM_TRY(disk->log->ops->cas(disk->log, OM_MANIFEST_KEY, disk->generation, bytes, size, err));
+    OM_TRY(publish(disk, bytes, size, err));
 out:
     om_alloc_put(&w->db->rt->alloc, bytes, size, OM_PAYLOAD_ALIGN);
     return status;

@@ -174,6 +174,11 @@ omen_status_t om_merge_write(om_collection *c, const om_merge_input *inputs, uin
                              const char *path, const om_stop *stop, omen_op *op,
                              omen_error *err) OM_NODISCARD;
 
+/* ---- Memory that is left for sealing (engine_reserve.c) ------------------------------------------- */
+bool om_memory_short(om_collection *c); /* its writers should stop, rows should be sealed */
+/* Waits for the keeper while memory is short, or refuses the batch. No lock held. */
+omen_status_t om_write_leave_room(om_write *w, omen_error *err) OM_NODISCARD;
+
 /* ---- Checkpoints and the keeper (engine_checkpoint.c, engine_keeper.c) --------------------------- */
 /* A manifest of what is sealed now, deaths and cursors first; then the log is trimmed and files that no
  * manifest names are removed. */

@@ -119,8 +119,9 @@ static omen_status_t grow_locked(om_segment *seg, uint64_t extra, omen_error *er
 {
     uint64_t rows = visible_rows(seg) + extra;
     uint32_t current = seg->store != NULL ? seg->store->capacity : 0;
-    if (rows <= current) {
-        return OMEN_OK; /* Somebody else was here first. */
+    if (rows <= current || atomic_load(&seg->frozen)) {
+        /* Somebody else was here first; or froze it, and a seal may be reading its arrays. */
+        return OMEN_OK;
     }
     uint64_t hint = om_min_u64(seg->options.capacity_hint, seg->layout.max_rows);
     uint32_t capacity = om_layout_capacity(&seg->layout, current, rows, hint);

@@ -323,9 +323,10 @@ static bool pick(om_indexer *indexer, item *out, uint64_t *wake_ns)
         }
         atomic_store(&it->seg->queued, false);
         uint64_t unused;
-        if (atomic_load(&it->seg->index_waiters) == 0 && wants(it, &unused)) {
-            /* A batch came between the two looks; its writer may have seen the flag still set. */
-            atomic_store(&it->seg->queued, true);
+        if (atomic_load(&it->seg->index_waiters) == 0 && wants(it, &unused) &&
+            !atomic_exchange(&it->seg->queued, true)) {
+            /* A batch came between the two looks, and its writer saw the flag still set. Had it seen the
+             * flag cleared it would wait for the mutex now, to queue the segment itself: never twice. */
             continue;
         }
         indexer->queue[i] = indexer->queue[--indexer->count];

@@ -108,6 +108,46 @@ static omen_status_t release_log(om_keeper *keeper, const om_roll *roll, bool *d
     return status;
 }
 
+/* The collection with the most bytes of rows in memory; NULL: there are none. */
+static om_collection *largest(const om_roll *roll)
+{
+    om_collection *found = NULL;
+    uint64_t most = 0;
+    for (size_t i = 0; i < roll->count; i++) {
+        om_collection *c = roll->list[i];
+        uint64_t bytes = 0;
+        om_mutex_lock(&c->write_mu);
+        const om_set *set = om_set_load(c);
+        for (uint32_t s = 0; s < set->count; s++) {
+            if (set->part[s]->mapped == NULL) {
+                bytes += atomic_load(&set->part[s]->visible) * om_layout_total(&set->part[s]->layout);
+            }
+        }
+        om_mutex_unlock(&c->write_mu);
+        if (bytes > most) {
+            most = bytes;
+            found = c;
+        }
+    }
+    return found;
+}
+
+/* Memory is short: rows of whoever has most of them go into a file, also when nobody writes there now. */
+static omen_status_t release_memory(om_keeper *keeper, const om_roll *roll, bool *done,
+                                    omen_error *err)
+{
+    om_collection *c = keeper->db->rt->budget.limit != 0 ? largest(roll) : NULL;
+    if (c == NULL || !om_memory_short(c)) {
+        return OMEN_OK;
+    }
+    om_stop stop = {.op = &keeper->cancel};
+    const om_sealing how = {.least = 1, .force = true, .stop = &stop};
+    bool sealed = false;
+    omen_status_t status = om_checkpoint_seal(c, &how, &sealed, err);
+    *done = *done || sealed;
+    return status;
+}
+
 static bool checkpoint_is_due(om_keeper *keeper, bool done)
 {
     om_disk *disk = keeper->db->disk;
@@ -142,6 +182,7 @@ static omen_status_t work(om_keeper *keeper, const om_roll *roll, omen_error *er
         keep_first(seal_collection(keeper, roll->list[i], &done, &local), &local, &first, err);
     }
     keep_first(release_log(keeper, roll, &done, &local), &local, &first, err);
+    keep_first(release_memory(keeper, roll, &done, &local), &local, &first, err);
     /* Before merges, which take long: what is sealed frees log. */
     if (!stopping(keeper) && checkpoint_is_due(keeper, done)) {
         keep_first(om_checkpoint_write(keeper->db, &local), &local, &first, err);

@@ -456,7 +456,11 @@ static omen_status_t write_parts(writing *x, uint64_t *first, omen_error *err)
         begin_head(&b);
         put_field(&b, OM_FIELD_PART, &part, sizeof part);
         uint32_t count = fit(x, &id_bytes);
-        om_assert(count != 0);
+        if (count == 0) {
+            return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
+                           "an item of %zu bytes does not fit into a log record of %u here",
+                           item_bytes(x, next_item(x, x->item)), w->c->db->disk->max_payload);
+        }
         OM_TRY(append_items(x, &b, count, id_bytes, &entry, &lsn, err));
         *first = part.index == 0 ? lsn : *first;
         part.index++;

@@ -22,3 +22,5 @@ om_test(engine_snapshot_test SOURCES engine_snapshot_test.c ${pile} DEPENDS engi
 om_test(engine_ram_test SOURCES engine_ram_test.c engine_fixture.c DEPENDS omendb)
 om_test(engine_record_test SOURCES engine_record_test.c ${disk} DEPENDS engine capi om_sim)
 om_test(engine_traffic_test SOURCES engine_traffic_test.c engine_fixture.c DEPENDS omendb)
+om_test(engine_reserve_test SOURCES engine_reserve_test.c engine_fixture.c DEPENDS omendb)
+om_test(engine_disk_memory_test SOURCES engine_disk_memory_test.c ${disk} DEPENDS engine capi om_sim)

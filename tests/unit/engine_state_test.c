@@ -145,6 +145,26 @@ static void an_older_manifest_does_too(void **state)
     db_end(&x);
 }
 
+/* A manifest that could neither be made durable nor be removed is there: the next one goes above it. */
+static void a_stray_manifest_is_passed(void **state)
+{
+    (void)state;
+    static dbx x;
+    om_path path;
+    make_one(&x);
+    uint64_t generation = x.f.db->disk->generation;
+    OK(&x.f, om_path_manifest(&path, "/db", generation + 1, &x.f.err));
+    write_file(&x, path.text, "stray", 5);
+    FAILS(&x.f, om_checkpoint_write(x.f.db, &x.f.err), OMEN_ABORTED, OMEN_D_VERSION_CONFLICT);
+    db_put(&x, 0, 50, 100);
+    OK(&x.f, om_checkpoint_write(x.f.db, &x.f.err));
+    assert_true(x.f.db->disk->generation == generation + 2);
+    db_kill(&x);
+    db_open(&x);
+    db_check(&x);
+    db_end(&x);
+}
+
 static void without_any_manifest_nothing_is_touched(void **state)
 {
     (void)state;
@@ -472,6 +492,7 @@ int main(void)
         cmocka_unit_test(what_is_missing_is_made_when_it_may),
         cmocka_unit_test(an_unfinished_creation_is_finished),
         cmocka_unit_test(an_older_manifest_does_too),
+        cmocka_unit_test(a_stray_manifest_is_passed),
         cmocka_unit_test(without_any_manifest_nothing_is_touched),
         cmocka_unit_test(a_log_from_a_newer_version_is_refused),
         cmocka_unit_test(nonsense_in_the_log_is_told),
