@@ -317,34 +317,34 @@ omen_status_t om_collection_describe(omen_collection *handle, omen_options *out,
     return status;
 }
 
-uint64_t om_collection_live(om_collection *c)
+/* Rows that are not dead, over all segments. */
+static omen_status_t count_live(om_collection *c, uint64_t *count, omen_error *err)
 {
-    om_ctx *ctx = NULL; /* keeps the set alive; without a context the mutex does */
-    uint64_t live = 0;
-    bool pinned = om_ctx_acquire(c->rt, &ctx, NULL) == OMEN_OK;
-    if (pinned) {
-        om_ctx_pin(c->rt, ctx);
-    } else {
-        om_mutex_lock(&c->write_mu);
+    om_ctx *ctx = NULL;
+    omen_status_t status = om_ctx_acquire(c->rt, &ctx, err);
+    if (status != OMEN_OK) {
+        return status;
     }
+    om_ctx_pin(c->rt, ctx);
     const om_set *set = om_set_load(c);
+    *count = 0;
     for (uint32_t i = 0; i < set->count; i++) {
-        live += atomic_load_explicit(&set->part[i]->live, memory_order_acquire);
+        *count += atomic_load_explicit(&set->part[i]->live, memory_order_acquire);
     }
-    if (pinned) {
-        om_ctx_unpin(ctx);
-        om_ctx_release(ctx);
-    } else {
-        om_mutex_unlock(&c->write_mu);
-    }
-    return live;
+    om_ctx_unpin(ctx);
+    om_ctx_release(ctx);
+    return OMEN_OK;
 }
 
 omen_status_t om_collection_count(omen_collection *handle, uint64_t *count, omen_error *err)
 {
     omen_status_t status = om_collection_alive(handle->c, err);
-    if (status == OMEN_OK) {
-        *count = handle->snapshot != NULL ? handle->snapshot->live : om_collection_live(handle->c);
+    if (status != OMEN_OK) {
+        return status;
     }
-    return status;
+    if (handle->snapshot != NULL) {
+        *count = handle->snapshot->live;
+        return OMEN_OK;
+    }
+    return count_live(handle->c, count, err);
 }

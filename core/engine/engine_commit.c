@@ -180,7 +180,7 @@ static uint32_t commit_group(om_collection *c, group *g)
 
 /* ---- The call ---------------------------------------------------------------------------------- */
 /* The leader commits until its own batch is done; then the next writer in the queue leads. queue_mu held. */
-static void lead(om_collection *c, om_write *own)
+static void lead(om_collection *c, om_write *own) OM_REQUIRES(c->queue_mu)
 {
     group g;
     c->leading = true;

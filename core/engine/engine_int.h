@@ -485,7 +485,6 @@ omen_status_t om_options_check(const omen_options *in, omen_options *out,
 omen_status_t om_collection_alive(const om_collection *c, omen_error *err) OM_NODISCARD;
 omen_status_t om_collection_writable(const omen_collection *handle, bool deletes,
                                      omen_error *err) OM_NODISCARD;
-uint64_t om_collection_live(om_collection *c); /* rows that are not dead, over all segments */
 void om_collection_set_options(om_collection *c, const omen_options *options);
 /* NO_MEMORY becomes BUDGET when it was the runtime's limit that refused. */
 omen_status_t om_explain_memory(omen_runtime *rt, uint64_t rejections, omen_status_t status,
