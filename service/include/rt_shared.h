@@ -22,6 +22,7 @@ enum {
     OM_RT_MAX_RECALLS = 2,       /* MeasureRecall calls at once                          */
     OM_RT_MAX_SEARCHES = 1024,   /* searches of one BatchSearch                          */
     OM_RT_MAX_GET_ITEMS = 65536, /* ids of one BatchGet                                  */
+    OM_RT_MAX_PAGE = 10000,      /* items of one page of a List                          */
     OM_RT_STREAM_BATCHES = 64,   /* batches of a stream that wait for a worker           */
     OM_RT_STREAM_ERRORS = 64,    /* BatchErrors that wait for a slow reader              */
     OM_RT_ITEM_ERRORS = 1000,    /* item errors told about one batch                     */

@@ -11,7 +11,7 @@
 #include "method_util.h"
 #include "omen/v1/items.pb-c.h"
 
-enum { PAGE_DEFAULT = 1000, PAGE_MAX = 10000 };
+enum { PAGE_DEFAULT = 1000 };
 
 typedef struct list_call {
     om_job job;
@@ -251,8 +251,8 @@ static void list_message(om_rpc *rpc, om_rpc_message *message)
         return;
     }
     *c = (list_call){.rpc = rpc, .request = q};
-    if (q->page_size > PAGE_MAX) {
-        om_failure_limit(&f, "page_size", q->page_size, PAGE_MAX);
+    if (q->page_size > OM_RT_MAX_PAGE) {
+        om_failure_limit(&f, "page_size", q->page_size, OM_RT_MAX_PAGE);
         om_rpc_finish(rpc, &f);
         return;
     }

@@ -1,7 +1,9 @@
 /* maintain.c - Maintenance: MeasureRecall and GetServerInfo. SPDX-License-Identifier: Apache-2.0 */
 #include "impls.h"
+#include "listings.h"
 #include "method_util.h"
 #include "omen/v1/maintenance.pb-c.h"
+#include "operations.h"
 
 enum { DEFAULT_SAMPLES = 200, MAX_SAMPLES = 10000 };
 
@@ -118,6 +120,10 @@ static void info_message(om_rpc *rpc, om_rpc_message *message)
     limits.max_batch_items = s->opt.max_message_bytes / 8;
     limits.memory_limit_bytes = s->opt.memory_limit_bytes;
     limits.stream_window_bytes = s->opt.stream_window_bytes;
+    limits.max_operations = OM_OPERATIONS_MAX;
+    limits.max_listings = OM_CURSORS_MAX;
+    limits.max_page_size = OM_RT_MAX_PAGE;
+    limits.max_backup_name_bytes = OM_BACKUP_NAME;
     Omen__V1__ServerInfo info;
     omen__v1__server_info__init(&info);
     info.version = (char *)(uintptr_t)omen_version_string();

@@ -68,6 +68,23 @@ static void a_window_of_zero_lets_one_batch_through(void **state)
     assert_int_equal(live, 0);
 }
 
+/* A window that shrinks for a while says nothing about how large a batch may be. */
+static void a_shrunk_window_takes_the_batches_of_before(void **state)
+{
+    (void)state;
+    om_swriter *w = om_swriter_create(release);
+    assert_int_equal(om_swriter_on_opened(w, 0, 100), OM_SWRITER_OK);
+    assert_int_equal(om_swriter_on_window(w, 10), OM_SWRITER_OK);
+    assert_int_equal(om_swriter_push(w, payload(), 80), OM_SWRITER_OK);
+    assert_non_null(om_swriter_send_next(w)); /* nothing else is under way */
+    assert_int_equal(om_swriter_push(w, payload(), 20), OM_SWRITER_OK);
+    assert_null(om_swriter_send_next(w));
+    assert_int_equal(om_swriter_on_ack(w, 1), OM_SWRITER_OK);
+    assert_non_null(om_swriter_send_next(w));
+    assert_int_equal(om_swriter_push(w, payload(), 101), OM_SWRITER_TOO_LARGE);
+    om_swriter_free(w);
+}
+
 static void a_reconnect_goes_on_behind_what_the_server_has(void **state)
 {
     (void)state;
@@ -234,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(credit),
         cmocka_unit_test(a_window_of_zero_lets_one_batch_through),
+        cmocka_unit_test(a_shrunk_window_takes_the_batches_of_before),
         cmocka_unit_test(a_reconnect_goes_on_behind_what_the_server_has),
         cmocka_unit_test(a_new_process_skips_what_the_server_has),
         cmocka_unit_test(lost_data_and_nonsense_are_told),

@@ -454,6 +454,23 @@ class Starts(Durable):
         finally:
             server.stop()
 
+    def test_segments_in_memory(self):
+        self.start()
+        self.client.create("r", 8)
+        self.client.add("r", rows_of(3000))
+        self.maintain("Checkpoint")
+        self.stop()
+        for arguments in (["--ram"], ["--warm", "all"], ["--warm", "none"]):
+            self.start(*arguments)
+            self.assertEqual(list(self.client.search("r", rows_of(3000)[9], limit=1).ids.u64), [9])
+            self.stop()
+
+    def test_limits_are_told(self):
+        self.start()
+        limits = self.client.info().limits
+        self.assertEqual((limits.max_operations, limits.max_listings, limits.max_page_size), (64, 64, 10000))
+        self.assertEqual(limits.max_backup_name_bytes, 63)
+
     def test_the_level_of_new_collections(self):
         self.start("--durability", "interval")
         made = self.client.create("d", 8)
