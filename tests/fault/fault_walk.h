@@ -18,7 +18,7 @@ typedef struct fault_walk {
 void *fault_memory(size_t bytes); /* zeroed; ends the program when there is none */
 /* Of one thread. allocator NULL: the C library's. NULL only when the allocator refused. */
 omen_runtime *fault_runtime(const omen_allocator *allocator);
-/* Runs the program of a seed on a disk. Never inlined: sites are only equal when all callers come this way. */
+/* Runs the program of a seed on a disk. Never inlined: sites are only equal when all come this way. */
 sim_trace *fault_program_on(sim_disk *disk, fault_run *run, omen_runtime *rt, uint64_t seed,
                             uint32_t steps);
 /* The same on an empty disk of its own; `without`: a site whose syncs are left out, 0: none. */

@@ -1,9 +1,10 @@
 /* sim_crash.c - traces, and the disks that a power failure could leave at each of their operations.
  * SPDX-License-Identifier: Apache-2.0
  *
- * A walk keeps the image of what is certain and the list of effects that are not. `sync` moves the data of one
- * file from the list to the image, `sync_dir` the names of one folder. A state is a copy of the image with
- * some of the list put on top, always in order: names are assignments, so any subset of them makes sense. */
+ * A walk keeps the image of what is certain and the list of effects that are not. `sync` moves the data of
+ * one file from the list to the image, `sync_dir` the names of one folder. A state is a copy of the image
+ * with some of the list put on top, always in order: names are assignments, so any subset of them makes
+ * sense. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

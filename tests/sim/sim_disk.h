@@ -1,6 +1,7 @@
 /* sim_disk.h - a disk in memory behind io.h, for tests: it records what is done to it, refuses calls when it
  * is told to, and gives the disks that a power failure could have left behind.
- * Depends on: os (io.h).  Locks: one of each disk, a leaf.  Threads: any.  SPDX-License-Identifier: Apache-2.0
+ * Depends on: os (io.h).  Locks: one of each disk, a leaf.  Threads: any.
+ * SPDX-License-Identifier: Apache-2.0
  *
  * What a write, a new size or a new name becomes on stable storage is decided as POSIX allows it, not as one
  * file system does it: bytes and sizes are certain after `sync` of their file only, names after `sync_dir` of
