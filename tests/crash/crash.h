@@ -62,8 +62,9 @@ struct crash_run {
     atomic_bool over; /* the server was told to end */
     atomic_ullong problems[4];
     crash_writer writers[CRASH_WRITERS];
-    uint64_t cycle, kills_early, kills_idle, kills_loaded, stops; /* for the report, as what follows */
-    uint64_t recovered_rows, replayed_records, segments_most;
+    uint64_t cycle, kills_early, kills_idle, kills_loaded,
+        stops; /* for the report, as what follows */
+    uint64_t recovered_rows, replayed_records, segments_most, maintained;
     double seconds_starting, seconds_checking;
 };
 
@@ -117,6 +118,8 @@ void *crash_must(void *memory);
 
 /* ---- crash_load.c: the threads ---- */
 void *crash_write(void *writer);
+/* Checkpoints and merges beside the load. */
+void *crash_maintain(void *run);
 om_rpcc *crash_connect(const crash_run *run);
 /* One try of a single call; true: acknowledged or rightly refused, and noted. */
 bool crash_try_single(crash_writer *w, om_rpcc *client, om_arena *arena, uint64_t timeout_ms,

@@ -1,5 +1,6 @@
 /* crash_load.c - the writers: streams that resume, and single calls that are tried again.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -297,5 +298,74 @@ void *crash_write(void *writer)
     } else {
         write_single(w);
     }
+    return NULL;
+}
+
+/* ---- Maintenance ------------------------------------------------------------------------------ */
+
+static const Omen__V1__Operation *maintain(om_rpcc *client, om_arena *arena, uint32_t dice,
+                                           om_rpcc_status *status)
+{
+    if (dice >= CRASH_COLLECTIONS) {
+        Omen__V1__CheckpointRequest request;
+        omen__v1__checkpoint_request__init(&request);
+        return crash_call(client, "/omen.v1.Maintenance/Checkpoint",
+                          crash_must(om_remote_pack(&request.base)), CRASH_PATIENCE_MS,
+                          &omen__v1__operation__descriptor, arena, status);
+    }
+    Omen__V1__OptimizeRequest request;
+    omen__v1__optimize_request__init(&request);
+    request.collection = om_remote_text(crash_names[dice]);
+    return crash_call(client, "/omen.v1.Maintenance/Optimize",
+                      crash_must(om_remote_pack(&request.base)), CRASH_PATIENCE_MS,
+                      &omen__v1__operation__descriptor, arena, status);
+}
+
+/* Waits for its end; false: it failed, or the server is gone. */
+static bool wait_for(om_rpcc *client, om_arena *arena, const Omen__V1__Operation *operation,
+                     om_rpcc_status *status)
+{
+    char id[64];
+    (void)snprintf(id, sizeof id, "%s", operation->id);
+    while (operation != NULL && operation->ended_unix_ms == 0) {
+        Omen__V1__WaitOperationRequest request;
+        omen__v1__wait_operation_request__init(&request);
+        request.id = id;
+        request.timeout_ms = 10000;
+        operation = crash_call(client, "/omen.v1.Maintenance/WaitOperation",
+                               crash_must(om_remote_pack(&request.base)), CRASH_PATIENCE_MS,
+                               &omen__v1__operation__descriptor, arena, status);
+    }
+    bool good =
+        operation != NULL && operation->state == OMEN__V1__OPERATION__STATE__STATE_SUCCEEDED;
+    if (operation != NULL && !good) {
+        status->code = (int)(operation->error != NULL ? operation->error->code : 0);
+        (void)snprintf(status->message, sizeof status->message, "%.500s",
+                       operation->error != NULL ? operation->error->message : "");
+    }
+    return good;
+}
+
+void *crash_maintain(void *of)
+{
+    crash_run *run = of;
+    om_rpcc *client = crash_connect(run);
+    om_rpcc_status status = {.code = 0};
+    om_arena arena;
+    om_arena_init(&arena, NULL, 0, 0);
+    uint64_t rng = crash_mix(run->seed ^ run->cycle);
+    while (!atomic_load(&run->over) && !crash_is_bad(run)) {
+        uint32_t dice = crash_below(&rng, CRASH_COLLECTIONS + 3);
+        const Omen__V1__Operation *operation = maintain(client, &arena, dice, &status);
+        bool good = operation != NULL && wait_for(client, &arena, operation, &status);
+        if (!good && !atomic_load(&run->over)) {
+            crash_problem(run, CRASH_OTHER, "%s: %d %s",
+                          dice < CRASH_COLLECTIONS ? "optimize" : "checkpoint", status.code,
+                          status.message);
+        }
+        run->maintained += good;
+    }
+    om_rpcc_close(client);
+    om_arena_reset(&arena);
     return NULL;
 }

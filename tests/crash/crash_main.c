@@ -60,6 +60,9 @@ static void load(crash_run *run)
             break;
         }
     }
+    pthread_t keeper;
+    bool kept =
+        crash_below(&run->rng, 2) == 0 && pthread_create(&keeper, NULL, crash_maintain, run) == 0;
     uint32_t dice = crash_below(&run->rng, 10);
     pass_us(dice < 2 ? crash_below(&run->rng, 10000) : 5000 + crash_below(&run->rng, 195000));
     if (crash_below(&run->rng, 15) == 0) {
@@ -71,6 +74,9 @@ static void load(crash_run *run)
     }
     for (uint32_t i = 0; i < started; i++) {
         (void)pthread_join(threads[i], NULL);
+    }
+    if (kept) {
+        (void)pthread_join(keeper, NULL);
     }
 }
 
@@ -129,10 +135,10 @@ static void report(crash_run *run, double seconds)
     }
     (void)printf(
         "crash: killed under load %llu, idle %llu, while starting %llu; ended cleanly %llu; "
-        "%.1f cycles/s\n",
+        "%llu checkpoints and merges asked for; %.1f cycles/s\n",
         (unsigned long long)run->kills_loaded, (unsigned long long)run->kills_idle,
         (unsigned long long)run->kills_early, (unsigned long long)run->stops,
-        (double)run->cycle / seconds);
+        (unsigned long long)run->maintained, (double)run->cycle / seconds);
     (void)printf(
         "crash: %llu records with %llu rows replayed, at most %llu segments; starting took %.1f "
         "s, checking %.1f s of %.1f s\n",
