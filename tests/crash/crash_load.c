@@ -357,13 +357,13 @@ void *crash_maintain(void *of)
     while (!atomic_load(&run->over) && !crash_is_bad(run)) {
         uint32_t dice = crash_below(&rng, CRASH_COLLECTIONS + 3);
         const Omen__V1__Operation *operation = maintain(client, &arena, dice, &status);
+        run->maintained += operation != NULL;
         bool good = operation != NULL && wait_for(client, &arena, operation, &status);
         if (!good && !atomic_load(&run->over)) {
             crash_problem(run, CRASH_OTHER, "%s: %d %s",
                           dice < CRASH_COLLECTIONS ? "optimize" : "checkpoint", status.code,
                           status.message);
         }
-        run->maintained += good;
     }
     om_rpcc_close(client);
     om_arena_reset(&arena);
