@@ -104,8 +104,12 @@ static omen_status_t perform(entry *e, omen_backup_result *result, omen_error *e
                                .runtime = e->ops->shared->opt.runtime,
                                .previous = e->other[0] != '\0' ? e->other : NULL,
                                .op = e->op};
+    omen_status_t whole = e->coll != NULL ? om_coll_whole(e->coll, err) : OMEN_OK;
     switch (e->view.kind) {
     case OM_OPERATION_OPTIMIZE:
+        if (whole != OMEN_OK) { /* what is merged must not be zeros */
+            return whole;
+        }
         om_coll_enter(e->coll);
         return om_coll_leave(e->coll, omen_optimize(e->coll->handle, e->op, err), err);
     case OM_OPERATION_CHECKPOINT:

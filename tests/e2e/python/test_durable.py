@@ -514,6 +514,7 @@ class CutFiles(Durable):
         self.assertIn("cut", failure.text)
         self.fails("DATA_LOSS", self.client.get, "cut", ids_of([3]), with_vectors=True)
         self.fails("DATA_LOSS", self.client.add, "cut", rows[:1])
+        self.assertEqual(self.maintain("Optimize", collection="cut", state=FAILED).error.code, 15)
         self.assertEqual(list(self.client.search("whole", rows[2], limit=1).ids.u64), [2])
         self.client.add("whole", rows[:1], ids=[9000])
         self.assertEqual(self.server.get("/livez")[0], 200)
