@@ -318,22 +318,35 @@ omen_status_t om_collection_describe(omen_collection *handle, omen_options *out,
 }
 
 /* Rows that are not dead, over all segments. */
-static omen_status_t count_live(om_collection *c, uint64_t *count, omen_error *err)
+static uint64_t live_rows(const om_set *set)
+{
+    uint64_t live = 0;
+    for (uint32_t i = 0; i < set->count; i++) {
+        live += atomic_load_explicit(&set->part[i]->live, memory_order_acquire);
+    }
+    return live;
+}
+
+static uint64_t count_locked(om_collection *c)
+{
+    om_mutex_lock(&c->write_mu);
+    uint64_t live = live_rows(om_set_load(c));
+    om_mutex_unlock(&c->write_mu);
+    return live;
+}
+
+/* A context keeps the set alive; without the memory for one the mutex does, so that counting never fails. */
+static uint64_t count_live(om_collection *c)
 {
     om_ctx *ctx = NULL;
-    omen_status_t status = om_ctx_acquire(c->rt, &ctx, err);
-    if (status != OMEN_OK) {
-        return status;
+    if (om_ctx_acquire(c->rt, &ctx, NULL) != OMEN_OK) {
+        return count_locked(c);
     }
     om_ctx_pin(c->rt, ctx);
-    const om_set *set = om_set_load(c);
-    *count = 0;
-    for (uint32_t i = 0; i < set->count; i++) {
-        *count += atomic_load_explicit(&set->part[i]->live, memory_order_acquire);
-    }
+    uint64_t live = live_rows(om_set_load(c));
     om_ctx_unpin(ctx);
     om_ctx_release(ctx);
-    return OMEN_OK;
+    return live;
 }
 
 omen_status_t om_collection_count(omen_collection *handle, uint64_t *count, omen_error *err)
@@ -342,9 +355,6 @@ omen_status_t om_collection_count(omen_collection *handle, uint64_t *count, omen
     if (status != OMEN_OK) {
         return status;
     }
-    if (handle->snapshot != NULL) {
-        *count = handle->snapshot->live;
-        return OMEN_OK;
-    }
-    return count_live(handle->c, count, err);
+    *count = handle->snapshot != NULL ? handle->snapshot->live : count_live(handle->c);
+    return OMEN_OK;
 }

@@ -131,7 +131,7 @@ static void *make_vectors(const pile *p, const uint32_t *which, uint32_t n, uint
     assert_non_null(rows);
     *dtype = bytes ? p->f.options.dtype : OMEN_F32;
     for (uint32_t i = 0; i < n; i++) {
-        float vector[MOST_DIM];
+        float vector[MOST_DIM] = {0};
         pile_vector(p, which[i], p->item[which[i]].turn, vector);
         for (uint32_t d = 0; d < dim; d++) {
             size_t at = (size_t)i * dim + d;
@@ -359,7 +359,7 @@ static void check_vectors(pile *p, const uint32_t *which, const uint64_t *keys, 
     assert_non_null(rows);
     OK(&p->f, omen_get_vectors(p->f.c, keys, n, rows, 0, OMEN_F32, NULL, &p->f.err));
     for (uint32_t i = 0; i < n; i++) {
-        float expected[MOST_DIM];
+        float expected[MOST_DIM] = {0};
         pile_vector(p, which[i], p->item[which[i]].turn, expected);
         assert_memory_equal(rows + (size_t)i * dim, expected, dim * sizeof *expected);
     }
@@ -454,7 +454,7 @@ static void check_searches(pile *p, uint64_t live)
         pile_vector(p, i, p->item[i].turn, rows + (size_t)i * dim);
     }
     for (uint32_t i = 0; i < QUERIES; i++) {
-        float query[MOST_DIM];
+        float query[MOST_DIM] = {0};
         pile_vector(p, p->items + 1 + i, 0, query);
         check_search(p, query, rows, alive, live);
     }
