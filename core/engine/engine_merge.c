@@ -106,6 +106,30 @@ static omen_status_t write_and_open(om_collection *c, const inputs *in, const om
     return status;
 }
 
+/* Somebody may have cut a file while it was read: a program that guards itself against the fault then goes
+ * on with zeros (omend does), and what was written from them has good checksums. So it is looked at once
+ * more before the output counts. In memory (OMEN_DB_RAM) it was read long ago; then this is only strict. */
+static omen_status_t check_whole(om_collection *c, const inputs *in, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_disk *disk = c->db->disk;
+    for (uint32_t i = 0; i < in->count; i++) {
+        const om_segment *seg = in->list[i].segment;
+        om_path path;
+        om_io_stat there = {.bytes = 0};
+        OM_TRY(om_path_segment(&path, disk->folder.text, c->serial, seg->id, err));
+        int failed = disk->io->ops->stat(disk->io->ctx, path.text, &there);
+        if (failed != 0 || there.bytes != om_mapped_bytes(seg->mapped)) {
+            return om_fail(err, OMEN_DATA_LOSS, OMEN_D_IO,
+                           "%s: has %llu bytes, had %llu when it was opened; nothing is merged",
+                           path.text, (unsigned long long)there.bytes,
+                           (unsigned long long)om_mapped_bytes(seg->mapped));
+        }
+    }
+out:
+    return status;
+}
+
 static omen_status_t merge(om_collection *c, om_segment *const *parts, uint32_t count,
                            const om_stop *stop, omen_op *op, omen_error *err)
 {
@@ -118,7 +142,10 @@ static omen_status_t merge(om_collection *c, om_segment *const *parts, uint32_t 
     if (in.live != 0) {
         OM_TRY(write_and_open(c, &in, stop, op, &file, &swap.by, err));
     }
-    status = om_swap_in(c, &swap, err);
+    status = check_whole(c, &in, err);
+    if (status == OMEN_OK) {
+        status = om_swap_in(c, &swap, err);
+    }
     if (status != OMEN_OK && swap.by != NULL) {
         om_new_file_discard(c, &file);
     }

@@ -490,9 +490,31 @@ static void optimize_leaves_one_segment(void **state)
     pile_close(&p);
 }
 
+static void a_file_that_went_away_is_not_merged(void **state)
+{
+    (void)state;
+    pile p;
+    pile_options options = {.collection = {.dim = 12}, .threads = 1, .items = 600};
+    char path[600];
+    bool done = true;
+    pile_open(&p, "gone", &options);
+    pile_put_range(&p, 0, 300);
+    pile_seal(&p);
+    pile_put_range(&p, 300, 300);
+    pile_seal(&p);
+    pile_path(&p, pile_segment(&p, 0)->id, path, sizeof path);
+    assert_int_equal(remove(path), 0); /* what is mapped stays readable */
+    FAILS(&p.f, pile_merge(&p, true, NULL, NULL, &done), OMEN_DATA_LOSS, OMEN_D_IO);
+    assert_int_equal(pile_segments(&p), 3);
+    assert_int_equal(pile_files(&p), 1);
+    pile_check(&p);
+    pile_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_that_went_away_is_not_merged),
         cmocka_unit_test(merged_segments_answer_as_before),
         cmocka_unit_test(the_file_is_sound),
         cmocka_unit_test(everything_dead_is_nothing),
