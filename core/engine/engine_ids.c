@@ -106,7 +106,8 @@ uint64_t om_id_u64(om_id id)
 /* Epoch pinned and ids_mu held, as all that goes through segments and their tables. */
 typedef omen_status_t (*reading)(const om_reader *from, void *args, omen_error *err);
 
-static omen_status_t read_pinned(omen_collection *handle, reading read, void *args, omen_error *err)
+static omen_status_t read_pinned(omen_collection *handle, reading reader, void *args,
+                                 omen_error *err)
 {
     om_collection *c = handle->c;
     om_ctx *ctx = NULL;
@@ -117,7 +118,7 @@ static omen_status_t read_pinned(omen_collection *handle, reading read, void *ar
     om_ctx_pin(c->rt, ctx);
     om_rwlock_read(&c->ids_mu);
     om_reader from = om_reader_of(handle);
-    status = read(&from, args, err);
+    status = reader(&from, args, err);
     om_rwlock_unlock(&c->ids_mu);
     om_ctx_unpin(ctx);
     om_ctx_release(ctx);

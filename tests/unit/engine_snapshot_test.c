@@ -1,5 +1,5 @@
-/* engine_snapshot_test.c - snapshots stay what they were while items are replaced and deleted, segments sealed
- * and merged; for every type of ids. SPDX-License-Identifier: Apache-2.0 */
+/* engine_snapshot_test.c - snapshots stay what they were while items are replaced and deleted, segments
+ * sealed and merged; for every type of ids. SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
 

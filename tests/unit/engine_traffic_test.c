@@ -1,6 +1,6 @@
-/* engine_traffic_test.c - everything at once on a database on disk: writers, searches, snapshots, sealing and
- * merging by the keeper, checkpoints, backups; made for the thread sanitizer. What the writers wrote is there in
- * the end, in the database, when it is opened again, and a prefix of it in every backup.
+/* engine_traffic_test.c - everything at once on a database on disk: writers, searches, snapshots, sealing
+ * and merging by the keeper, checkpoints, backups; made for the thread sanitizer. What the writers wrote is
+ * there in the end, in the database and when it is opened again; every backup is whole.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <ftw.h>
 #include <pthread.h>
