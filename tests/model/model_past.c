@@ -138,15 +138,38 @@ void disk_refresh(disk_run *run)
 
 /* ---- Copies ------------------------------------------------------------------------------------- */
 
+/* A copy knows the batches of streams and the requests of the past, too. */
+static void repeat_on_copy(model_run *part, omen_db *db, const char *name)
+{
+    omen_collection *own = part->c;
+    uint64_t last_seq = 0;
+    uint64_t epoch = 0;
+    CHECK(part, omen_open(db, name, NULL, &part->c, &part->err) == OMEN_OK);
+    CHECK(part, omen_stream_open(part->c, MODEL_STREAM, strlen(MODEL_STREAM), &last_seq, &epoch,
+                                 &part->err) == OMEN_OK);
+    CHECK(part, last_seq == part->last_seq);
+    for (int i = 0; i < 8; i++) {
+        model_repeat(part);
+    }
+    omen_collection_free(part->c);
+    part->c = own;
+}
+
 static void compare_copy(disk_run *run, const char *path)
 {
+    char name[16];
     model_run *any = &run->parts[0];
     omen_db *db = NULL;
+    bool read_only = model_below(any, 2) == 0;
     const omen_db_options options = {.struct_size = sizeof options,
                                      .flags = OMEN_DB_MUST_EXIST |
-                                              (model_below(any, 2) == 0 ? OMEN_DB_READ_ONLY : 0)};
+                                              (read_only ? (uint32_t)OMEN_DB_READ_ONLY : 0u)};
     CHECK(any, omen_db_open(path, &options, &db, &any->err) == OMEN_OK);
     disk_compare(run, db);
+    for (uint32_t n = 0; n < DISK_PARTS && !read_only; n++) {
+        disk_part_name(n, name);
+        repeat_on_copy(&run->parts[n], db, name);
+    }
     omen_db_free(db);
 }
 
