@@ -82,7 +82,9 @@ typedef struct fault_run {
     uint32_t done;                         /* steps that were begun */
     uint32_t unknown;                      /* the last step, if its outcome is not known; 0: none */
     bool may_fail;                         /* a step that fails is no mistake */
-    char why[FAULT_WHY];                   /* the first mistake that was seen; "" none */
+    uint64_t
+        limit; /* 0, or bytes of a disk that gets full; at the end there is space, and a write works */
+    char why[FAULT_WHY];                    /* the first mistake that was seen; "" none */
     void (*seen)(void *arg, uint64_t hash); /* NULL, or told of every disk that is judged */
     void *seen_arg;
 } fault_run;

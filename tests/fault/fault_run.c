@@ -400,11 +400,10 @@ static bool step_failed(fault_run *run, uint32_t step, const omen_error *err)
     return fine;
 }
 
-static bool do_step(fault_run *run, uint32_t step)
+static bool do_chosen(fault_run *run, uint32_t step)
 {
     omen_error err = {0};
     fault_step *s = &run->step[step];
-    choose(run, step);
     s->seq = run->state[step - 1].last_seq[s->c] + 1;
     run->state[step] = run->state[step - 1];
     run->floor[step] = run->floor[step - 1];
@@ -426,15 +425,45 @@ static bool do_step(fault_run *run, uint32_t step)
     return true;
 }
 
+static bool do_step(fault_run *run, uint32_t step)
+{
+    choose(run, step);
+    return do_chosen(run, step);
+}
+
+/* The disk was full perhaps, and has space again: the database goes on without being opened again. */
+static bool write_when_there_is_space(fault_run *run)
+{
+    uint32_t step = run->done + 1;
+    omen_error err = {0};
+    sim_disk_limit(run->disk, FAULT_DISK);
+    sim_disk_advance(run->disk, UINT64_C(60) * 1000000000);
+    run->may_fail = false;
+    if (run->db == NULL) {
+        omen_status_t status = reopen(run, &err);
+        if (status != OMEN_OK) {
+            return mistake(run, run->done, "cannot be opened when there is space again", &err);
+        }
+    }
+    if (!run->state[run->done].exists[0] || run->handle[0] == NULL) {
+        return true;
+    }
+    run->step[step] = (fault_step){.action = FAULT_ADD, .first = 1, .count = 5};
+    return do_chosen(run, step);
+}
+
 bool fault_execute(fault_run *run, sim_disk *disk, omen_runtime *rt, uint64_t seed, uint32_t steps)
 {
     omen_error err = {0};
-    fault_run fresh = {.may_fail = run->may_fail, .seen = run->seen, .seen_arg = run->seen_arg};
+    fault_run fresh = {.may_fail = run->may_fail,
+                       .limit = run->limit,
+                       .seen = run->seen,
+                       .seen_arg = run->seen_arg};
     *run = fresh;
     run->seed = seed;
     run->steps = steps < FAULT_MAX_STEPS ? steps : (uint32_t)FAULT_MAX_STEPS;
     run->disk = disk;
-    sim_disk_limit(disk, FAULT_DISK);
+    sim_disk_limit(disk, run->limit != 0 ? run->limit : FAULT_DISK);
     run->io = sim_disk_io(disk);
     run->rt = rt;
     run->db = fault_open(&run->io, rt, FAULT_DB, &err);
@@ -444,6 +473,9 @@ bool fault_execute(fault_run *run, sim_disk *disk, omen_runtime *rt, uint64_t se
     }
     for (uint32_t i = 1; fine && run->db != NULL && i <= run->steps; i++) {
         fine = do_step(run, i);
+    }
+    if (fine && run->limit != 0) {
+        fine = write_when_there_is_space(run);
     }
     close_all(run);
     return fine;

@@ -18,11 +18,15 @@
 #include "fault_walk.h"
 
 enum { STEPS = 70, MOST_FAILURES = 20, FRAMES = 8, SKIPPED = 2, POWER_STATES = 6, HOW = 6 };
-enum { MOST_SITES = 8192, CALLS_OF_SITE = 3, OUT_OF_MEMORY = -1 };
+enum { MOST_SITES = 8192, CALLS_OF_SITE = 3, OUT_OF_MEMORY = -1, FULL_DISK = -2 };
+/* Sizes of disks that get full: each is a call of one of these made-up sites, in units. */
+enum { FULL_SITES = 8 };
+#define FULL_LEAST (UINT64_C(1) << 19)
+#define FULL_STEP (UINT64_C(1) << 17)
 
 typedef struct fault_site {
     uint64_t id;
-    sim_call call; /* SIM_CALLS: an allocation */
+    sim_call call; /* SIM_CALLS: an allocation; SIM_MARK: none, the disk gets full */
     uint64_t count;
     uint64_t nth[CALLS_OF_SITE]; /* first, one between, last */
 } fault_site;
@@ -37,6 +41,7 @@ static const how disk_hows[HOW] = {
     {"ENOSPC once", ENOSPC, false, false}, {"ENOSPC for ever", ENOSPC, true, false},
     {"EINTR", EINTR, false, true},         {"short", 0, false, true},
 };
+static const how full_hows[HOW] = {{"full disk", FULL_DISK, false, false}};
 static const how memory_hows[HOW] = {{"no memory once", OUT_OF_MEMORY, false, false},
                                      {"no memory for ever", OUT_OF_MEMORY, true, false}};
 
@@ -150,7 +155,9 @@ static bool case_of(const plan *p, uint64_t number, fault_case *out)
 {
     const fault_site *site = &p->site[number / (HOW * CALLS_OF_SITE)];
     uint64_t which = number / HOW % CALLS_OF_SITE;
-    const how *hows = site->call == SIM_CALLS ? memory_hows : disk_hows;
+    const how *hows = site->call == SIM_CALLS  ? memory_hows
+                      : site->call == SIM_MARK ? full_hows
+                                               : disk_hows;
     *out = (fault_case){.site = site, .how = &hows[number % HOW], .nth = site->nth[which]};
     for (uint64_t i = 0; i < which; i++) {
         if (site->nth[i] == out->nth) {
@@ -187,14 +194,15 @@ static void run_case(const plan *p, const fault_case *c, fault_run *run, outcome
     sim_disk_record(disk);
     m.fail_at = c->how->error == OUT_OF_MEMORY ? c->nth : 0;
     omen_runtime *rt = fault_runtime(&allocator);
-    if (m.fail_at == 0) {
+    if (m.fail_at == 0 && c->how->error != FULL_DISK) {
         /* Counted among its kind: the indexer's thread makes small differences between two runs. */
         sim_disk_fault(disk, &(sim_fault){.call = c->site->call,
                                           .nth = c->nth,
                                           .for_ever = c->how->for_ever,
                                           .error = c->how->error});
     }
-    *run = (fault_run){.may_fail = !c->how->harmless};
+    *run = (fault_run){.may_fail = !c->how->harmless,
+                       .limit = c->how->error == FULL_DISK ? FULL_LEAST + c->nth * FULL_STEP : 0};
     if (rt != NULL) {
         (void)fault_execute(run, disk, rt, p->seed, p->steps);
     }
@@ -313,6 +321,11 @@ static void find_sites(plan *p)
     }
     sim_disk_free(disk);
     free(run);
+    for (uint32_t i = 0; i < FULL_SITES && p->sites < MOST_SITES; i++) {
+        uint64_t nth = (uint64_t)i * CALLS_OF_SITE;
+        p->site[p->sites++] =
+            (fault_site){.id = i, .call = SIM_MARK, .nth = {nth, nth + 1, nth + 2}};
+    }
 }
 
 static void list_cases(plan *p)
@@ -366,7 +379,8 @@ int main(int argc, char **argv)
     uint64_t failures = atomic_load(&p->shared->failures);
     (void)printf("faults: cases=%llu seed=%llu\n",
                  (unsigned long long)atomic_load(&p->shared->done), (unsigned long long)p->seed);
-    (void)printf("faults: sites=%u failures=%llu\n", p->sites, (unsigned long long)failures);
+    (void)printf("faults: sites=%u failures=%llu\n", p->sites - FULL_SITES,
+                 (unsigned long long)failures);
     bool fine = failures == 0 && p->sites != 0;
     free(p->number);
     free(p);
