@@ -322,6 +322,13 @@ static omen_status_t load(om_segment *seg, om_mapped *mapped, const om_segment_f
         OM_TRY(check_alike(seg, &options, err));
     }
     om_segment_set_options(seg, &options);
+    /* The manifest says how long tombstones of their own are, this file how many rows they are for. */
+    uint64_t words = ((uint64_t)mapped->rows + 63) / 64;
+    if (file->deaths != NULL && file->deaths->bytes != words * sizeof(uint64_t)) {
+        return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
+                       "segment file: %u rows, but %zu bytes of deaths", mapped->rows,
+                       file->deaths->bytes);
+    }
     mapped->id_type = options.id_type;
     mapped->next_key = meta.next_key;
     atomic_store(&seg->live, (uint32_t)meta.live);
