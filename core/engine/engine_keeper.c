@@ -185,7 +185,10 @@ static omen_status_t work(om_keeper *keeper, const om_roll *roll, omen_error *er
     keep_first(release_memory(keeper, roll, &done, &local), &local, &first, err);
     /* Before merges, which take long: what is sealed frees log. */
     if (!stopping(keeper) && checkpoint_is_due(keeper, done)) {
-        keep_first(om_checkpoint_write(keeper->db, &local), &local, &first, err);
+        /* The log is trimmed up to what the manifest before says: after a seal, which frees much, at once. */
+        keep_first(done ? om_checkpoint_settle(keeper->db, &local)
+                        : om_checkpoint_write(keeper->db, &local),
+                   &local, &first, err);
         keeper->checked_ns = om_now_ns();
     }
     bool merged = false;
