@@ -540,6 +540,9 @@ static bool oldest_waits(om_collection *c)
     for (uint32_t i = 0; i < set->count; i++) {
         if (set->part[i]->mapped == NULL) {
             waiting = waits(set->part[i]);
+            if (waiting) {
+                om_indexer_notify(set->part[i]); /* there may have been no memory to queue it */
+            }
             break;
         }
     }
@@ -557,7 +560,10 @@ omen_status_t om_checkpoint_seal(om_collection *c, const om_sealing *how, bool *
     if (how->least != UINT32_MAX && !atomic_load(&c->dropped)) {
         status = freeze(c, how->least, how->force, err);
     }
-    while (status == OMEN_OK && sealed && !atomic_load(&c->dropped)) {
+    /* Those there are now: a writer who freezes one while another is written would keep this going for ever,
+     * without a checkpoint, and the log would grow for as long. */
+    uint32_t left = om_seal_count(c);
+    while (status == OMEN_OK && sealed && left-- != 0 && !atomic_load(&c->dropped)) {
         if (!how->force && oldest_waits(c)) {
             break;
         }

@@ -158,6 +158,7 @@ static inline uint64_t om_disk_take_id(om_disk *disk)
  * is none. save_mu held. */
 omen_status_t om_seal_next(om_collection *c, const om_stop *stop, bool *done,
                            omen_error *err) OM_NODISCARD;
+uint32_t om_seal_count(om_collection *c); /* frozen segments that wait for it */
 /* One merge, if the policy wants one (tiers of four; more than a fifth dead; all: into one). save_mu held. */
 omen_status_t om_merge_next(om_collection *c, bool all, const om_stop *stop, omen_op *op,
                             bool *done, omen_error *err) OM_NODISCARD;

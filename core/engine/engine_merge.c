@@ -194,7 +194,7 @@ static omen_status_t optimize_locked(om_collection *c, const om_stop *stop, omen
 {
     omen_status_t status = OMEN_OK;
     bool done = true;
-    while (done) {
+    for (uint32_t left = om_seal_count(c); done && left != 0; left--) { /* writers may freeze more */
         OM_TRY(om_seal_next(c, stop, &done, err));
     }
     OM_TRY(om_merge_next(c, true, stop, op, &done, err));

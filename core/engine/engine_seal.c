@@ -70,6 +70,18 @@ out:
     return status;
 }
 
+uint32_t om_seal_count(om_collection *c)
+{
+    uint32_t count = 0;
+    om_mutex_lock(&c->write_mu);
+    const om_set *set = om_set_load(c);
+    for (uint32_t i = 0; i < set->count; i++) {
+        count += set->part[i]->mapped == NULL && atomic_load(&set->part[i]->frozen);
+    }
+    om_mutex_unlock(&c->write_mu);
+    return count;
+}
+
 omen_status_t om_seal_next(om_collection *c, const om_stop *stop, bool *done, omen_error *err)
 {
     om_set *set = NULL;
