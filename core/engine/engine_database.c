@@ -402,6 +402,23 @@ out:
     return om_explain_memory(db->rt, rejections, status, err);
 }
 
+/* Manifests that are kept name its files: without newer ones they would stay, and on a full disk, where a
+ * drop is what makes room, nothing else would be written. */
+static void note_dropped(omen_db *db, om_collection *c)
+{
+    bool files = false;
+    om_mutex_lock(&c->write_mu);
+    const om_set *set = om_set_load(c);
+    for (uint32_t i = 0; i < set->count; i++) {
+        files = files || set->part[i]->mapped != NULL;
+    }
+    om_mutex_unlock(&c->write_mu);
+    if (files) {
+        atomic_store(&db->disk->dropped, true);
+        om_keeper_notify(db);
+    }
+}
+
 omen_status_t om_db_drop(omen_db *db, const char *name, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -428,6 +445,9 @@ omen_status_t om_db_drop(omen_db *db, const char *name, omen_error *err)
     }
     if (c == NULL) {
         return om_fail(err, OMEN_NOT_FOUND, OMEN_D_NAME, "collection '%s' does not exist", name);
+    }
+    if (db->disk != NULL) {
+        note_dropped(db, c);
     }
     om_collection_unref(c);
 out:

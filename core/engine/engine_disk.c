@@ -430,7 +430,9 @@ static void seal_at_close(omen_db *db)
         status = om_checkpoint_seal(roll.list[i], &how, &done, &err);
     }
     om_roll_drop(db, &roll);
-    if (status == OMEN_OK && om_checkpoint_wanted(db)) {
+    if (status == OMEN_OK && atomic_load(&db->disk->dropped)) {
+        status = om_checkpoint_settle(db, &err);
+    } else if (status == OMEN_OK && om_checkpoint_wanted(db)) {
         status = om_checkpoint_write(db, &err);
     }
     if (status != OMEN_OK) {

@@ -35,6 +35,7 @@ typedef struct om_disk {
     size_t serial_count, serial_room;
 
     _Atomic uint64_t changes;      /* grows with every seal and merge */
+    _Atomic bool dropped;          /* a collection with files was: older manifests name them */
     _Atomic uint64_t checkpoint;   /* no record up to it is needed */
     _Atomic uint64_t applied;      /* newest lsn that replay applied */
     _Atomic uint64_t next_segment; /* ids of files not given out yet */
@@ -49,7 +50,7 @@ typedef struct om_disk {
     _Atomic uint64_t logged;    /* bytes of payloads, since the last checkpoint */
     _Atomic uint64_t log_bytes; /* of a database opened for reading, as of the last look */
     _Atomic uint64_t replayed_records, replayed_ns, recovered_rows;
-    om_keeper *keeper;
+    _Atomic(om_keeper *) keeper; /* the indexer looks while the database is opened */
 } om_disk;
 
 /* ---- Life (engine_disk.c) ---------------------------------------------------------------------- */

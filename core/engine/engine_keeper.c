@@ -162,6 +162,24 @@ static bool checkpoint_is_due(om_keeper *keeper, bool done)
     return om_checkpoint_wanted(keeper->db);
 }
 
+/* The log is trimmed up to what the manifest before says, and the files of what was dropped go when no kept
+ * manifest names them: after a seal or a drop, which free much, at once. */
+static omen_status_t checkpoint(om_keeper *keeper, bool sealed, omen_error *err)
+{
+    om_disk *disk = keeper->db->disk;
+    bool dropped = atomic_exchange(&disk->dropped, false);
+    if (!checkpoint_is_due(keeper, sealed || dropped)) {
+        return OMEN_OK;
+    }
+    omen_status_t status = sealed || dropped ? om_checkpoint_settle(keeper->db, err)
+                                             : om_checkpoint_write(keeper->db, err);
+    if (status != OMEN_OK && dropped) {
+        atomic_store(&disk->dropped, true);
+    }
+    keeper->checked_ns = om_now_ns();
+    return status;
+}
+
 /* The first failure is kept; the others go on, so that one collection does not stop all. */
 static void keep_first(omen_status_t status, const omen_error *err, omen_status_t *first,
                        omen_error *out)
@@ -184,12 +202,8 @@ static omen_status_t work(om_keeper *keeper, const om_roll *roll, omen_error *er
     keep_first(release_log(keeper, roll, &done, &local), &local, &first, err);
     keep_first(release_memory(keeper, roll, &done, &local), &local, &first, err);
     /* Before merges, which take long: what is sealed frees log. */
-    if (!stopping(keeper) && checkpoint_is_due(keeper, done)) {
-        /* The log is trimmed up to what the manifest before says: after a seal, which frees much, at once. */
-        keep_first(done ? om_checkpoint_settle(keeper->db, &local)
-                        : om_checkpoint_write(keeper->db, &local),
-                   &local, &first, err);
-        keeper->checked_ns = om_now_ns();
+    if (!stopping(keeper)) {
+        keep_first(checkpoint(keeper, done, &local), &local, &first, err);
     }
     bool merged = false;
     for (size_t i = 0; i < roll->count && !stopping(keeper); i++) {
