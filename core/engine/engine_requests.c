@@ -134,8 +134,9 @@ static omen_status_t grow(om_requests *requests, omen_error *err)
         om_alloc_put(requests->alloc, table, (size_t)capacity * 2 * sizeof *table, OM_CACHE_LINE);
         return om_fail_memory(err, "request memory", capacity * sizeof *ring);
     }
-    if (requests->count != 0) {
-        memcpy(ring, requests->ring, requests->count * sizeof *ring);
+    for (uint32_t i = 0; i < requests->count; i++) { /* oldest first again, if it was full */
+        uint32_t at = requests->next - requests->count + i;
+        ring[i] = requests->ring[at & (requests->capacity - 1)];
     }
     memset(table, 0xFF, (size_t)capacity * 2 * sizeof *table);
     free_arrays(requests->alloc, requests->ring, requests->table, requests->capacity);
@@ -166,6 +167,10 @@ omen_status_t om_requests_reserve(om_requests *requests, omen_error *err)
 void om_requests_put(om_requests *requests, const om_request_key *key, const om_written *written)
 {
     om_mutex_lock(&requests->mu);
+    if (requests->count == requests->capacity && requests->capacity < OM_REQUEST_MEMORY) {
+        /* Writers of more collections than reserve leaves room for; without memory the oldest one goes. */
+        (void)grow(requests, NULL);
+    }
     if (requests->count == requests->capacity) {
         unlink_entry(requests, requests->next);
     } else {
