@@ -82,7 +82,8 @@ static void forget_old(const om_alloc *alloc, om_streams *streams, uint64_t now)
         om_stream **at = &streams->buckets[i];
         while (*at != NULL) {
             om_stream *stream = *at;
-            if (!is_old(stream, now)) {
+            bool unused = stream->last_seq == 0 && stream->epoch == 0; /* nothing was ever accepted */
+            if (!unused && !is_old(stream, now)) {
                 at = &stream->next;
                 continue;
             }
