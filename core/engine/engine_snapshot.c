@@ -40,12 +40,24 @@ omen_status_t om_reader_dead(const om_reader *from, uint32_t part, uint32_t slot
     return OMEN_OK;
 }
 
-/* Of a segment in memory: its map knows the newest row of a key, which may be younger than the snapshot. */
-static uint32_t scan_for_key(const om_snapshot *snapshot, uint32_t part, uint64_t key)
+static bool was_dead(const om_snapshot *snapshot, uint32_t part, uint32_t slot)
 {
-    const uint64_t *keys = om_view_load(snapshot->set->part[part])->keys;
-    for (uint32_t slot = snapshot->rows[part]; slot-- != 0;) {
-        if (keys[slot] == key && ((snapshot->dead[part][slot >> 6] >> (slot & 63)) & 1) == 0) {
+    return ((snapshot->dead[part][slot >> 6] >> (slot & 63)) & 1) != 0;
+}
+
+/* Of a segment in memory: its map knows the newest row of a key, which may be younger than the snapshot. Only
+ * then its rows are gone through; keys that were alive stay in the map (ids_kept). */
+static uint32_t past_slot(const om_snapshot *snapshot, uint32_t part, uint64_t key)
+{
+    const om_segment *seg = snapshot->set->part[part];
+    const uint64_t *keys = (const void *)seg->store->array[OM_A_KEYS].base;
+    uint32_t slot = om_idmap_get(&seg->map, keys, key);
+    if (slot == OM_IDMAP_ABSENT || slot < snapshot->rows[part]) {
+        bool gone = slot == OM_IDMAP_ABSENT || was_dead(snapshot, part, slot);
+        return gone ? OM_IDMAP_ABSENT : slot;
+    }
+    for (slot = snapshot->rows[part]; slot-- != 0;) {
+        if (keys[slot] == key && !was_dead(snapshot, part, slot)) {
             return slot;
         }
     }
@@ -61,7 +73,7 @@ static omen_status_t find_past(const om_reader *from, uint32_t part, uint64_t ke
         return OMEN_OK;
     }
     if (seg->mapped == NULL) {
-        *slot = scan_for_key(from->snapshot, part, key);
+        *slot = past_slot(from->snapshot, part, key);
         return OMEN_OK;
     }
     bool dead = false;
@@ -92,8 +104,28 @@ omen_status_t om_reader_find(const om_reader *from, uint64_t key, om_place *out,
     return OMEN_OK;
 }
 
-/* The key that the id has in a segment in memory, or had: the newest row with it tells, as an id that comes
- * back while its rows are kept in one segment is looked for among the older ones too. */
+/* The row that the id had in a segment in memory; like past_slot. */
+static uint32_t past_slot_of_id(const om_snapshot *snapshot, uint32_t part, om_id id)
+{
+    const om_segment *seg = snapshot->set->part[part];
+    uint64_t number = om_idtable_find(seg->table, id.bytes, id.length);
+    if (number == OMEN_NONE || number <= snapshot->rows[part]) {
+        bool gone = number == OMEN_NONE || was_dead(snapshot, part, (uint32_t)(number - 1));
+        return gone ? OM_IDMAP_ABSENT : (uint32_t)(number - 1);
+    }
+    for (uint32_t slot = snapshot->rows[part]; slot-- != 0;) {
+        size_t length = 0;
+        if (was_dead(snapshot, part, slot)) {
+            continue;
+        }
+        const void *there = om_idtable_id(seg->table, (uint64_t)slot + 1, &length);
+        if (there != NULL && length == id.length && memcmp(there, id.bytes, length) == 0) {
+            return slot;
+        }
+    }
+    return OM_IDMAP_ABSENT;
+}
+
 static omen_status_t find_past_id(const om_reader *from, uint32_t part, om_id id, uint64_t *key,
                                   omen_error *err)
 {
@@ -105,17 +137,9 @@ static omen_status_t find_past_id(const om_reader *from, uint32_t part, om_id id
     if (seg->mapped != NULL) {
         return om_mapped_key_of_id(seg->mapped, id, key, err);
     }
-    const uint64_t *keys = om_view_load(seg)->keys;
-    for (uint32_t slot = from->snapshot->rows[part]; slot-- != 0;) {
-        size_t length = 0;
-        if (((from->snapshot->dead[part][slot >> 6] >> (slot & 63)) & 1) != 0) {
-            continue;
-        }
-        const void *there = om_idtable_id(seg->table, (uint64_t)slot + 1, &length);
-        if (there != NULL && length == id.length && memcmp(there, id.bytes, length) == 0) {
-            *key = keys[slot];
-            break;
-        }
+    uint32_t slot = past_slot_of_id(from->snapshot, part, id);
+    if (slot != OM_IDMAP_ABSENT) {
+        *key = ((const uint64_t *)(const void *)seg->store->array[OM_A_KEYS].base)[slot];
     }
     return OMEN_OK;
 }
