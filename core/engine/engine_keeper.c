@@ -17,6 +17,9 @@
 #define LOG_BETWEEN (UINT64_C(4) * OM_WAL_MAX_FILE) /* from one checkpoint to the next */
 #define LOG_MOST (UINT64_C(8) * OM_WAL_MAX_FILE)    /* then whoever holds it back is sealed */
 
+typedef struct retry { /* after a failure */
+    uint64_t delay_ns, not_before_ns;
+} retry;
 struct om_keeper {
     omen_db *db;
     om_mutex mu; /* rank KEEPER: the next three */
@@ -25,7 +28,7 @@ struct om_keeper {
     omen_op cancel; /* of whatever it does when the database is closed */
     om_thread *thread;
     uint64_t checked_ns, watched_ns; /* its own */
-    uint64_t delay_ns, not_before_ns;
+    retry all, merges; /* merges apart: one that always fails (a damaged file) must not hold seals back */
 };
 
 /* ---- Work -------------------------------------------------------------------------------------- */
@@ -190,6 +193,45 @@ static void keep_first(omen_status_t status, const omen_error *err, omen_status_
     }
 }
 
+static void note_outcome(om_keeper *keeper, retry *again, omen_status_t status,
+                         const omen_error *err)
+{
+    if (status == OMEN_OK || stopping(keeper)) {
+        *again = (retry){.delay_ns = 0};
+        return;
+    }
+    uint64_t delay = again->delay_ns == 0 ? FIRST_DELAY_NS : again->delay_ns * 2;
+    again->delay_ns = om_min_u64(delay, LAST_DELAY_NS);
+    again->not_before_ns = om_now_ns() + again->delay_ns;
+    om_log_write(&keeper->db->rt->log, OMEN_LOG_WARN, "engine",
+                 "%s: work in the background is tried again in %llu ms: %s",
+                 keeper->db->disk->folder.text, (unsigned long long)(again->delay_ns / 1000000),
+                 err->message);
+    if (err->detail == OMEN_D_DISK_FULL) {
+        om_disk_watch(keeper->db);
+    }
+}
+
+/* One merge of each collection that wants one. What fails is noted here; a failure to settle is returned. */
+static omen_status_t merge_all(om_keeper *keeper, const om_roll *roll, omen_error *err)
+{
+    omen_status_t first = OMEN_OK;
+    omen_status_t status = OMEN_OK;
+    omen_error why = {0};
+    omen_error local = {0};
+    bool merged = false;
+    for (size_t i = 0; i < roll->count && !stopping(keeper); i++) {
+        keep_first(merge_collection(keeper, roll->list[i], &merged, &local), &local, &first, &why);
+    }
+    note_outcome(keeper, &keeper->merges, first, &why);
+    if (merged && !stopping(keeper)) {
+        status = om_checkpoint_settle(keeper->db, err);
+        /* The outcome may be merged in turn, rows were frozen meanwhile. */
+        om_keeper_notify(keeper->db);
+    }
+    return status;
+}
+
 static omen_status_t work(om_keeper *keeper, const om_roll *roll, omen_error *err)
 {
     omen_status_t first = OMEN_OK;
@@ -205,35 +247,10 @@ static omen_status_t work(om_keeper *keeper, const om_roll *roll, omen_error *er
     if (!stopping(keeper)) {
         keep_first(checkpoint(keeper, done, &local), &local, &first, err);
     }
-    bool merged = false;
-    for (size_t i = 0; i < roll->count && !stopping(keeper); i++) {
-        keep_first(merge_collection(keeper, roll->list[i], &merged, &local), &local, &first, err);
-    }
-    if (merged && !stopping(keeper)) {
-        keep_first(om_checkpoint_settle(keeper->db, &local), &local, &first, err);
-        om_keeper_notify(
-            keeper->db); /* the outcome may be merged in turn, rows were frozen meanwhile */
+    if (!stopping(keeper) && om_now_ns() >= keeper->merges.not_before_ns) {
+        keep_first(merge_all(keeper, roll, &local), &local, &first, err);
     }
     return first;
-}
-
-static void note_outcome(om_keeper *keeper, omen_status_t status, const omen_error *err)
-{
-    if (status == OMEN_OK || stopping(keeper)) {
-        keeper->delay_ns = 0;
-        keeper->not_before_ns = 0;
-        return;
-    }
-    uint64_t delay = keeper->delay_ns == 0 ? FIRST_DELAY_NS : keeper->delay_ns * 2;
-    keeper->delay_ns = om_min_u64(delay, LAST_DELAY_NS);
-    keeper->not_before_ns = om_now_ns() + keeper->delay_ns;
-    om_log_write(&keeper->db->rt->log, OMEN_LOG_WARN, "engine",
-                 "%s: work in the background is tried again in %llu ms: %s",
-                 keeper->db->disk->folder.text, (unsigned long long)(keeper->delay_ns / 1000000),
-                 err->message);
-    if (err->detail == OMEN_D_DISK_FULL) {
-        om_disk_watch(keeper->db);
-    }
 }
 
 static void round_of_work(om_keeper *keeper)
@@ -248,7 +265,7 @@ static void round_of_work(om_keeper *keeper)
         om_disk_watch(db);
     }
     uint32_t state = atomic_load(&disk->state);
-    if ((state != OMEN_DB_WRITABLE && state != OMEN_DB_DISK_FULL) || now < keeper->not_before_ns) {
+    if ((state != OMEN_DB_WRITABLE && state != OMEN_DB_DISK_FULL) || now < keeper->all.not_before_ns) {
         return;
     }
     omen_status_t status = om_roll_take(db, &roll, &err);
@@ -256,7 +273,7 @@ static void round_of_work(om_keeper *keeper)
         status = work(keeper, &roll, &err);
     }
     om_roll_drop(db, &roll);
-    note_outcome(keeper, status, &err);
+    note_outcome(keeper, &keeper->all, status, &err);
 }
 
 /* ---- The thread -------------------------------------------------------------------------------- */
@@ -269,8 +286,8 @@ static void run(void *ctx)
             (void)om_cond_wait(&keeper->wake, &keeper->mu, om_now_ns() + TICK_NS);
         }
         /* After a failure nobody hurries it. */
-        while (!keeper->stop && om_now_ns() < keeper->not_before_ns) {
-            (void)om_cond_wait(&keeper->wake, &keeper->mu, keeper->not_before_ns);
+        while (!keeper->stop && om_now_ns() < keeper->all.not_before_ns) {
+            (void)om_cond_wait(&keeper->wake, &keeper->mu, keeper->all.not_before_ns);
         }
         if (keeper->stop) {
             break;
