@@ -35,6 +35,7 @@ typedef struct om_disk {
     size_t serial_count, serial_room;
 
     _Atomic uint64_t changes;      /* grows with every seal and merge */
+    _Atomic uint32_t failures;     /* of the keeper, one after another; merges do not count */
     _Atomic bool dropped;          /* a collection with files was: older manifests name them */
     _Atomic uint64_t checkpoint;   /* no record up to it is needed */
     _Atomic uint64_t applied;      /* newest lsn that replay applied */

@@ -273,6 +273,7 @@ static void round_of_work(om_keeper *keeper)
         status = work(keeper, &roll, &err);
     }
     om_roll_drop(db, &roll);
+    atomic_store(&disk->failures, status == OMEN_OK ? 0 : atomic_load(&disk->failures) + 1);
     note_outcome(keeper, &keeper->all, status, &err);
 }
 

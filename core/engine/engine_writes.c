@@ -5,7 +5,10 @@
 
 #include "engine_disk.h"
 
-enum { MAX_FROZEN = 4 }; /* segments in memory that wait to be written, before writers wait too */
+enum {
+    MAX_FROZEN = 4,   /* segments in memory that wait to be written, before writers wait too */
+    MOST_FAILURES = 8 /* of writing them, in about thirteen seconds, before writers are told */
+};
 
 uint64_t om_write_key(const om_write *w, uint64_t i)
 {
@@ -230,6 +233,11 @@ static omen_status_t wait_for_keeper(om_write *w, uint32_t frozen, bool *waited,
     omen_status_t status = om_disk_writable(w->c->db, false, err);
     if (status != OMEN_OK) {
         return status;
+    }
+    if (atomic_load(&w->c->db->disk->failures) >= MOST_FAILURES) {
+        return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_BACKLOG,
+                       "backlog: %u segments wait to be written to disk, which fails (see the log)",
+                       frozen);
     }
     if ((w->batch->flags & OMEN_NO_THROTTLE) != 0) {
         return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_BACKLOG,
