@@ -186,13 +186,39 @@ static omen_status_t still_current(call *k, omen_error *err)
     return OMEN_OK;
 }
 
+/* The only segment with rows; the last one when none has any; NULL when several have. */
+static om_segment *only_segment(const om_set *set)
+{
+    om_segment *only = NULL;
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (atomic_load(&set->part[i]->visible) != 0) {
+            if (only != NULL) {
+                return NULL;
+            }
+            only = set->part[i];
+        }
+    }
+    return only != NULL ? only : om_set_last(set);
+}
+
+/* Nor may rows have come to a segment that had none when it was left out. write_mu held. */
+static omen_status_t still_alone(call *k, const om_segment *seg, omen_error *err)
+{
+    omen_status_t status = still_current(k, err);
+    if (status == OMEN_OK && only_segment(k->set) != seg) {
+        k->stale = true;
+        status = om_fail(err, OMEN_ABORTED, OMEN_D_NONE, "rows came while the save began");
+    }
+    return status;
+}
+
 /* The graph stays at the rows of the input until the limit is lifted. */
 static omen_status_t hold_growing(call *k, om_segment *seg, om_merge_input *input, omen_error *err)
 {
     om_collection *c = seg->c;
     om_mutex_lock(&seg->index_mu);
     om_mutex_lock(&c->write_mu);
-    omen_status_t status = still_current(k, err);
+    omen_status_t status = still_alone(k, seg, err);
     if (status == OMEN_OK) {
         status = om_input_take(seg, input, err);
     }
@@ -313,21 +339,6 @@ static omen_status_t save_merged(call *k, omen_error *err)
     drop_all(k, inputs);
     om_alloc_put(alloc, inputs, bytes, OM_CACHE_LINE);
     return status;
-}
-
-/* The only segment with rows; the last one when none has any; NULL when several have. */
-static om_segment *only_segment(const om_set *set)
-{
-    om_segment *only = NULL;
-    for (uint32_t i = 0; i < set->count; i++) {
-        if (atomic_load(&set->part[i]->visible) != 0) {
-            if (only != NULL) {
-                return NULL;
-            }
-            only = set->part[i];
-        }
-    }
-    return only != NULL ? only : om_set_last(set);
 }
 
 /* Whether rows of a mapped segment died since its file was written: then the file is not its copy. */
