@@ -170,14 +170,19 @@ typedef struct call {
     om_file_job job;
     const om_set *set;
     const om_snapshot *snapshot; /* NULL: the present */
-    bool stale;                  /* the growing segment was frozen after the set was looked at */
+    bool stale;                  /* segments or rows moved after the set was looked at */
 } call;
 
-/* An item whose newest row is in a segment that the set does not have would be missed: the set must
- * still end with the growing segment at the moment that is saved. write_mu held. */
+/* An item whose newest row is in a segment that the set does not have would be missed, and rows die no more
+ * in segments that were exchanged (by a refresh of a reader, which does not ask for save_mu): the set must
+ * still be the one there is at the moment that is saved. write_mu held. */
 static omen_status_t still_current(call *k, omen_error *err)
 {
-    k->stale = om_set_last(om_set_load(k->job.c)) != om_set_last(k->set);
+    const om_set *now = om_set_load(k->job.c);
+    k->stale = now->count != k->set->count;
+    for (uint32_t i = 0; !k->stale && i < now->count; i++) {
+        k->stale = now->part[i] != k->set->part[i];
+    }
     if (k->stale) {
         return om_fail(err, OMEN_ABORTED, OMEN_D_NONE, "segments changed while the save began");
     }
