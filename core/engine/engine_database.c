@@ -230,6 +230,10 @@ static omen_status_t insert_locked(omen_db *db, om_collection *c, omen_error *er
         return status;
     }
     if (c->serial == 0) {
+        if (db->next_serial >= UINT32_MAX - 1) { /* 0 means none, and manifests name the next one */
+            return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
+                           "the database has made %u collections, the limit", db->next_serial);
+        }
         c->serial = ++db->next_serial;
         /* Logged with the mutex held: no other one of this name can come in between. */
         status = db->disk != NULL ? om_record_created(c, err) : OMEN_OK;
