@@ -102,8 +102,12 @@ static bool send_again(look *l, omen_db *db)
     if (status != OMEN_OK) {
         return bad(l, "the newest step cannot be sent again", err.message);
     }
-    /* A step that changed nothing (it deleted what was not there) cannot be told from its absence. */
-    bool told = !same(&l->run->state[step], &l->run->state[step - 1]);
+    /* A step that leads back to a state before it (it deleted what was not there, or what another step has
+     * put there, which was lost) cannot be told from its absence. */
+    bool told = true;
+    for (uint32_t i = l->bounds.floor; i < step; i++) {
+        told = told && !same(&l->run->state[step], &l->run->state[i]);
+    }
     if (told && (result.replayed != 0) != (l->step == step)) {
         return bad(l, "sent again",
                    result.replayed != 0 ? "taken for a repeat, and it is not there"
