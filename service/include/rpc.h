@@ -84,6 +84,8 @@ void om_rpc_note_collection(om_rpc *rpc, const char *name);
 void om_rpc_note_engine(om_rpc *rpc, uint64_t queue_ns, uint64_t engine_ns);
 /* Calls that now live on this call's queue thread, this one included: is it alone? */
 uint32_t om_rpc_neighbours(const om_rpc *rpc);
+/* [any] Whether every queue has calls of its own: then other threads have work without this one's. */
+bool om_rpc_all_busy(const om_rpc *rpc);
 bool om_rpc_draining(const om_rpc *rpc);
 
 /* ---- What a method may do ------------------------------------------------------------------------- */

@@ -301,6 +301,17 @@ uint32_t om_rpc_neighbours(const om_rpc *rpc)
     return atomic_load_explicit(&rpc->queue->live, memory_order_relaxed);
 }
 
+bool om_rpc_all_busy(const om_rpc *rpc)
+{
+    const om_rt *rt = rpc->rt;
+    for (uint32_t i = 0; i < rt->queue_count; i++) {
+        if (atomic_load_explicit(&rt->queue[i].live, memory_order_relaxed) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool om_rpc_draining(const om_rpc *rpc)
 {
     return atomic_load(&rpc->rt->shared.draining);
