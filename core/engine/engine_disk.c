@@ -204,7 +204,8 @@ static omen_status_t make_database(omen_db *db, om_manifest *out, omen_error *er
     OM_TRY(fill_random(m.database, sizeof m.database, err));
     OM_TRY(om_manifest_encode(&db->rt->alloc, &m, &bytes, &size, err));
     OM_TRY(om_path_manifest(&path, disk->folder.text, m.generation, err));
-    OM_TRY(om_io_replace(disk->io, path.text, bytes, size, err));
+    /* The log syncs the folder when it puts its own there, before anything is acknowledged. */
+    OM_TRY(om_io_put(disk->io, path.text, bytes, size, err));
     *out = m;
 out:
     om_alloc_put(&db->rt->alloc, bytes, size, OM_PAYLOAD_ALIGN);

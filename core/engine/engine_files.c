@@ -264,7 +264,6 @@ omen_status_t om_new_file_begin(om_collection *c, om_new_file *out, omen_error *
     om_path folder;
     OM_TRY(om_path_collection(&folder, disk->folder.text, c->serial, err));
     OM_TRY(om_io_mkdir(disk->io, folder.text, err));
-    OM_TRY(om_io_sync_dir(disk->io, disk->folder.text, err));
     out->id = om_disk_take_id(disk);
     OM_TRY(om_path_segment(&out->path, disk->folder.text, c->serial, out->id, err));
 out:

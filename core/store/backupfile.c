@@ -176,7 +176,7 @@ omen_status_t om_backup_list_write(const om_io *io, const om_alloc *alloc, const
     }
     OM_TRY(om_path_join(&path, folder, OM_BACKUP_LIST, err));
     OM_TRY(encode(alloc, list, &text, &length, &capacity, err));
-    status = om_io_replace(io, path.text, text, length, err);
+    status = om_io_put(io, path.text, text, length, err);
     om_alloc_put(alloc, text, capacity, 1);
 out:
     return status;

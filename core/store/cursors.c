@@ -237,7 +237,8 @@ omen_status_t om_cursors_write(const om_io *io, const om_alloc *alloc, const cha
         goto out;
     }
     put_cursors(bytes, (size_t)total, cursors, streams);
-    status = om_io_replace(io, path, bytes, (size_t)total, err);
+    /* The manifest that names them goes into the same folder, which is synced then. */
+    status = om_io_put(io, path, bytes, (size_t)total, err);
 out:
     om_alloc_put(alloc, bytes, bytes == NULL ? 0 : (size_t)total, 8);
     free_order(alloc, requests, cursors->request_count);
