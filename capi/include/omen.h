@@ -4,7 +4,8 @@
  *  Status     A call that can fail returns omen_status_t. `err` may be NULL; if not, a failing call
  *             fills it and a succeeding call leaves it alone; it needs no initialisation.
  *             On failure no other out-parameter is touched, unless its comment says so.
- *  Ownership  Pointers passed in are borrowed until the call returns, never longer. What the library
+ *  Ownership  Pointers passed in are borrowed until the call returns, never longer; what they point to
+ *             must not change meanwhile (a batch is checksummed and written from there). What the library
  *             hands out has exactly one omen_<type>_free(), which accepts NULL and cannot fail.
  *             Handles may be freed in any order: a child keeps what it needs alive.
  *  Structs    [ext]: set struct_size = sizeof, zero the rest; zero means "default". Fields are only
@@ -195,8 +196,8 @@ typedef struct omen_backup_result {      /* [ext] */
     uint64_t files_linked, bytes_copied; /* of these                                                     */
 } omen_backup_result;
 /* A consistent copy of db in a new directory `path`, while writes and searches go on. The directory is a
- * database with a list of its files and their checksums beside it; it appears whole (a failed backup leaves
- * nothing but "<path>.partial"). */
+ * database with a list of its files and their checksums beside it; it appears whole (what a killed
+ * backup leaves is "<path>.partial", which the next one to that path clears). */
 OMEN_CALL omen_backup(omen_db *db, const char *path, const omen_backup_options *opt,
                       omen_backup_result *out, omen_error *err);
 /* Checks a backup against its list and copies it into a new directory `to`, which omen_db_open opens. The

@@ -124,14 +124,7 @@ omen_status_t om_collection_delete(omen_collection *handle, const omen_batch *ba
         status = om_write_delete(&w, &local);
     }
     if (status != OMEN_OK) {
-        om_write_consume(&w, status);
         status = om_explain_memory(w.c->rt, rejections, status, &local);
-        if (err != NULL) {
-            *err = local;
-        }
-    } else {
-        om_write_result(&w, result);
     }
-    om_write_release(&w);
-    return status;
+    return om_write_end(&w, status, &local, result, err);
 }

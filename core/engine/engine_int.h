@@ -592,9 +592,10 @@ omen_status_t om_write_seen(om_write *w, om_stream **stream, omen_error *err) OM
 omen_status_t om_write_recover_stream(om_write *w, om_stream **stream,
                                       omen_error *err) OM_NODISCARD;
 void om_write_remember(om_write *w, om_stream *stream);
-/* A batch that was refused for what it is: its place in the stream is used up (ruling 16). */
-void om_write_consume(om_write *w, omen_status_t status);
-void om_write_result(const om_write *w, omen_write_result *result);
+/* The end of a call that writes: the result, or the failure (a batch that was refused for what it is uses
+ * up its place in the stream, ruling 16). Releases w; returns the status. */
+omen_status_t om_write_end(om_write *w, omen_status_t status, const omen_error *local,
+                           omen_write_result *result, omen_error *err);
 /* Makes room for `extra` rows after the visible ones, all of it, before anything is written.
  * Write mutex held; *grow tells that a larger reservation is needed first (om_growth_run, without
  * the mutex). */

@@ -126,7 +126,7 @@ static void consume_locked(om_write *w)
     }
 }
 
-void om_write_consume(om_write *w, omen_status_t status)
+static void consume(om_write *w, omen_status_t status)
 {
     const omen_batch *b = w->batch;
     bool final = status == OMEN_INVALID_ARGUMENT || status == OMEN_ALREADY_EXISTS ||
@@ -140,7 +140,7 @@ void om_write_consume(om_write *w, omen_status_t status)
     om_mutex_unlock(&w->c->write_mu);
 }
 
-void om_write_result(const om_write *w, omen_write_result *result)
+static void give_result(const om_write *w, omen_write_result *result)
 {
     if (w->status != NULL && w->batch->item_status != NULL) {
         memcpy(w->batch->item_status, w->status, (size_t)w->batch->count * sizeof *w->status);
@@ -156,6 +156,21 @@ void om_write_result(const om_write *w, omen_write_result *result)
     result->replaced = w->done.replaced;
     result->refused = w->done.refused;
     result->backlog_rows = w->backlog;
+}
+
+omen_status_t om_write_end(om_write *w, omen_status_t status, const omen_error *local,
+                           omen_write_result *result, omen_error *err)
+{
+    if (status == OMEN_OK) {
+        give_result(w, result);
+    } else {
+        consume(w, status);
+        if (err != NULL) {
+            *err = *local;
+        }
+    }
+    om_write_release(w);
+    return status;
 }
 
 /* ---- The bound of the tail ------------------------------------------------------------------- */
