@@ -26,6 +26,7 @@ typedef struct verify {
     uint64_t generations[MOST_MANIFESTS];
     uint32_t generation_count;
     uint64_t log_first; /* first lsn of the oldest log file; 0: none */
+    uint32_t log_files;
     om_manifest newest;
     uint64_t done, total;
     omen_backup_result result;
@@ -268,8 +269,9 @@ static int find_first(void *arg, const char *name)
 {
     verify *v = arg;
     uint64_t number = 0;
-    if (number_of(name, ".wal", &number) && (v->log_first == 0 || number < v->log_first)) {
-        v->log_first = number;
+    if (number_of(name, ".wal", &number)) {
+        v->log_files++;
+        v->log_first = v->log_first == 0 || number < v->log_first ? number : v->log_first;
     }
     return 0;
 }
@@ -288,7 +290,7 @@ static omen_status_t check_log(verify *v, omen_error *err)
         return OMEN_OK; /* What needs it finds out when the database is opened. */
     }
     OM_TRY(om_io_list(v->io, v->file.text, find_first, v, err));
-    if (v->log_first == 0 || v->log_first > v->newest.checkpoint) {
+    if (v->log_first == 0 || v->log_first - 1 > v->newest.checkpoint) {
         return OMEN_OK; /* likewise */
     }
     om_wal_options options = {.io = v->io,
@@ -304,6 +306,9 @@ static omen_status_t check_log(verify *v, omen_error *err)
     log->ops->tail(log, &state);
     if (state.state == OM_LOG_ROTTEN) {
         status = om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM, "%.60s: %s", v->path, state.reason);
+    } else {
+        v->result.files += v->log_files - 1; /* and the one that report counts */
+        status = report(v, state.bytes);
     }
     log->ops->close(log);
 out:

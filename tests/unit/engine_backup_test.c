@@ -273,7 +273,9 @@ static void test_empty(void **unused)
     backup(db, "b", NULL, 0, &result);
     assert_int_equal(result.files, 1);
     omen_db_free(db);
-    fx_ok(omen_verify(at("b"), NULL, NULL, &err), &err, "verify", __FILE__, __LINE__);
+    omen_backup_result read = {.struct_size = sizeof read};
+    fx_ok(omen_verify(at("b"), NULL, &read, &err), &err, "verify", __FILE__, __LINE__);
+    assert_int_equal(read.files, result.files);
     fx_ok(omen_restore(at("b"), at("restored"), NULL, NULL, &err), &err, "restore", __FILE__,
           __LINE__);
     db = open_db(at("restored"), OMEN_DB_MUST_EXIST);
