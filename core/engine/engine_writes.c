@@ -6,7 +6,7 @@
 #include "engine_disk.h"
 
 enum {
-    MAX_FROZEN = 4,   /* segments in memory that wait to be written, before writers wait too */
+    MAX_FROZEN = 4,   /* complete segments that wait to be written, before writers wait too */
     MOST_FAILURES = 8 /* of writing them, in about thirteen seconds, before writers are told */
 };
 
@@ -191,13 +191,20 @@ uint64_t om_backlog(om_collection *c)
     return rows;
 }
 
+/* Frozen, and wholly in its graph: nothing but the writing is left. Those that are not count by their rows,
+ * in the backlog. */
+static bool waits_for_keeper(om_segment *seg)
+{
+    return seg->mapped == NULL && atomic_load(&seg->frozen) && backlog_of(seg) == 0;
+}
+
 /* After a batch: what the next ones look at first. write_mu held. */
 void om_write_note_tail(om_collection *c)
 {
     const om_set *set = om_set_load(c);
     uint32_t frozen = 0;
     for (uint32_t i = 0; i < set->count; i++) {
-        frozen += set->part[i]->mapped == NULL && atomic_load(&set->part[i]->frozen);
+        frozen += waits_for_keeper(set->part[i]);
     }
     atomic_store_explicit(&c->waiting, frozen, memory_order_relaxed);
     atomic_store_explicit(&c->tail, om_backlog(c), memory_order_relaxed);
@@ -215,7 +222,7 @@ static om_segment *oldest_waiting(om_collection *c, uint64_t *backlog, uint32_t 
     *frozen = 0;
     for (uint32_t i = 0; i < set->count; i++) {
         om_segment *seg = set->part[i];
-        *frozen += seg->mapped == NULL && atomic_load(&seg->frozen);
+        *frozen += waits_for_keeper(seg);
         if (oldest == NULL && backlog_of(seg) != 0) {
             oldest = seg;
         }
