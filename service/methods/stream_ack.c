@@ -67,8 +67,7 @@ omen_status_t om_stream_sync(om_stream_call *s, bool all, omen_error *err)
  * submits ack_job. */
 static bool recheck_wanted(om_stream_call *s)
 {
-    bool wanted =
-        s->mark_count > 0 && !s->rechecking && !s->stopped && level_of(s) != OMEN_DURABILITY_BATCH;
+    bool wanted = s->mark_count > 0 && !s->rechecking && !s->stopped;
     s->rechecking = s->rechecking || wanted;
     return wanted;
 }
@@ -84,9 +83,10 @@ void om_stream_recheck(om_job *job, bool expired)
     bool rests = s->looked_seq == s->done_seq;
     s->looked_seq = s->done_seq;
     pthread_mutex_unlock(&s->mutex);
-    /* Nobody syncs the level NONE: a client that waits for its last batches would wait for ever. What fails
-     * here fails again, and is told, with the next batch. */
-    if (rests && level_of(s) == OMEN_DURABILITY_NONE && om_stream_sync(s, true, NULL) != OMEN_OK) {
+    /* Nobody syncs the level NONE, nor again what was synced when the server was another process: a client
+     * that waits for its last batches would wait for ever. What fails here fails again, and is told, with
+     * the next batch. */
+    if (rests && level_of(s) != OMEN_DURABILITY_INTERVAL && om_stream_sync(s, true, NULL) != OMEN_OK) {
         om_slog_write(s->shared->opt.log, OMEN_LOG_WARN, "stream", "the log could not be synced",
                       NULL, 0);
     }
