@@ -86,7 +86,8 @@ void om_stream_recheck(om_job *job, bool expired)
     /* Nobody syncs the level NONE, nor again what was synced when the server was another process: a client
      * that waits for its last batches would wait for ever. What fails here fails again, and is told, with
      * the next batch. */
-    if (rests && level_of(s) != OMEN_DURABILITY_INTERVAL && om_stream_sync(s, true, NULL) != OMEN_OK) {
+    if (rests && level_of(s) != OMEN_DURABILITY_INTERVAL &&
+        om_stream_sync(s, true, NULL) != OMEN_OK) {
         om_slog_write(s->shared->opt.log, OMEN_LOG_WARN, "stream", "the log could not be synced",
                       NULL, 0);
     }
