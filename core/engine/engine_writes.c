@@ -277,8 +277,9 @@ static omen_status_t wait_for_keeper(om_write *w, uint32_t frozen, bool *waited,
 omen_status_t om_write_throttle(om_write *w, omen_error *err)
 {
     om_collection *c = w->c;
-    /* Without the mutex, which a writer holds while its batch is made durable: the rows since indexed make
-     * this too many, never too few. */
+    /* Without the mutex, which a writer holds while its batch is made durable. Rows indexed since make the
+     * tail too long here, never too short; a segment that became complete since counts from the next batch
+     * on, so writers may be one late to hear of it. */
     if (atomic_load_explicit(&c->tail, memory_order_relaxed) < c->backlog_limit &&
         atomic_load_explicit(&c->waiting, memory_order_relaxed) < MAX_FROZEN) {
         return OMEN_OK;
