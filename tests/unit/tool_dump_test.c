@@ -270,8 +270,8 @@ static void json_lines_take_base64(void **state)
                                "{\"id\": 5, \"dtype\": \"u8\", \"vector\": \"/wAB\"}\n";
     static const char *const bad[] = {
         "{\"id\": 4, \"dtype\": \"u8\", \"vector\": \"AQID\"}\n{\"id\": 5, \"vector\": [1,2,3]}\n",
-        "{\"id\": 4, \"dtype\": \"u8\", \"vector\": \"AQID\"}\n"
-        "{\"id\": 5, \"dtype\": \"u8\", \"vector\": \"AQI=\"}\n",
+        ("{\"id\": 4, \"dtype\": \"u8\", \"vector\": \"AQID\"}\n"
+         "{\"id\": 5, \"dtype\": \"u8\", \"vector\": \"AQI=\"}\n"),
         "{\"id\": 4, \"dtype\": \"u9\", \"vector\": \"AQID\"}\n",
         "{\"id\": 4, \"vector\": \"AQID\"}\n", /* three bytes are no f32 */
         "{\"id\": 4, \"dtype\": 7, \"vector\": \"AQIDBA==\"}\n",
