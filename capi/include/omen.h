@@ -41,7 +41,7 @@ extern "C" {
 
 /* ---- Version ------------------------------------------------------------------------------------ */
 #define OMEN_ABI_MAJOR 0u   /* the soname: changes only if an old binary would break. 0: no promise  */
-#define OMEN_ABI_MINOR 2u   /* grows with every new symbol, field or constant                        */
+#define OMEN_ABI_MINOR 3u   /* grows with every new symbol, field or constant                        */
 OMEN_API uint32_t omen_abi_version(void);             /* MAJOR << 16 | MINOR of the loaded library   */
 OMEN_API uint32_t omen_format_version(void);          /* the segment file version that omen_save writes */
 OMEN_API const char *omen_version_string(void);       /* "0.1.0"; static storage                     */
@@ -65,6 +65,16 @@ OMEN_API const char *omen_isa_name(void);
 #define OMEN_MAX_REQUEST_ID      128u            /* bytes                                            */
 #define OMEN_MAX_M               64u
 #define OMEN_MAX_ROWS            2147483646u     /* rows of a collection, dead ones included         */
+#define OMEN_MAX_METADATA        1048576u        /* bytes of JSON of one item                        */
+#define OMEN_MAX_FIELDS          1024u           /* metadata fields of a collection                  */
+#define OMEN_MAX_FIELD_NAME      128u            /* bytes; no control characters, no leading '$'     */
+#define OMEN_MAX_ARRAY           65536u          /* elements of an array field, or of a bound array  */
+#define OMEN_MAX_FILTER          65536u          /* bytes of a filter's text                         */
+#define OMEN_MAX_FILTER_DEPTH    64u             /* of its parentheses and NOTs                      */
+#define OMEN_MAX_FILTER_TERMS    1024u           /* conditions, list elements included               */
+#define OMEN_MAX_PARAMS          1024u           /* $1 .. $1024                                      */
+#define OMEN_MAX_LEGS            16u             /* of one request                                   */
+#define OMEN_MAX_TEXT_QUERY      65536u          /* bytes; at most 1,024 words of it are used        */
 
 /* ---- Status: the numbers are the canonical gRPC codes -------------------------------------------- */
 typedef int32_t omen_status_t;
@@ -77,7 +87,8 @@ enum { OMEN_D_NONE = 0, OMEN_D_NO_MEMORY = 1, OMEN_D_DIM_MISMATCH = 2, OMEN_D_NO
        OMEN_D_FORKED = 8, OMEN_D_FILTER_SYNTAX = 9, OMEN_D_STRUCT_SIZE = 10, OMEN_D_BUDGET = 11,
        OMEN_D_DISK_FULL = 12, OMEN_D_RATE = 13, OMEN_D_VERSION_CONFLICT = 14, OMEN_D_READ_ONLY = 15,
        OMEN_D_OUTCOME_UNKNOWN = 16, OMEN_D_LIMIT = 17, OMEN_D_NAME = 18, OMEN_D_SEQUENCE = 19,
-       OMEN_D_BACKLOG = 20, OMEN_D_HANDLE = 21, OMEN_D_TYPE = 22 };
+       OMEN_D_BACKLOG = 20, OMEN_D_HANDLE = 21, OMEN_D_TYPE = 22,
+       OMEN_D_METADATA = 23, OMEN_D_FIELD = 24 };  /* JSON that is none; a field that is not there     */
 enum { OMEN_ERROR_RETRIABLE = 1u };      /* omen_error.flags: the same call may succeed if tried again */
 #define OMEN_NONE UINT64_MAX             /* "no such key", "no such item"; refused as an id            */
 typedef struct omen_error {              /* [frozen] 256 bytes, no pointers, nothing to free           */
@@ -96,6 +107,7 @@ typedef struct omen_db         omen_db;          /* a set of named collections  
 typedef struct omen_collection omen_collection;  /* one index with its ids                             */
 typedef struct omen_rows       omen_rows;        /* fetched ids                                        */
 typedef struct omen_op         omen_op;          /* watches and cancels one running call               */
+typedef struct omen_filter     omen_filter;      /* a compiled condition on the items of a collection  */
 
 /* n values of variable length: value i is data[offsets[i] .. offsets[i + 1]). This is the Arrow utf8
  * and binary layout (offset_bits 32; 64 for large_*): Arrow data passes uncopied. With offset_bits 0
@@ -106,6 +118,33 @@ typedef struct omen_column {             /* [frozen] */
     uint32_t    offset_bits;             /* 0, 32 or 64                                                */
     uint32_t    width;                   /* bytes a value when offset_bits is 0                        */
 } omen_column;
+
+/* ---- Metadata: typed fields of items, written and read as JSON objects ---------------------------- */
+/* string, int64, double, bool and arrays of them are inferred from the first value of a field (an int is
+ * taken where a double is expected; a batch with both makes a double); the other types are declared. The
+ * type of a field never changes. null and a missing field are the same. In JSON a TIME is RFC 3339 with a
+ * zone ("2026-11-20T08:00:00Z", kept in microseconds), BYTES are base64, a GEO is {"lat": y, "lon": x} in
+ * degrees, a TEXT is a string whose words are indexed for text search. Nested objects are refused. */
+enum { OMEN_TYPE_STRING = 1, OMEN_TYPE_INT64 = 2, OMEN_TYPE_DOUBLE = 3, OMEN_TYPE_BOOL = 4,
+       OMEN_TYPE_TIME = 5, OMEN_TYPE_BYTES = 6, OMEN_TYPE_GEO = 7, OMEN_TYPE_TEXT = 8,
+       OMEN_TYPE_ARRAY = 0x100 };        /* or-ed to 1 .. 6                                            */
+enum { OMEN_FIELD_STOP_WORDS = 1u,       /* TEXT: Lucene's 33 English stop words are left out          */
+       OMEN_FIELD_NO_STEMMING = 2u };    /* TEXT: words as they are, folded                            */
+typedef struct omen_field {              /* [frozen] */
+    char     name[OMEN_MAX_FIELD_NAME + 8];  /* NUL-terminated UTF-8                                   */
+    uint32_t type;                       /* OMEN_TYPE_*                                                */
+    uint32_t flags;                      /* OMEN_FIELD_*                                               */
+    float    weight;                     /* TEXT: of its score; 0: 1                                   */
+    char     language[28];               /* TEXT: a Snowball algorithm, "english", "porter", ...;      */
+} omen_field;                            /* "": english                                                */
+/* Values that are bound to $1, $2, ... of a filter. More than one: for IN $1 and CONTAINS ANY $1. */
+typedef struct omen_param {              /* [frozen] */
+    uint32_t type;                       /* OMEN_TYPE_STRING, INT64, DOUBLE, BOOL, TIME or BYTES        */
+    uint32_t count;                      /* 0 .. OMEN_MAX_ARRAY                                         */
+    const void *data;                    /* int64_t (TIME: microseconds since 1970), double, uint8_t    */
+                                         /* (BOOL) [count]; STRING and BYTES: the bytes                 */
+    const uint64_t *offsets;             /* STRING and BYTES: [count + 1]                               */
+} omen_param;
 
 /* ---- Runtime: nothing is process-wide; two users in one process do not meet. [T:any] -------------- */
 typedef struct omen_allocator {          /* [frozen] sized and aligned, as in Rust and Zig             */
@@ -232,6 +271,8 @@ typedef struct omen_options {            /* [ext] */
     uint32_t durability;                 /* level of acknowledged writes; 0: BATCH                     */
     uint64_t capacity_hint;              /* rows expected; a hint only                                 */
     uint64_t max_backlog_rows;           /* rows not yet in the graph before writers wait; 0: chosen   */
+    const omen_field *fields;            /* [field_count] declared fields; omen_describe leaves NULL   */
+    uint64_t field_count;
 } omen_options;
 /* Creates an empty collection in db. OMEN_ALREADY_EXISTS, OMEN_INVALID_ARGUMENT. */
 OMEN_CALL omen_create(omen_db *db, const char *name, const omen_options *opt, omen_collection **out,
@@ -260,6 +301,12 @@ OMEN_CALL omen_list(omen_db *db, const char *after, char *names, size_t capacity
                     omen_error *err);
 /* What the collection was created with, defaults filled in. out: [ext], struct_size set. */
 OMEN_CALL omen_describe(omen_collection *c, omen_options *out, omen_error *err);
+/* Declares more fields. One that is there with the same type, flags, weight and language is fine; with
+ * others it is OMEN_ALREADY_EXISTS / OMEN_D_FIELD, and none is added. Items written before have it null. */
+OMEN_CALL omen_declare_fields(omen_collection *c, const omen_field *fields, uint64_t count, omen_error *err);
+/* The fields in the order of their appearance: up to `capacity` of them and their number in all. */
+OMEN_CALL omen_list_fields(omen_collection *c, omen_field *fields, uint64_t capacity, uint64_t *count,
+                           omen_error *err);
 /* Writes the collection as one checksummed segment file: to a temporary file beside `path`, fsynced,
  * then renamed over it, so that path holds the old or the new file, never a part. Waits until all rows
  * are in the graph. Writers are not blocked; rows written meanwhile are left out. */
@@ -283,8 +330,10 @@ OMEN_CALL omen_estimate(const omen_options *opt, uint64_t rows, uint32_t id_byte
                         omen_estimate_result *out, omen_error *err);
 
 /* ---- Writing: a batch is all or nothing. [T:any] --------------------------------------------------- */
-enum { OMEN_UPSERT = 1, OMEN_INSERT = 2, OMEN_UPDATE = 3 };  /* INSERT: ALREADY_EXISTS if an id exists;  */
-                                                             /* UPDATE: NOT_FOUND if one does not        */
+enum { OMEN_UPSERT = 1, OMEN_INSERT = 2, OMEN_UPDATE = 3,    /* INSERT: ALREADY_EXISTS if an id exists;  */
+       OMEN_PATCH = 4 };                                     /* UPDATE: NOT_FOUND if one does not. PATCH: */
+/* NOT_FOUND likewise; fields of the metadata are set, null ones unset, all others stay; the vector stays when
+ * batch.vectors is NULL. The others replace the whole item. */
 enum { OMEN_NOWAIT = 1u,                 /* return when queued; ask omen_wait for the rest              */
        OMEN_PER_ITEM = 2u,               /* refuse bad items only: item_status tells which              */
        OMEN_NO_THROTTLE = 4u };          /* at max_backlog_rows: RESOURCE_EXHAUSTED / BACKLOG at once,  */
@@ -310,6 +359,9 @@ typedef struct omen_batch {              /* [ext] */
     size_t   request_id_len;             /* database are remembered, and a repeat is not applied again  */
     uint32_t crc;                        /* with stream_id: of the client's bytes, 0: none. The last seq  */
     uint32_t reserved;                   /* sent again with another crc is INVALID_ARGUMENT / SEQUENCE   */
+    omen_column metadata;                /* absent, or a JSON object (or nothing: {}) an item            */
+    const uint64_t *if_version;          /* NULL or [count]: write only while the item has this version  */
+                                         /* (0: is not there), else ABORTED / VERSION_CONFLICT           */
 } omen_batch;
 typedef struct omen_write_result {       /* [ext] */
     uint32_t struct_size;
@@ -328,6 +380,9 @@ OMEN_CALL omen_add_batch(omen_collection *c, const omen_batch *batch, omen_write
  * ones are skipped: result->applied counts the removed. Streams and request ids work as above. */
 OMEN_CALL omen_delete_batch(omen_collection *c, const omen_batch *batch, omen_write_result *result,
                             omen_op *op, omen_error *err);
+/* Deletes the items that pass; result->applied counts them. batch: NULL, or request_id, stream, durability. */
+OMEN_CALL omen_delete_where(omen_collection *c, const omen_filter *filter, const omen_batch *batch,
+                            omen_write_result *result, omen_op *op, omen_error *err);
 /* Opens (or makes) a stream: *last_seq is the highest seq applied, 0 if none. The newest open fences the
  * older ones: a batch that carries an older *epoch is refused with OMEN_ABORTED / OMEN_D_SEQUENCE. */
 OMEN_CALL omen_stream_open(omen_collection *c, const char *stream_id, size_t stream_id_len,
@@ -343,6 +398,36 @@ typedef struct omen_write_progress {     /* [ext] a poll, never blocks          
     uint64_t backlog_rows, backlog_limit_rows, backlog_bytes;
 } omen_write_progress;
 OMEN_CALL omen_get_progress(omen_collection *c, omen_write_progress *out, omen_error *err);
+
+/* ---- Filters. [T:any] ------------------------------------------------------------------------------ */
+/* A condition as text:
+ *   or   := and { OR and }        and := not { AND not }        not := [NOT] ( '(' or ')' | test )
+ *   test := field ( = | != | < | <= | > | >= ) value | field [NOT] IN ( '(' value, ... ')' | $n )
+ *         | field [NOT] BETWEEN value AND value | field IS [NOT] NULL | field [NOT] LIKE 'prefix%'
+ *         | field [NOT] CONTAINS value | field [NOT] CONTAINS ( ANY | ALL ) ( '(' value, ... ')' | $n )
+ *         | DISTANCE(field, lat, lon) ( < | <= | > | >= ) metres | TRUE | FALSE | a BOOL field alone
+ * Words in any case. Fields: letters, digits, '_' and '.', or anything in double quotes. Values: 'text' ('' is
+ * one quote), 12, -1.5e3, TRUE, FALSE, $1 .. $1024; a TIME is RFC 3339 text; BYTES are X'0aff'.
+ * As in SQL a comparison with null is unknown, and what is unknown does not pass, nor does its NOT.
+ * CONTAINS asks arrays (of fields that are no arrays: the value itself); text compares by its bytes; ints and
+ * doubles compare by value. DISTANCE is along the sphere of radius 6,371,008.8 m.
+ * OMEN_INVALID_ARGUMENT / OMEN_D_FILTER_SYNTAX (what was expected at which byte), OMEN_D_FIELD (no such field),
+ * OMEN_D_TYPE (a value that the field cannot have). A filter is used with the collection it was compiled for,
+ * by any number of threads, and keeps answers that it has computed. */
+OMEN_CALL omen_filter_compile(omen_collection *c, const char *text, size_t text_len,
+                              const omen_param *params, uint64_t param_count, omen_filter **out,
+                              omen_error *err);
+/* The items of these keys (those that are there when a search runs). Any order; at most OMEN_MAX_ROWS. */
+OMEN_CALL omen_filter_from_keys(omen_collection *c, const uint64_t *keys, uint64_t count,
+                                omen_filter **out, omen_error *err);
+OMEN_API void omen_filter_free(omen_filter *filter);
+/* Live items that pass; filter NULL: all. */
+OMEN_CALL omen_count_where(omen_collection *c, const omen_filter *filter, uint64_t *count, omen_error *err);
+/* Values of a field and how many passing items have each (of an array: each of its different values),
+ * most frequent first, ties by value: at most `limit` in *out, as columns OMEN_FIELD_VALUE (JSON values) and
+ * OMEN_FIELD_COUNT (uint64_t). STRING, INT64, DOUBLE, BOOL, TIME and arrays of these. */
+OMEN_CALL omen_facet(omen_collection *c, const omen_filter *filter, const char *field, uint32_t limit,
+                     omen_rows **out, omen_error *err);
 
 /* ---- Reading: neither blocks writers nor is blocked by them. [T:any] ------------------------------- */
 enum { OMEN_EXACT = 1u,                  /* brute force over all rows with the same kernels             */
@@ -361,14 +446,28 @@ typedef struct omen_query {              /* [ext] */
     uint64_t timeout_us;                 /* 0: none                                                     */
     uint64_t min_version;                /* read your writes: wait until this version is visible        */
     omen_op *op;
+    const omen_filter *filter;           /* NULL: all items                                             */
 } omen_query;
 enum { OMEN_HITS_PARTIAL = 1u };         /* time ran out: the best found so far, still OMEN_OK          */
-enum { OMEN_PLAN_EXACT = 1, OMEN_PLAN_GRAPH = 2 };        /* more plans come with filters and text      */
+/* How a leg was answered; with several segments the plan of the one with most rows. EMPTY: nothing passes.
+ * FILTER_*: the graph, with only passing items in the result: IN: walked as it is; HOP: over the neighbours of
+ * what does not pass when few pass; BRIDGE: among passing items and the bridges between them; ABANDONED: such
+ * a walk that cost more than reading all that pass, which was then done. */
+enum { OMEN_PLAN_EXACT = 1, OMEN_PLAN_GRAPH = 2, OMEN_PLAN_EMPTY = 3, OMEN_PLAN_FILTER_IN = 4,
+       OMEN_PLAN_FILTER_HOP = 5, OMEN_PLAN_FILTER_BRIDGE = 6, OMEN_PLAN_ABANDONED = 7, OMEN_PLAN_TEXT = 8,
+       OMEN_PLAN_HYBRID = 9 };
+OMEN_API const char *omen_plan_name(uint32_t plan);       /* "filter_in"; never NULL                    */
 typedef struct omen_explain {            /* [frozen] of one query                                       */
     uint32_t plan, ef;
     uint64_t distances, hops, scanned, reranked;          /* graph distances; rows scanned; exact scores */
     uint64_t entry_ns, graph_ns, scan_ns, rerank_ns;
 } omen_explain;
+typedef struct omen_filter_explain {     /* [frozen] of one query                                       */
+    double   estimated, selectivity;     /* share of passing items: guessed from the fields, and counted */
+    uint64_t matches, tests;             /* passing items; rows tested while walking                    */
+    uint64_t filter_ns, text_ns, fuse_ns;
+    uint64_t postings, candidates;       /* text: postings decoded; items whose score was computed      */
+} omen_filter_explain;
 typedef struct omen_hits {               /* [ext] the caller's arrays; row q starts at q * k            */
     uint32_t  struct_size, reserved;
     uint64_t *keys;                      /* [count * k] nearest first, ties by key; the rest OMEN_NONE  */
@@ -377,10 +476,58 @@ typedef struct omen_hits {               /* [ext] the caller's arrays; row q sta
     uint32_t *flags;                     /* NULL or [count] of OMEN_HITS_*                              */
     omen_explain *explain;               /* NULL or [count]                                             */
     uint64_t  version;                   /* set: everything up to it was visible                        */
+    omen_filter_explain *filters;        /* NULL or [count]                                             */
+    float    *scores;                    /* omen_find with text or several legs: NULL or [k], larger is */
+                                         /* better; the rest -infinity. distances are +infinity then.   */
+    uint32_t *groups;                    /* omen_find with group_by: NULL or [k], 0, 1, ...             */
 } omen_hits;
 /* k nearest items of each query; fewer only when the collection has fewer. When a call of several queries
  * fails, the arrays of hits may hold the results of some. */
 OMEN_CALL omen_search(omen_collection *c, const omen_query *query, omen_hits *hits, omen_error *err);
+/* One search of several parts ("legs"), whose lists become one. With one vector leg (VECTOR or LIKE) hits->
+ * distances are filled, else hits->scores. */
+enum { OMEN_LEG_VECTOR = 1, OMEN_LEG_TEXT = 2, OMEN_LEG_LIKE = 3 };
+typedef struct omen_leg {                /* [ext] */
+    uint32_t struct_size, flags;         /* OMEN_EXACT, OMEN_GRAPH_ONLY                                 */
+    uint32_t kind;                       /* OMEN_LEG_*                                                  */
+    uint32_t limit;                      /* its best that count; 0: max(100, offset + k), of one leg    */
+                                         /* alone offset + k                                            */
+    const void *vector;                  /* VECTOR                                                      */
+    uint32_t dtype, dim;                 /* as in omen_query                                            */
+    uint32_t ef, rerank;                 /* VECTOR, LIKE                                                */
+    const char *text;                    /* TEXT: words; of "..." the words one after the other         */
+    size_t   text_len;
+    const char *field;                   /* TEXT: NULL: all TEXT fields, by their weights               */
+    const uint64_t *keys;                /* LIKE: the mean of the vectors of these items is the query,  */
+    uint64_t key_count;                  /* and they are left out of its list                           */
+    float    weight;                     /* in the fusion; 0: 1; not negative                           */
+    float    k1, b;                      /* TEXT: of BM25; both 0: 1.2 and 0.75                         */
+    uint32_t reserved;
+} omen_leg;
+/* RRF: the sum of weight / (rank_constant + rank), rank 1 is the best (Cormack, Clarke, Buettcher 2009).
+ * WEIGHTED: the sum of weight * s, s being 1 for the best of a leg's list and 0 for its last, linear in score
+ * or distance between. An item that a leg did not find gets nothing from it. */
+enum { OMEN_FUSE_RRF = 1, OMEN_FUSE_WEIGHTED = 2 };
+enum { OMEN_FIND_MAX_DISTANCE = 16u,     /* flags: one vector leg: only items within max_distance       */
+       OMEN_FIND_MIN_SCORE = 32u };      /* text or fused: only items with at least min_score           */
+typedef struct omen_request {            /* [ext] */
+    uint32_t struct_size, flags;         /* OMEN_PARTIAL_OK, OMEN_FIND_*                                */
+    const omen_leg *legs;                /* [leg_count]; element i at i * legs[0].struct_size           */
+    uint32_t leg_count;                  /* 1 .. OMEN_MAX_LEGS                                          */
+    uint32_t k, offset;                  /* hits [offset, offset + k); offset + k <= OMEN_MAX_K         */
+    uint32_t fusion;                     /* OMEN_FUSE_*; 0: RRF                                         */
+    float    rank_constant;              /* RRF; 0: 60                                                  */
+    float    max_distance, min_score;
+    uint32_t group_size;                 /* with group_by: the best so many of each group; 0: 1         */
+    const char *group_by;                /* NULL, or a field that is no array: k then counts groups of   */
+                                         /* its values (null is one); hits: k * group_size at most       */
+    const omen_filter *filter;           /* NULL: all items; applied inside every leg                    */
+    uint64_t timeout_us, min_version;
+    omen_op *op;
+} omen_request;
+/* hits: as of a query with count 1; arrays hold k (with group_by k * group_size) entries, groups in the
+ * order of their best. */
+OMEN_CALL omen_find(omen_collection *c, const omen_request *request, omen_hits *hits, omen_error *err);
 /* The same for the common case: dense f32 queries, distances may be NULL, the caller's thread only. */
 OMEN_CALL omen_search_f32(omen_collection *c, const float *queries, uint32_t count, uint32_t k,
                           uint32_t ef, uint64_t *keys, float *distances, omen_error *err);
@@ -392,11 +539,17 @@ OMEN_CALL omen_lookup(omen_collection *c, const omen_column *ids, uint64_t count
  * (0) or OMEN_F32. found: NULL or [count] of 0/1; with NULL an absent key is OMEN_NOT_FOUND. */
 OMEN_CALL omen_get_vectors(omen_collection *c, const uint64_t *keys, uint64_t count, void *out,
                            uint64_t stride, uint32_t dtype, uint8_t *found, omen_error *err);
-enum { OMEN_FIELD_ID = 1u };
+enum { OMEN_FIELD_ID = 1u, OMEN_FIELD_METADATA = 2u,  /* METADATA: a JSON object each, fields in order    */
+       OMEN_FIELD_VERSION = 4u,                       /* VERSION: uint64_t each, for if_version; 0: absent */
+       OMEN_FIELD_VALUE = 8u, OMEN_FIELD_COUNT = 16u };                       /* of omen_facet            */
 /* The ids of keys as a column: 8 bytes each in U64 collections, 16 in UUID ones, variable in STRING
  * ones (64-bit offsets); an absent key has a value of length 0 (STRING) or all bits set. */
 OMEN_CALL omen_fetch(omen_collection *c, const uint64_t *keys, uint64_t count, uint32_t fields,
                      omen_rows **out, omen_error *err);
+/* The same with only the named fields in the metadata. */
+OMEN_CALL omen_fetch_fields(omen_collection *c, const uint64_t *keys, uint64_t count, uint32_t fields,
+                            const char *const *names, uint64_t name_count, omen_rows **out,
+                            omen_error *err);
 OMEN_API void omen_rows_column(const omen_rows *r, uint32_t field, omen_column *out);  /* lives as r    */
 OMEN_API void omen_rows_free(omen_rows *r);
 OMEN_CALL omen_count(omen_collection *c, uint64_t *count, omen_error *err);
@@ -405,6 +558,18 @@ OMEN_CALL omen_count(omen_collection *c, uint64_t *count, omen_error *err);
  * or deleted meanwhile may be seen or not; every other item is seen exactly once. */
 OMEN_CALL omen_scan(omen_collection *c, uint64_t *cursor, uint64_t *keys, uint64_t capacity,
                     uint64_t *count, omen_error *err);
+typedef struct omen_listing {            /* [ext] */
+    uint32_t struct_size, flags;         /* OMEN_LIST_*                                                 */
+    const omen_filter *filter;           /* NULL: all items                                             */
+    const char *order_by;                /* NULL: in the order they were written; else a field that is   */
+                                         /* no array, GEO or TEXT; nulls last, ties by key               */
+    uint64_t after;                      /* OMEN_LIST_AFTER: the last key of the page before; it must    */
+} omen_listing;                          /* be there (use a snapshot): else OMEN_NOT_FOUND              */
+enum { OMEN_LIST_DESCENDING = 1u, OMEN_LIST_AFTER = 2u };
+/* A page of the keys of live items that pass: up to `capacity` of them. *count below capacity: that was the
+ * last page. Pages of one listing agree with each other on a snapshot. */
+OMEN_CALL omen_list_items(omen_collection *c, const omen_listing *listing, uint64_t *keys,
+                          uint64_t capacity, uint64_t *count, omen_error *err);
 
 typedef struct omen_recall_options {     /* [ext] */
     uint32_t struct_size, flags;         /* OMEN_GRAPH_ONLY                                             */
@@ -445,6 +610,8 @@ typedef struct omen_stats {              /* [ext] a poll, cheap                 
     uint64_t retrained, clipped_rows;    /* quantiser: times re-trained, rows beyond its range          */
     uint32_t rotated, read_only;
     uint32_t segments, frozen;           /* in all; of these in memory, waiting to be written            */
+    uint64_t bytes_metadata, bytes_text; /* in memory                                                    */
+    uint64_t fields, text_rows;          /* fields of the metadata; rows whose words are indexed         */
 } omen_stats;
 OMEN_CALL omen_get_stats(omen_collection *c, omen_stats *out, omen_error *err);
 typedef struct omen_runtime_stats {      /* [ext] */

@@ -97,6 +97,24 @@ omen_status_t om_graph_search(const om_graph_view *view, om_graph_ctx *ctx, cons
                               uint32_t ef, const om_stop *stop, const uint64_t **keys,
                               uint32_t *found, om_graph_counters *counters) OM_NODISCARD;
 
+/* The same with only passing slots in the result, in one of three ways (ann-core: OMEN_PLAN_FILTER_*). IN walks
+ * the graph as it is. HOP walks it too and looks behind neighbours that do not pass while it has too few passing
+ * ones. BRIDGE scores passing slots alone, reaches them over neighbours of neighbours, begins at seeds drawn from
+ * them, and pays for bridges over regions where nothing passes. */
+typedef struct om_graph_filter {
+    const uint64_t *pass; /* bit i: slot i passes; all slots of the view */
+    uint64_t matches;     /* bits set among the view's slots */
+    uint32_t plan;        /* OMEN_PLAN_FILTER_* */
+    uint32_t reserved;
+    uint64_t budget;    /* distances after which the walk gives up */
+    bool abandoned;     /* set: it did; keys and found are valid then too */
+    uint64_t tests;     /* set: bits looked at */
+} om_graph_filter;
+omen_status_t om_graph_search_filtered(const om_graph_view *view, om_graph_ctx *ctx,
+                                       const om_probe *probe, uint32_t ef, om_graph_filter *filter,
+                                       const om_stop *stop, const uint64_t **keys, uint32_t *found,
+                                       om_graph_counters *counters) OM_NODISCARD;
+
 /* Portable bytes of the entry structure (seeds, upper levels) for a segment file, and a graph on top of
  * read-only arrays. `bytes` (aligned to 64, a mapped section) is used in place and must outlive the graph;
  * links and codes are the file's own bytes too. Hostile input gives OMEN_DATA_LOSS. */

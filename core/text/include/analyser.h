@@ -1,0 +1,36 @@
+/* analyser.h - text becomes words: Unicode word characters, folded by case and width, CJK as bigrams, stop
+ * words, stems. The rule is written in FORMAT.md: the same text gives the same words in every build that has
+ * this analyser version.
+ * Depends on: base.  Threads: an analyser any, a scratch one.  Locks: none.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_ANALYSER_H
+#define OM_ANALYSER_H
+#include "alloc.h"
+#include "base.h"
+
+#define OM_ANALYSER_VERSION 1u
+#define OM_MAX_WORD 64u /* bytes of a word; longer ones are cut at a character */
+typedef struct om_analyser om_analyser;
+typedef struct om_analyser_options {
+    const char *language; /* an algorithm of libstemmer, "english", "porter", ...; NULL: english */
+    uint32_t flags;       /* OMEN_FIELD_STOP_WORDS, OMEN_FIELD_NO_STEMMING */
+} om_analyser_options;
+/* INVALID_ARGUMENT: no such language. */
+omen_status_t om_analyser_create(const om_alloc *alloc, const om_analyser_options *options,
+                                 om_analyser **out, omen_error *err) OM_NODISCARD;
+void om_analyser_free(om_analyser *analyser);
+
+/* Words of a text in order. A position counts words, stop words included, so that phrases hold over them. */
+typedef struct om_word {
+    uint32_t offset, length; /* in bytes[] */
+    uint32_t position;
+} om_word;
+typedef struct om_words om_words; /* reused: keeps its memory, and a cache of stems */
+omen_status_t om_words_create(const om_alloc *alloc, om_words **out, omen_error *err) OM_NODISCARD;
+void om_words_free(om_words *words);
+/* Replaces what words held. Invalid UTF-8 is INVALID_ARGUMENT with its offset. */
+omen_status_t om_analyse(const om_analyser *analyser, const char *text, size_t length,
+                         om_words *words, omen_error *err) OM_NODISCARD;
+const om_word *om_words_list(const om_words *words, uint32_t *count);
+const char *om_words_bytes(const om_words *words);
+#endif

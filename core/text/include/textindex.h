@@ -1,0 +1,110 @@
+/* textindex.h - words to rows: an inverted index over the TEXT fields of neighbouring rows (immutable, the same
+ * bytes in memory and in a segment file), rows that are not in one yet, and BM25 over many of both.
+ * Depends on: analyser.h.  Threads: any; scratch one.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef OM_TEXTINDEX_H
+#define OM_TEXTINDEX_H
+#include "analyser.h"
+#include "op.h"
+
+/* ---- One row, analysed ("text row") ------------------------------------------------------------ */
+/* Bytes, a multiple of 8: for each TEXT field that the row has, its words sorted with counts and positions. The
+ * layout is the module's own and never leaves memory. */
+typedef struct om_text_field {
+    uint16_t field;
+    const om_analyser *analyser;
+    const char *text;
+    size_t length;
+} om_text_field;
+/* Appends the row of these fields to out; an empty row (no words) is 8 bytes. */
+typedef struct om_textbuf {
+    const om_alloc *alloc;
+    uint8_t *data;
+    size_t size, capacity;
+} om_textbuf;
+omen_status_t om_textrow_make(const om_text_field *fields, uint32_t count, om_words *scratch,
+                              om_textbuf *out, omen_error *err) OM_NODISCARD;
+void om_textbuf_free(om_textbuf *buf);
+
+/* ---- Images: immutable, rows [0, rows) of their own -------------------------------------------- */
+typedef struct om_textimage om_textimage;
+/* From text rows (NULL: without words). The bytes, aligned to 64, are given back by om_alloc_put(.., 64). */
+omen_status_t om_textimage_build(const om_alloc *alloc, const uint8_t *const *rows, uint32_t count,
+                                 uint8_t **out, size_t *size, omen_error *err) OM_NODISCARD;
+/* Hostile bytes: header, directory and bounds are checked here; postings are decoded with bounds later. */
+omen_status_t om_textimage_open(const om_alloc *alloc, const uint8_t *bytes, size_t size,
+                                om_textimage **out, omen_error *err) OM_NODISCARD;
+/* Decodes everything against every rule: omen_verify. */
+omen_status_t om_textimage_verify(const om_textimage *image, omen_error *err) OM_NODISCARD;
+void om_textimage_free(om_textimage *image);
+uint32_t om_textimage_rows(const om_textimage *image);
+/* Several, one behind the other, as one; rows whose bit in drop[i] is set are left out and the others move up
+ * (drop[i] NULL: none). Streams term after term: memory is bounded by the terms' directory, not by the
+ * postings. sink gets the bytes in order; *size before is the exact number (two passes). */
+typedef struct om_text_merge {
+    const om_textimage *const *images;
+    const uint64_t *const *drop;
+    uint32_t count;
+    const om_stop *stop;
+    omen_status_t (*sink)(void *ctx, const void *bytes, size_t size, omen_error *err);
+    void *ctx;
+} om_text_merge;
+omen_status_t om_textimage_merge(const om_alloc *alloc, const om_text_merge *merge, uint64_t *size,
+                                 omen_error *err) OM_NODISCARD;
+
+/* ---- Searching ----------------------------------------------------------------------------------- */
+/* A query: words and phrases ("...") for each field, analysed as that field is. */
+typedef struct om_textquery om_textquery;
+typedef struct om_text_target {
+    uint16_t field;
+    float weight;
+    const om_analyser *analyser;
+} om_text_target;
+typedef struct om_textquery_options {
+    const char *text;
+    size_t length;
+    const om_text_target *targets; /* [target_count] the fields searched: their scores are summed */
+    uint32_t target_count;
+    float k1, b;
+} om_textquery_options;
+omen_status_t om_textquery_create(const om_alloc *alloc, const om_textquery_options *options,
+                                  om_textquery **out, omen_error *err) OM_NODISCARD;
+void om_textquery_free(om_textquery *query);
+
+/* What is searched: images and text rows, each with its rows' bitmaps. */
+typedef struct om_text_source {
+    const om_textimage *image;   /* or NULL: */
+    const uint8_t *const *rows;  /* [count] text rows */
+    uint32_t count;              /* rows of it that are searched: from the first on */
+    const uint64_t *pass;        /* NULL, or bit i: row i passes; words of (count + 63) / 64 */
+    const _Atomic uint64_t *dead; /* NULL, or bit i + dead_shift: row i is dead */
+    uint32_t dead_shift;
+    uint32_t tag;                /* the caller's */
+} om_text_source;
+typedef struct om_text_hit {
+    float score;
+    uint32_t source, row;
+} om_text_hit;
+typedef struct om_text_counters {
+    uint64_t postings, candidates, blocks_skipped;
+} om_text_counters;
+/* The `limit` best rows over all sources by BM25 (idf = ln(1 + (N - df + 0.5) / (df + 0.5)), statistics over
+ * all sources, dead rows included until they are merged away), best first, ties by source, then row. A row
+ * scores when it has one word or phrase of the query at least. MaxScore / block-max WAND: nothing that could
+ * be among the best is left out. hits: [limit]. Rows that die meanwhile may be there. */
+typedef struct om_text_search {
+    const om_textquery *query;
+    const om_text_source *sources;
+    uint32_t source_count, limit;
+    const om_stop *stop;
+    om_text_hit *hits;
+    uint32_t found;
+    om_text_counters counters;
+} om_text_search;
+typedef struct om_textscratch om_textscratch;
+omen_status_t om_textscratch_create(const om_alloc *alloc, om_textscratch **out,
+                                    omen_error *err) OM_NODISCARD;
+void om_textscratch_free(om_textscratch *scratch);
+size_t om_textscratch_bytes(const om_textscratch *scratch);
+omen_status_t om_text_run(om_text_search *search, om_textscratch *scratch,
+                          omen_error *err) OM_NODISCARD;
+#endif
