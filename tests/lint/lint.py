@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Left to right: a module may include what stands in an earlier group.
-LAYERS = [["base"], ["os", "simd"], ["ds"], ["quant"], ["store", "graph"], ["engine"], ["capi"]]
+LAYERS = [["base"], ["os", "simd"], ["ds"], ["quant"], ["store", "graph", "meta", "text"], ["query"],
+          ["engine"], ["capi"]]
 RANK = {module: rank for rank, group in enumerate(LAYERS) for module in group}
 
 # Calls that the library must not make: memory goes through om_alloc, text through bounded functions,
