@@ -165,7 +165,7 @@ static bool joins_nothing(uint32_t character)
            !(character >= 0xFF9E && character <= 0xFFDC);   /* of half width, and voice marks */
 }
 
-/* ---- Runs ------------------------------------------------------------------------------------------------ */
+/* ---- Runs ------------------------------------------------------------------------------------ */
 static uint32_t encode(uint32_t character, uint8_t out[4])
 {
     return (uint32_t)utf8proc_encode_char((utf8proc_int32_t)character, out);

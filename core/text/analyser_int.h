@@ -1,5 +1,5 @@
-/* analyser_int.h - what the files of the analyser share: an analyser, the words of a text, the cache of stems.
- * Private to core/text.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
+/* analyser_int.h - what the files of the analyser share: an analyser, the words of a text, the cache of
+ * stems. Private to core/text.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_ANALYSER_INT_H
 #define OM_ANALYSER_INT_H
 #include <string.h>

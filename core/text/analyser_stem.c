@@ -1,9 +1,9 @@
-/* analyser_stem.c - stop words, stems by libstemmer, and a cache of them: a stemmer takes ten times as long as
- * all the rest, and few words make up most of a text.
+/* analyser_stem.c - stop words, stems by libstemmer, and a cache of them: a stemmer takes ten times as long
+ * as all the rest, and few words make up most of a text.
  * SPDX-License-Identifier: Apache-2.0
  *
- * What libstemmer allocates comes from the C library, not from om_alloc, as it knows no other: a stemmer of an
- * algorithm that is used takes about 300 bytes, whatever the words, since they are cut at OM_MAX_WORD. */
+ * What libstemmer allocates comes from the C library, not from om_alloc, as it knows no other: a stemmer of
+ * an algorithm that is used takes about 300 bytes, whatever the words, since they are cut at OM_MAX_WORD. */
 #include "analyser_int.h"
 
 #include <libstemmer.h>

@@ -37,9 +37,9 @@ omen_status_t om_analyse(const om_analyser *analyser, const char *text, size_t l
                          om_words *words, omen_error *err) OM_NODISCARD;
 const om_word *om_words_list(const om_words *words, uint32_t *count);
 const char *om_words_bytes(const om_words *words);
-/* Tells analysers apart that give other words for some text, across builds too: a hash over what it makes of a
- * text in many scripts, which changes with the rules here, with the Unicode version of utf8proc and with a
- * stemmer of libstemmer. Replaces what scratch held. */
+/* Tells analysers apart that give other words for some text, across builds too: a hash over what it makes
+ * of a text in many scripts, which changes with the rules here, with the Unicode version of utf8proc and
+ * with a stemmer of libstemmer. Replaces what scratch held. */
 omen_status_t om_analyser_fingerprint(const om_analyser *analyser, om_words *scratch, uint64_t *out,
                                       omen_error *err) OM_NODISCARD;
 #endif
