@@ -93,7 +93,7 @@ static next_t take_wide(om_words *words, const om_chars *text, const uint8_t **a
     if (folded == OM_SIMPLE_NO || folded == OM_SIMPLE_GAP) {
         return folded == OM_SIMPLE_NO ? NEXT_RUN : NEXT_GAP;
     }
-    uint8_t *word = om_words_key_word(words);
+    uint8_t *word = words->word;
     uint32_t need = folded < 0x80 ? 1 : 2;
     if (*length + need > *limit) {
         *limit = *length;
@@ -107,22 +107,26 @@ static next_t take_wide(om_words *words, const om_chars *text, const uint8_t **a
     return NEXT_WORD;
 }
 
-/* Reads a simple word into words->key and moves text->at behind it; or moves it over a character that is in
+/* Reads a simple word into words->word and moves text->at behind it; or moves it over a character that is in
  * no word; or leaves it where a run begins; or moves it to bytes that are bad. */
 static next_t read_simple(om_words *words, om_chars *text, uint32_t *length)
 {
-    uint8_t *word = om_words_key_word(words);
+    uint8_t *word = words->word;
     const uint8_t *at = text->at;
     uint32_t taken = 0, limit = OM_MAX_WORD;
     next_t next = NEXT_WORD;
     om_words_begin_word(words);
     while (next == NEXT_WORD) {
+        const uint8_t *stop = text->end - at > limit - taken ? at + (limit - taken) : text->end;
         uint8_t folded = ASCII_GAP;
-        while (at < text->end && (folded = ascii[*at]) >= ASCII_LEAST) {
-            if (taken < limit) {
-                word[taken++] = folded;
-            }
+        while (at < stop && (folded = ascii[*at]) >= ASCII_LEAST) {
+            word[taken++] = folded;
             at++;
+        }
+        if (at == stop) { /* what is behind the cut */
+            while (at < text->end && (folded = ascii[*at]) >= ASCII_LEAST) {
+                at++;
+            }
         }
         if (at == text->end || folded == ASCII_GAP) {
             break;

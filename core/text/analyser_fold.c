@@ -196,7 +196,7 @@ static void add_to_word(om_words *words, uint32_t character)
         run->limit = run->length;
         return;
     }
-    memcpy(om_words_key_word(words) + run->length, bytes, count);
+    memcpy(words->word + run->length, bytes, count);
     run->length += count;
 }
 

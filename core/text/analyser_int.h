@@ -7,10 +7,9 @@
 #include "analyser.h"
 
 enum {
-    OM_KEY_BYTES = 32,   /* of a cached word: its analyser's config, its length, the word, zeros */
-    OM_KEY_HEAD = 2,     /* config and length */
-    OM_KEY_WORD = 30,    /* longer words are not cached */
-    OM_CACHED_STEM = 31, /* longer stems are not cached */
+    OM_CACHED_WORD = 24, /* longer words are not cached */
+    OM_CACHED_END = 4,   /* nor those whose stem ends in more than so many other bytes */
+    OM_CACHE_WAYS = 2,
     OM_MAX_STEMMERS = 64,
     OM_UNIT_BYTES = 32,    /* a character of CJK with its marks: two fit into a word */
     OM_PIECE = 64,         /* characters that are normalised together */
@@ -27,14 +26,17 @@ struct om_analyser {
     uint8_t config; /* tells analysers that treat a word differently: number + 1, OM_CONFIG_STOP */
 };
 
-/* A word and what became of it, one line of the processor's cache. Stem of length 0: a stop word. */
+/* A word and what became of it: its first `keep` bytes and `extra` others. Both 0: a stop word. Words have no
+ * zero bytes, so that they need no length beside the zeros behind them. */
 typedef struct om_stem_entry {
-    uint8_t key[OM_KEY_BYTES];
-    uint8_t length;
-    uint8_t stem[OM_CACHED_STEM];
+    uint8_t word[OM_CACHED_WORD];
+    uint8_t config; /* of the analyser; 0: empty */
+    uint8_t keep, extra;
+    uint8_t unused;
+    uint8_t end[OM_CACHED_END];
 } om_stem_entry;
 
-/* Sets of two entries. Grows while words miss, up to a limit: what is in it is never needed. */
+/* Sets of two entries, a set is a line of the processor's cache. Grows while words miss, up to a limit: what is in it is never needed. */
 typedef struct om_stems {
     om_stem_entry *entries;
     uint32_t bits; /* 2^bits entries; 0: none yet */
@@ -61,10 +63,8 @@ struct om_words {
     uint32_t position;
     const uint16_t *simple; /* om_simple_chars(), NULL until there is such a character */
     om_stems stems;
-    om_stem_entry spare; /* in place of the cache while there is no memory for it */
     om_run run;
-    _Alignas(
-        8) uint8_t key[OM_KEY_HEAD + OM_MAX_WORD + 6]; /* the word that is being read, as a key */
+    uint8_t word[OM_MAX_WORD]; /* that is being read; zeros behind it, up to OM_CACHED_WORD */
 };
 
 /* Where in a text. */
@@ -78,18 +78,13 @@ void om_words_clear(om_words *words, size_t length);
 /* Appends a word with the next position. */
 omen_status_t om_words_append(om_words *words, const uint8_t *word, uint32_t length,
                               omen_error *err) OM_NODISCARD;
-/* The word of `length` bytes that stands in words->key, folded: left out as a stop word, or its stem is
- * appended; counts a position. */
+/* The word of `length` bytes in words->word, folded: left out as a stop word, or its stem is appended; counts
+ * a position. */
 omen_status_t om_words_end_word(om_words *words, const om_analyser *analyser, uint32_t length,
                                 omen_error *err) OM_NODISCARD;
-static inline uint8_t *om_words_key_word(om_words *words)
-{
-    return words->key + OM_KEY_HEAD;
-}
-/* An empty word: what is behind it in the key has to be zero. */
 static inline void om_words_begin_word(om_words *words)
 {
-    memset(words->key, 0, OM_KEY_BYTES);
+    memset(words->word, 0, OM_CACHED_WORD);
 }
 
 /* ---- analyser_stem.c -------------------------------------------------------------------------------- */
@@ -98,10 +93,14 @@ const char *om_stem_algorithm(const char *language, uint32_t *number);
 /* Names of algorithms for a message, cut to size. */
 void om_stem_names(char *out, size_t size);
 bool om_stem_is_stop_word(const uint8_t *word, uint32_t length);
-/* The stem of the word in words->key, through the cache. *length 0: a stop word. *stem lives until the next
- * call; when it has up to OM_CACHED_STEM bytes, so many can be read. */
-omen_status_t om_stem_find(om_words *words, const om_analyser *analyser, uint32_t word_length,
-                           const uint8_t **stem, uint32_t *length, omen_error *err) OM_NODISCARD;
+/* Where the cache has the word in words->word, or NULL. */
+const om_stem_entry *om_stem_look(const om_words *words, const om_analyser *analyser,
+                                  uint32_t length);
+/* What becomes of that word, which the cache did not have; it has it then. *stem_length 0: a stop word. *stem
+ * lives until the next call. */
+omen_status_t om_stem_make(om_words *words, const om_analyser *analyser, uint32_t length,
+                           const uint8_t **stem, uint32_t *stem_length,
+                           omen_error *err) OM_NODISCARD;
 void om_stems_free(om_stems *stems, const om_alloc *alloc);
 size_t om_stems_bytes(const om_stems *stems);
 

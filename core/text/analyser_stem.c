@@ -9,7 +9,7 @@
 #include <libstemmer.h>
 #include <stdio.h>
 
-enum { FIRST_BITS = 6, MAX_BITS = 13, WAYS = 2, STOP_WORD_BYTES = 5, STOP_TABLE = 64 };
+enum { FIRST_BITS = 6, MAX_BITS = 14, STOP_WORD_BYTES = 5 };
 
 const char *om_stem_algorithm(const char *language, uint32_t *number)
 {
@@ -160,76 +160,80 @@ static omen_status_t stem(om_stems *stems, const om_analyser *analyser, const ui
     return OMEN_OK;
 }
 
-static uint64_t hash_key(const uint8_t *key)
+static om_stem_entry *set_of(const om_words *words, const om_analyser *analyser)
 {
-    uint64_t part[4];
-    memcpy(part, key, sizeof part);
-    uint64_t hash =
-        (part[0] * UINT64_C(0x9E3779B97F4A7C15)) ^ (part[1] * UINT64_C(0xC2B2AE3D27D4EB4F)) ^
-        (part[2] * UINT64_C(0x165667B19E3779F9)) ^ (part[3] * UINT64_C(0xD6E8FEB86659FD93));
-    return (hash ^ (hash >> 32)) * UINT64_C(0xBF58476D1CE4E5B9);
+    uint64_t part[3];
+    memcpy(part, words->word, sizeof part);
+    uint64_t hash = ((part[0] + analyser->config) * UINT64_C(0x9E3779B97F4A7C15)) ^
+                    (part[1] * UINT64_C(0xC2B2AE3D27D4EB4F)) ^
+                    (part[2] * UINT64_C(0x165667B19E3779F9));
+    hash = (hash ^ (hash >> 32)) * UINT64_C(0xBF58476D1CE4E5B9);
+    return &words->stems.entries[(hash >> (64 - words->stems.bits + 1)) * OM_CACHE_WAYS];
 }
 
-static bool same_key(const uint8_t *a, const uint8_t *b)
+static bool same_word(const om_stem_entry *entry, const uint8_t *word)
 {
-    uint64_t x[4], y[4];
-    memcpy(x, a, sizeof x);
-    memcpy(y, b, sizeof y);
-    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3])) == 0;
+    uint64_t x[3], y[3];
+    memcpy(x, entry->word, sizeof x);
+    memcpy(y, word, sizeof y);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2])) == 0;
 }
 
-/* The word in words->key, which the cache does not have: its stem goes there, in front of the set's other. */
-static omen_status_t stem_missed(om_words *words, const om_analyser *analyser, uint32_t word_length,
-                                 const uint8_t **out, uint32_t *length, omen_error *err)
+const om_stem_entry *om_stem_look(const om_words *words, const om_analyser *analyser,
+                                  uint32_t length)
+{
+    if (OM_UNLIKELY(words->stems.bits == 0 || length > OM_CACHED_WORD)) {
+        return NULL;
+    }
+    const om_stem_entry *set = set_of(words, analyser);
+    for (uint32_t way = 0; way < OM_CACHE_WAYS; way++) {
+        if (same_word(&set[way], words->word) && set[way].config == analyser->config) {
+            return &set[way];
+        }
+    }
+    return NULL;
+}
+
+/* Into the cache, in front of the set's other, when it fits. */
+static void remember(om_words *words, const om_analyser *analyser, uint32_t length,
+                     const uint8_t *found, uint32_t found_length)
 {
     om_stems *stems = &words->stems;
-    const uint8_t *word = om_words_key_word(words);
-    const uint8_t *found = word;
+    uint32_t keep = 0;
+    while (keep < length && keep < found_length && words->word[keep] == found[keep]) {
+        keep++;
+    }
+    if (length > OM_CACHED_WORD || found_length - keep > OM_CACHED_END) {
+        return;
+    }
+    if (stems->bits < MAX_BITS && stems->misses++ >= (1u << stems->bits) >> 1) {
+        grow_cache(stems, words->alloc);
+    }
+    if (stems->bits == 0) {
+        return;
+    }
+    om_stem_entry *set = set_of(words, analyser);
+    set[1] = set[0];
+    set[0] = (om_stem_entry){
+        .config = analyser->config, .keep = (uint8_t)keep, .extra = (uint8_t)(found_length - keep)};
+    memcpy(set[0].word, words->word, OM_CACHED_WORD);
+    memcpy(set[0].end, found + keep, found_length - keep);
+}
+
+omen_status_t om_stem_make(om_words *words, const om_analyser *analyser, uint32_t length,
+                           const uint8_t **out, uint32_t *out_length, omen_error *err)
+{
+    const uint8_t *found = words->word;
     uint32_t found_length = 0;
-    if ((analyser->config & OM_CONFIG_STOP) == 0 || !om_stem_is_stop_word(word, word_length)) {
-        omen_status_t status = stem(stems, analyser, word, word_length, &found, &found_length, err);
+    if ((analyser->config & OM_CONFIG_STOP) == 0 || !om_stem_is_stop_word(words->word, length)) {
+        omen_status_t status =
+            stem(&words->stems, analyser, words->word, length, &found, &found_length, err);
         if (status != OMEN_OK) {
             return status;
         }
     }
+    remember(words, analyser, length, found, found_length);
     *out = found;
-    *length = found_length;
-    if (found_length > OM_CACHED_STEM) {
-        return OMEN_OK;
-    }
-    om_stem_entry *set = &words->spare;
-    bool fits = word_length <= OM_KEY_WORD;
-    if (fits && stems->bits < MAX_BITS && stems->misses++ >= (1u << stems->bits) >> 1) {
-        grow_cache(stems, words->alloc);
-    }
-    if (fits && stems->bits != 0) {
-        set = &stems->entries[(hash_key(words->key) >> (64 - stems->bits + 1)) * WAYS];
-        set[1] = set[0];
-    }
-    memcpy(set->key, words->key, OM_KEY_BYTES);
-    memcpy(set->stem, found, found_length);
-    set->length = (uint8_t)found_length;
-    *out = set->stem;
+    *out_length = found_length;
     return OMEN_OK;
-}
-
-omen_status_t om_stem_find(om_words *words, const om_analyser *analyser, uint32_t word_length,
-                           const uint8_t **out, uint32_t *length, omen_error *err)
-{
-    om_stems *stems = &words->stems;
-    words->key[0] = analyser->config;
-    words->key[1] = (uint8_t)word_length;
-    if (OM_LIKELY(stems->bits != 0 && word_length <= OM_KEY_WORD)) {
-        const om_stem_entry *set =
-            &stems->entries[(hash_key(words->key) >> (64 - stems->bits + 1)) * WAYS];
-        for (uint32_t way = 0; way < WAYS; way++) {
-            if (same_key(set[way].key, words->key)) {
-                *out = set[way].stem;
-                *length =
-                    set[way].length; /* 0 of an empty entry is never seen: a config is not 0 */
-                return OMEN_OK;
-            }
-        }
-    }
-    return stem_missed(words, analyser, word_length, out, length, err);
 }

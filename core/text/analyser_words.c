@@ -7,11 +7,12 @@
 enum {
     FIRST_WORDS = 64,
     FIRST_BYTES = 1024,
-    SLACK = 32,        /* a stem of the cache is copied whole */
+    SLACK = 32,        /* a word of the cache is copied whole */
     KEEP_BYTES = 65536 /* more is kept only for texts that need about as much */
 };
-_Static_assert(SLACK > (int)OM_CACHED_STEM, "a copy of a whole stem stays in the buffer");
-_Static_assert(sizeof(om_stem_entry) == OM_CACHE_LINE, "one entry is one cache line");
+_Static_assert(SLACK >= (int)OM_CACHED_WORD + (int)OM_CACHED_END,
+               "a copied word stays in the buffer");
+_Static_assert(sizeof(om_stem_entry) * OM_CACHE_WAYS == OM_CACHE_LINE, "a set is a cache line");
 
 omen_status_t om_words_create(const om_alloc *alloc, om_words **out, omen_error *err)
 {
@@ -135,34 +136,48 @@ omen_status_t om_words_append(om_words *words, const uint8_t *word, uint32_t len
     return status;
 }
 
-omen_status_t om_words_end_word(om_words *words, const om_analyser *analyser, uint32_t length,
-                                omen_error *err)
+/* The way without the cache. */
+static omen_status_t end_new_word(om_words *words, const om_analyser *analyser, uint32_t length,
+                                  omen_error *err)
 {
-    const uint8_t *word = om_words_key_word(words);
-    if (analyser->algorithm == NULL) {
-        if (analyser->config != 0 && om_stem_is_stop_word(word, length)) {
-            words->position++;
-            return OMEN_OK;
+    const uint8_t *stem = words->word;
+    uint32_t stem_length = length;
+    if (analyser->algorithm != NULL) {
+        omen_status_t status = om_stem_make(words, analyser, length, &stem, &stem_length, err);
+        if (status != OMEN_OK) {
+            return status;
         }
-        return om_words_append(words, word, length, err);
-    }
-    const uint8_t *stem;
-    uint32_t stem_length;
-    omen_status_t status = om_stem_find(words, analyser, length, &stem, &stem_length, err);
-    if (status != OMEN_OK) {
-        return status;
+    } else if (analyser->config != 0 && om_stem_is_stop_word(stem, length)) {
+        stem_length = 0;
     }
     if (stem_length == 0) {
         words->position++;
         return OMEN_OK;
     }
-    if (stem_length > OM_CACHED_STEM) {
-        return om_words_append(words, stem, stem_length, err);
+    return om_words_append(words, stem, stem_length, err);
+}
+
+omen_status_t om_words_end_word(om_words *words, const om_analyser *analyser, uint32_t length,
+                                omen_error *err)
+{
+    const om_stem_entry *entry = NULL;
+    if (OM_LIKELY(analyser->algorithm != NULL)) {
+        entry = om_stem_look(words, analyser, length);
     }
-    status = make_room(words, err);
+    if (entry == NULL) {
+        return end_new_word(words, analyser, length, err);
+    }
+    uint32_t stem_length = (uint32_t)entry->keep + entry->extra;
+    if (stem_length == 0) {
+        words->position++;
+        return OMEN_OK;
+    }
+    omen_status_t status = make_room(words, err);
     if (status == OMEN_OK) {
-        /* All of it, so that the length of the copy is known to the compiler. */
-        memcpy(words->bytes + words->size, stem, OM_CACHED_STEM);
+        /* More than the stem, so that the compiler knows the lengths of the copies. */
+        char *out = words->bytes + words->size;
+        memcpy(out, entry->word, OM_CACHED_WORD);
+        memcpy(out + entry->keep, entry->end, OM_CACHED_END);
         put_word(words, stem_length);
     }
     return status;
