@@ -36,7 +36,8 @@ typedef struct om_stem_entry {
     uint8_t end[OM_CACHED_END];
 } om_stem_entry;
 
-/* Sets of two entries, a set is a line of the processor's cache. Grows while words miss, up to a limit: what is in it is never needed. */
+/* Sets of two entries; a set is a line of the processor's cache. Grows while words miss, up to a limit: what
+ * is in it is never needed. */
 typedef struct om_stems {
     om_stem_entry *entries;
     uint32_t bits; /* 2^bits entries; 0: none yet */
