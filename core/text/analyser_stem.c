@@ -129,9 +129,9 @@ static void grow_cache(om_stems *stems, const om_alloc *alloc)
 }
 
 /* The algorithm itself. */
-static omen_status_t stem(om_stems *stems, const om_analyser *analyser, const uint8_t *word,
-                          uint32_t word_length, const uint8_t **out, uint32_t *length,
-                          omen_error *err)
+static omen_status_t run_stemmer(om_stems *stems, const om_analyser *analyser, const uint8_t *word,
+                                 uint32_t word_length, const uint8_t **out, uint32_t *length,
+                                 omen_error *err)
 {
     struct sb_stemmer **stemmer = &stems->stemmers[analyser->number];
     if (*stemmer == NULL) {
@@ -221,19 +221,19 @@ static void remember(om_words *words, const om_analyser *analyser, uint32_t leng
 }
 
 omen_status_t om_stem_make(om_words *words, const om_analyser *analyser, uint32_t length,
-                           const uint8_t **out, uint32_t *out_length, omen_error *err)
+                           const uint8_t **stem, uint32_t *stem_length, omen_error *err)
 {
     const uint8_t *found = words->word;
     uint32_t found_length = 0;
     if ((analyser->config & OM_CONFIG_STOP) == 0 || !om_stem_is_stop_word(words->word, length)) {
         omen_status_t status =
-            stem(&words->stems, analyser, words->word, length, &found, &found_length, err);
+            run_stemmer(&words->stems, analyser, words->word, length, &found, &found_length, err);
         if (status != OMEN_OK) {
             return status;
         }
     }
     remember(words, analyser, length, found, found_length);
-    *out = found;
-    *out_length = found_length;
+    *stem = found;
+    *stem_length = found_length;
     return OMEN_OK;
 }
