@@ -70,8 +70,8 @@ typedef struct work {
     om_roll roll;
     om_set **sets; /* [roll.count] held */
     om_manifest manifest;
-    uint64_t tail; /* newest lsn when it began */
-    bool sweep;    /* all files that no manifest names are known to be needless */
+    uint64_t tail;    /* newest lsn when it began */
+    uint64_t settled; /* files below it that no manifest names are needless */
     death *deaths;
     uint32_t death_count, death_room;
     om_cursors cursors;
@@ -275,10 +275,8 @@ static omen_status_t collect(work *w, omen_error *err)
     omen_db *db = w->db;
     om_disk *disk = db->disk;
     om_log_state state;
-    /* Ids below this one are in sets that are seen below, or their files are gone. A file with a higher one
-     * may wait to be named by a later manifest. */
-    uint64_t free_id = atomic_load(&disk->next_segment);
-    w->sweep = atomic_load(&disk->writing) == 0;
+    /* Before the sets: a file that is not in them may wait to be named by a later manifest. */
+    w->settled = om_disk_settled_files(disk);
     disk->log->ops->tail(disk->log, &state);
     w->tail = state.tail;
     w->cursors.lsn = state.tail;
@@ -298,7 +296,6 @@ static omen_status_t collect(work *w, omen_error *err)
     memcpy(w->manifest.database, disk->uuid, sizeof disk->uuid);
     w->manifest.next_serial = w->roll.next_serial;
     w->manifest.next_segment = atomic_load(&disk->next_segment);
-    w->sweep = w->sweep && w->manifest.next_segment == free_id;
 out:
     return status;
 }
@@ -421,8 +418,10 @@ static void clean_up(work *w)
     om_disk *disk = w->db->disk;
     omen_error err = {0};
     omen_status_t status = disk->log->ops->trim(disk->log, disk->trim_to, &err);
-    if (status == OMEN_OK && w->sweep && atomic_load(&disk->pins) == 0) {
-        status = om_sweep(disk->io, &w->db->rt->alloc, disk->folder.text, &w->manifest, &err);
+    if (status == OMEN_OK && atomic_load(&disk->pins) == 0) {
+        const om_sweeping what = {
+            .folder = disk->folder.text, .current = &w->manifest, .segments_below = w->settled};
+        status = om_sweep(disk->io, &w->db->rt->alloc, &what, &err);
     }
     if (status != OMEN_OK) {
         om_log_write(&w->db->rt->log, OMEN_LOG_WARN, "engine", "%s: not all is tidied up: %s",

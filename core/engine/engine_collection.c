@@ -109,9 +109,12 @@ out:
 
 static omen_status_t init_locks(om_collection *c, omen_error *err)
 {
-    omen_status_t status = om_mutex_init(&c->save_mu, OM_RANK_SAVE, err);
+    omen_status_t status = om_mutex_init(&c->merge_mu, OM_RANK_MERGE, err);
     if (status != OMEN_OK) {
         return status;
+    }
+    if ((status = om_mutex_init(&c->save_mu, OM_RANK_SAVE, err)) != OMEN_OK) {
+        goto no_save;
     }
     if ((status = om_mutex_init(&c->write_mu, OM_RANK_WRITE, err)) != OMEN_OK) {
         goto no_write;
@@ -134,6 +137,8 @@ no_ids:
     om_mutex_destroy(&c->write_mu);
 no_write:
     om_mutex_destroy(&c->save_mu);
+no_save:
+    om_mutex_destroy(&c->merge_mu);
     return status;
 }
 
@@ -239,6 +244,7 @@ static void destroy(om_collection *c)
     om_rwlock_destroy(&c->ids_mu);
     om_mutex_destroy(&c->write_mu);
     om_mutex_destroy(&c->save_mu);
+    om_mutex_destroy(&c->merge_mu);
     omen_db *db = c->db;
     om_alloc_put(alloc, c, sizeof *c, _Alignof(om_collection));
     om_db_unref(db);

@@ -406,6 +406,8 @@ omen_status_t om_disk_open(omen_db *db, const om_io *io, const char *path,
     db->disk = disk;
     OM_TRY(om_mutex_init(&disk->keep_mu, OM_RANK_KEEP, err));
     disk->keep_mu_made = true;
+    OM_TRY(om_mutex_init(&disk->files_mu, OM_RANK_FILES, err));
+    disk->files_mu_made = true;
     OM_TRY(fill_options(db, options, err));
     OM_TRY(find_folder(db, path, err));
     if ((disk->options.flags & OMEN_DB_READ_ONLY) != 0) {
@@ -486,6 +488,9 @@ void om_disk_free(omen_db *db)
     om_keeper_free(db);
     om_pending_drop(disk, db->rt, 0);
     om_serials_free(db);
+    if (disk->files_mu_made) {
+        om_mutex_destroy(&disk->files_mu);
+    }
     if (disk->keep_mu_made) {
         om_mutex_destroy(&disk->keep_mu);
     }

@@ -8,7 +8,7 @@
 #include "logdriver.h"
 #include "manifest.h"
 
-enum { OM_RANK_KEEPER = 85 };
+enum { OM_RANK_FILES = 72, OM_RANK_KEEPER = 85 };
 typedef struct om_keeper om_keeper;
 typedef struct om_serial {
     uint32_t serial;
@@ -21,7 +21,7 @@ typedef struct om_disk {
     om_path folder, lock_path;
     uint8_t uuid[16];
     omen_db_options options; /* defaults filled in */
-    bool keep_mu_made, ready;
+    bool keep_mu_made, files_mu_made, ready;
 
     om_mutex keep_mu;    /* rank KEEP: one checkpoint, backup or refresh at a time; the next nine */
     uint64_t generation; /* of the newest manifest */
@@ -44,7 +44,8 @@ typedef struct om_disk {
     _Atomic uint32_t reason_set;   /* 2: `reason` can be read */
     char reason[160];              /* of a state that stays */
     _Atomic uint32_t pins;         /* backups that copy files: nothing is unlinked */
-    _Atomic uint32_t writing;      /* seals and merges in progress: likewise */
+    om_mutex files_mu;             /* rank FILES: the next one */
+    struct om_file_mark *writing;  /* seals and merges in progress */
     uint32_t max_payload;          /* of one record */
     _Atomic uint64_t disk_available, disk_reserve, disk_looked_ns;
     _Atomic uint64_t checkpoints, seals, merges;
@@ -141,17 +142,17 @@ void om_record_sealed(om_collection *c);
 omen_status_t om_record_replay(void *ctx, const om_log_record *record,
                                omen_error *err) OM_NODISCARD;
 
-/* ---- Files of segments (engine_seal.c, engine_merge.c) -------------------------------------------- */
-/* Around whatever takes ids for files, until their segments are in a set or the files are gone again: nothing
- * is swept meanwhile, since no manifest names them yet. */
-static inline void om_disk_begin_files(om_disk *disk)
-{
-    atomic_fetch_add(&disk->writing, 1);
-}
-static inline void om_disk_end_files(om_disk *disk)
-{
-    atomic_fetch_sub(&disk->writing, 1);
-}
+/* ---- Files of segments (engine_seal.c, engine_merge.c, engine_files.c) ---------------------------- */
+/* Around whatever takes ids for files, until their segments are in a set or the files are gone again: no file
+ * from `below` on is swept meanwhile, since no manifest names them yet. */
+typedef struct om_file_mark {
+    struct om_file_mark *next;
+    uint64_t below;
+} om_file_mark;
+void om_disk_begin_files(om_disk *disk, om_file_mark *mark);
+void om_disk_end_files(om_disk *disk, om_file_mark *mark);
+/* Files below it are in the sets that are looked at afterwards, or needless. */
+uint64_t om_disk_settled_files(om_disk *disk);
 static inline uint64_t om_disk_take_id(om_disk *disk)
 {
     return atomic_fetch_add(&disk->next_segment, 1);
@@ -182,7 +183,24 @@ bool om_memory_short(om_collection *c); /* its writers should stop, rows should 
 /* Waits for the keeper while memory is short, or refuses the batch. No lock held. */
 omen_status_t om_write_leave_room(om_write *w, omen_error *err) OM_NODISCARD;
 
-/* ---- Checkpoints and the keeper (engine_checkpoint.c, engine_keeper.c) --------------------------- */
+/* ---- Threads (engine_worker.c) -------------------------------------------------------------------- */
+typedef struct om_worker {
+    omen_db *db;
+    omen_status_t (*round)(struct om_worker *worker, omen_error *err);
+    om_mutex mu; /* rank KEEPER: the next three */
+    om_cond wake;
+    bool notified, stop;
+    omen_op cancel; /* of whatever it does when the database is closed */
+    om_thread *thread;
+    uint64_t delay_ns, not_before_ns; /* its own: after a failure */
+} om_worker;
+omen_status_t om_worker_start(om_worker *worker, const char *name, omen_error *err) OM_NODISCARD;
+void om_worker_stop(om_worker *worker); /* ends the thread, also in the middle of a merge */
+void om_worker_destroy(om_worker *worker);
+void om_worker_notify(om_worker *worker);
+bool om_worker_stopping(const om_worker *worker);
+
+/* ---- Checkpoints, the keeper and the merger (engine_checkpoint.c, engine_keeper.c, engine_merger.c) -- */
 /* A manifest of what is sealed now, deaths and cursors first; then the log is trimmed and files that no
  * manifest names are removed. */
 omen_status_t om_checkpoint_write(omen_db *db, omen_error *err) OM_NODISCARD;
@@ -210,8 +228,12 @@ typedef struct om_sealing {
 } om_sealing;
 omen_status_t om_checkpoint_seal(om_collection *c, const om_sealing *how, bool *done,
                                  omen_error *err) OM_NODISCARD;
+omen_status_t om_merger_round(om_worker *worker, omen_error *err) OM_NODISCARD;
+/* The first failure is kept; the others go on, so that one collection does not stop all. */
+void om_first_failure(omen_status_t status, const omen_error *err, omen_status_t *first,
+                      omen_error *out);
 omen_status_t om_keeper_create(omen_db *db, omen_error *err) OM_NODISCARD;
-void om_keeper_stop(omen_db *db); /* ends the thread, also in the middle of a merge */
+void om_keeper_stop(omen_db *db);
 void om_keeper_free(omen_db *db); /* when nobody can notify it any more */
 void om_keeper_notify(
     omen_db *db); /* a segment was frozen or completed; any thread, any lock but its own */

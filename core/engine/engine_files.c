@@ -257,6 +257,36 @@ out:
 }
 
 /* ---- New files --------------------------------------------------------------------------------- */
+void om_disk_begin_files(om_disk *disk, om_file_mark *mark)
+{
+    om_mutex_lock(&disk->files_mu);
+    *mark = (om_file_mark){.next = disk->writing, .below = atomic_load(&disk->next_segment)};
+    disk->writing = mark;
+    om_mutex_unlock(&disk->files_mu);
+}
+
+void om_disk_end_files(om_disk *disk, om_file_mark *mark)
+{
+    om_mutex_lock(&disk->files_mu);
+    om_file_mark **at = &disk->writing;
+    while (*at != mark) {
+        at = &(*at)->next;
+    }
+    *at = mark->next;
+    om_mutex_unlock(&disk->files_mu);
+}
+
+uint64_t om_disk_settled_files(om_disk *disk)
+{
+    om_mutex_lock(&disk->files_mu);
+    uint64_t below = atomic_load(&disk->next_segment);
+    for (const om_file_mark *mark = disk->writing; mark != NULL; mark = mark->next) {
+        below = om_min_u64(below, mark->below);
+    }
+    om_mutex_unlock(&disk->files_mu);
+    return below;
+}
+
 omen_status_t om_new_file_begin(om_collection *c, om_new_file *out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;

@@ -21,6 +21,7 @@
 /* Lock ranks, taken in rising order (README has the table). */
 enum {
     OM_RANK_KEEP = 5,
+    OM_RANK_MERGE = 8,
     OM_RANK_SAVE = 10,
     OM_RANK_INDEX = 20,
     OM_RANK_QUEUE = 25,
@@ -319,9 +320,10 @@ struct om_segment {
     uint64_t indexed_version;
 
     om_mapped *mapped;       /* NULL unless sealed */
-    uint64_t deaths_saved;   /* generation of the deaths file that the manifest names; save_mu */
+    _Atomic bool damaged;    /* a merge met rot in it */
+    uint64_t deaths_saved;   /* generation of the deaths file that the manifest names; keep_mu */
     _Atomic uint64_t deaths; /* grows with every death: what is to be saved; write_mu */
-    uint64_t deaths_written; /* value of `deaths` when they were saved last; save_mu */
+    uint64_t deaths_written; /* value of `deaths` when they were saved last; keep_mu */
 };
 
 /* The segments of a collection at one moment, oldest first; the last one may grow. Immutable; each set
@@ -363,7 +365,8 @@ struct om_collection {
     _Atomic uint32_t refs;
     char name[OMEN_MAX_NAME + 1];
 
-    om_mutex save_mu; /* rank SAVE: one save, seal, merge or checkpoint of it at a time */
+    om_mutex merge_mu; /* rank MERGE: one merge of it at a time */
+    om_mutex save_mu;  /* rank SAVE: one save or seal of it at a time */
 
     om_mutex queue_mu;      /* rank QUEUE: batches that wait to be committed */
     om_cond queue_moved;    /* some were, or the leader went */

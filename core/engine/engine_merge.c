@@ -45,6 +45,9 @@ static omen_status_t choose(const om_collection *c, const om_set *set, bool all,
         segments[i] = (om_policy_segment){.rows = atomic_load(&set->part[i]->visible),
                                           .live = atomic_load(&set->part[i]->live),
                                           .bytes = om_mapped_bytes(set->part[i]->mapped)};
+        if (!all && atomic_load(&set->part[i]->damaged)) {
+            segments[i] = (om_policy_segment){.rows = 1, .live = 1, .bytes = UINT64_MAX >> 1};
+        }
     }
     om_policy_limits limits = {.bytes = OM_MERGE_MOST_BYTES,
                                .rows = rows_in_budget(c->rt, &set->part[0]->layout)};
@@ -155,6 +158,20 @@ out:
     return status;
 }
 
+/* A merge met rot: whoever has it is left out of merges from now on, so that the others can go on. What is
+ * left of it is still served; omen_verify and the errors of searches tell where it is. */
+static void find_damaged(om_segment *const *parts, uint32_t count, const om_stop *stop)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        omen_error err;
+        if (om_mapped_check(parts[i], stop, &err) == OMEN_DATA_LOSS) {
+            atomic_store(&parts[i]->damaged, true);
+            om_log_write(&parts[i]->rt->log, OMEN_LOG_ERROR, "engine",
+                         "a segment is left out of merges: %s", err.message);
+        }
+    }
+}
+
 omen_status_t om_merge_next(om_collection *c, bool all, const om_stop *stop, omen_op *op,
                             bool *done, omen_error *err)
 {
@@ -166,9 +183,13 @@ omen_status_t om_merge_next(om_collection *c, bool all, const om_stop *stop, ome
     OM_TRY(om_set_hold(c, &set, err));
     OM_TRY(choose(c, set, all, &pick, err));
     if (pick.count != 0) {
-        om_disk_begin_files(c->db->disk);
+        om_file_mark mark;
+        om_disk_begin_files(c->db->disk, &mark);
         status = merge(c, &set->part[pick.first], pick.count, stop, op, err);
-        om_disk_end_files(c->db->disk);
+        om_disk_end_files(c->db->disk, &mark);
+        if (status == OMEN_DATA_LOSS && !all) {
+            find_damaged(&set->part[pick.first], pick.count, stop);
+        }
         OM_TRY(status);
         atomic_fetch_add(&c->db->disk->merges, 1);
         atomic_fetch_add(&c->db->disk->changes, 1);
@@ -188,18 +209,19 @@ static omen_status_t freeze(om_collection *c, omen_error *err)
     return status;
 }
 
-/* save_mu held. */
+/* merge_mu held. */
 static omen_status_t optimize_locked(om_collection *c, const om_stop *stop, omen_op *op,
                                      omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     bool done = true;
-    for (uint32_t left = om_seal_count(c); done && left != 0; left--) { /* writers may freeze more */
-        OM_TRY(om_seal_next(c, stop, &done, err));
+    om_mutex_lock(&c->save_mu);
+    for (uint32_t left = om_seal_count(c); done && left != 0 && status == OMEN_OK;
+         left--) { /* writers may freeze more */
+        status = om_seal_next(c, stop, &done, err);
     }
-    OM_TRY(om_merge_next(c, true, stop, op, &done, err));
-out:
-    return status;
+    om_mutex_unlock(&c->save_mu);
+    return status == OMEN_OK ? om_merge_next(c, true, stop, op, &done, err) : status;
 }
 
 static omen_status_t wait_indexed(om_collection *c, const om_stop *stop, omen_op *op,
@@ -232,9 +254,9 @@ omen_status_t om_collection_optimize(omen_collection *handle, omen_op *op, omen_
     }
     OM_TRY(om_collection_writable(handle, true, err));
     OM_TRY(freeze(c, err));
-    om_mutex_lock(&c->save_mu);
+    om_mutex_lock(&c->merge_mu);
     status = optimize_locked(c, &stop, op, err);
-    om_mutex_unlock(&c->save_mu);
+    om_mutex_unlock(&c->merge_mu);
     if (status == OMEN_OK) {
         status = om_checkpoint_settle(c->db, err);
     }

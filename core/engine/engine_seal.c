@@ -93,9 +93,10 @@ omen_status_t om_seal_next(om_collection *c, const om_stop *stop, bool *done, om
     }
     om_segment *seg = oldest_frozen(set);
     if (seg != NULL) {
-        om_disk_begin_files(c->db->disk);
+        om_file_mark mark;
+        om_disk_begin_files(c->db->disk, &mark);
         status = seal(c, seg, stop, err);
-        om_disk_end_files(c->db->disk);
+        om_disk_end_files(c->db->disk, &mark);
         *done = status == OMEN_OK;
     }
     om_set_free(c->rt, set);

@@ -54,6 +54,7 @@ typedef struct sweep {
     const om_alloc *alloc;
     const char *folder;
     const om_manifest *current;
+    uint64_t below;    /* ids of segments */
     uint64_t oldest;   /* generation that is kept */
     tag_list segments; /* id, generation of its deaths: what the kept manifests name */
     tag_list serials, cursors;
@@ -213,7 +214,7 @@ static bool goes(const sweep *s, const om_name *name)
 
 static bool goes_from_folder(const sweep *s, const om_name *name)
 {
-    if (name->number >= s->current->next_segment) {
+    if (name->number >= s->below) {
         return false;
     }
     switch (name->kind) {
@@ -304,13 +305,18 @@ static void free_tags(const sweep *s, tag_list *list)
     om_alloc_put(s->alloc, list->tags, list->capacity * sizeof *list->tags, alignof(om_tag));
 }
 
-omen_status_t om_sweep(const om_io *io, const om_alloc *alloc, const char *folder,
-                       const om_manifest *current, omen_error *err)
+omen_status_t om_sweep(const om_io *io, const om_alloc *alloc, const om_sweeping *what,
+                       omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     name_list list = {.alloc = alloc};
-    sweep s = {.io = io, .alloc = alloc, .folder = folder, .current = current, .err = err};
-    OM_TRY(om_io_list(io, folder, add_name, &list, err));
+    sweep s = {.io = io,
+               .alloc = alloc,
+               .folder = what->folder,
+               .current = what->current,
+               .below = om_min_u64(what->segments_below, what->current->next_segment),
+               .err = err};
+    OM_TRY(om_io_list(io, what->folder, add_name, &list, err));
     OM_TRY(find_named(&s, &list, err));
     sweep_all(&s, &list);
     status = s.failed;

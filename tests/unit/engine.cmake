@@ -16,6 +16,7 @@ om_test(engine_disk_test SOURCES engine_disk_test.c ${disk} DEPENDS engine capi 
 om_test(engine_state_test SOURCES engine_state_test.c ${disk} DEPENDS engine capi om_sim)
 om_test(engine_refresh_test SOURCES engine_refresh_test.c ${disk} DEPENDS engine capi om_sim)
 om_test(engine_estimate_test SOURCES engine_estimate_test.c ${pile} DEPENDS engine capi)
+om_test(engine_merger_test SOURCES engine_merger_test.c ${pile} DEPENDS engine capi)
 om_test(engine_keeper_test SOURCES engine_keeper_test.c ${disk} DEPENDS engine capi om_sim)
 om_test(engine_commit_test SOURCES engine_commit_test.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_snapshot_test SOURCES engine_snapshot_test.c ${pile} DEPENDS engine capi)

@@ -1,12 +1,9 @@
 /* engine_merge_test.c - several segments become one: the model's items, ids and keys for all types; a graph
  * as good as a fresh one; the same bytes for any number of threads; damage, cancelling, memory.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "engine_pile.h"
 
@@ -398,26 +395,6 @@ static void a_cancelled_merge_changes_nothing(void **state)
     pile_close(&p);
 }
 
-/* One bit of a section of a sealed file, changed before anybody read it. */
-static void flip(pile *p, uint32_t part, uint32_t kind)
-{
-    char path[4096];
-    om_segment *seg = pile_segment(p, part);
-    const om_section *section = &seg->mapped->section[kind];
-    const om_section *meta = &seg->mapped->section[OM_SECTION_META];
-    /* META is the first section, right behind the header page. */
-    off_t at = 4096 + (section->data - meta->data) + (off_t)section->bytes / 2;
-    uint8_t byte;
-    pile_path(p, seg->id, path, sizeof path);
-    assert_int_equal(chmod(path, 0644), 0);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &byte, 1, at), 1);
-    byte ^= 4;
-    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
-    assert_int_equal(close(fd), 0);
-}
-
 static void damaged_inputs_are_reported(void **state)
 {
     (void)state;
@@ -436,7 +413,7 @@ static void damaged_inputs_are_reported(void **state)
         while (sealed) {
             OK(&p.f, pile_seal_one(&p, &sealed));
         }
-        flip(&p, 2, kinds[i]);
+        pile_flip(&p, 2, kinds[i]);
         FAILS(&p.f, pile_merge(&p, true, NULL, NULL, &done), OMEN_DATA_LOSS, OMEN_D_CHECKSUM);
         unchanged(&p);
         assert_int_equal(fx_count(&p.f), ITEMS);

@@ -2,11 +2,14 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine_pile.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { CHUNK = 256, MOST_DIM = 1024, ID_ROOM = 64, QUERIES = 3, K = 10 };
 
@@ -18,6 +21,9 @@ void pile_open(pile *p, const char *name, const pile_options *options)
 {
     memset(p, 0, sizeof *p);
     quiet_io = om_io_system;
+    if (options->io != NULL) {
+        quiet_io.ops = options->io;
+    }
     omen_runtime_options ropt = {.struct_size = sizeof ropt,
                                  .threads = options->threads,
                                  .memory_limit = options->memory_limit};
@@ -263,9 +269,9 @@ omen_status_t pile_merge(pile *p, bool all, const om_stop *stop, omen_op *op, bo
 {
     om_collection *c = pile_collection(p);
     om_stop none = {.op = op};
-    om_mutex_lock(&c->save_mu);
+    om_mutex_lock(&c->merge_mu);
     omen_status_t status = om_merge_next(c, all, stop != NULL ? stop : &none, op, done, &p->f.err);
-    om_mutex_unlock(&c->save_mu);
+    om_mutex_unlock(&c->merge_mu);
     return status;
 }
 
@@ -474,4 +480,23 @@ void pile_check(pile *p)
     }
     check_scan(p, live);
     check_searches(p, live);
+}
+
+void pile_flip(const pile *p, uint32_t part, uint32_t kind)
+{
+    char path[4096];
+    om_segment *seg = pile_segment(p, part);
+    const om_section *section = &seg->mapped->section[kind];
+    const om_section *meta = &seg->mapped->section[OM_SECTION_META];
+    /* META is the first section, right behind the header page. */
+    off_t at = 4096 + (section->data - meta->data) + (off_t)section->bytes / 2;
+    uint8_t byte;
+    pile_path(p, seg->id, path, sizeof path);
+    assert_int_equal(chmod(path, 0644), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 4;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    assert_int_equal(close(fd), 0);
 }

@@ -26,6 +26,7 @@ typedef struct pile_options {
     uint32_t threads, items;
     uint64_t memory_limit;
     const omen_allocator *allocator; /* NULL: the C library's */
+    const om_io_ops *io;             /* NULL: the system's */
 } pile_options;
 void pile_open(pile *p, const char *name, const pile_options *options);
 void pile_close(pile *p); /* removes the folder */
@@ -49,6 +50,8 @@ om_segment *pile_segment(const pile *p, uint32_t i);
 /* Segment files in the folder, temporary ones included. */
 uint32_t pile_files(const pile *p);
 void pile_path(const pile *p, uint64_t id, char *out, size_t room);
+/* Changes one bit of a section of a sealed file, before anybody has read it. */
+void pile_flip(const pile *p, uint32_t part, uint32_t kind);
 
 /* An allocator of which call number fail_at fails once armed (0: none does). */
 typedef struct pile_torture {

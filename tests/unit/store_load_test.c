@@ -342,7 +342,7 @@ static void test_long_folders(void **unused)
             assert_int_equal(status, OMEN_OK);
             om_manifest_free(&libc_alloc, &read);
         }
-        status = om_sweep(&io, &libc_alloc, folder, &m, &err);
+        status = sweep_with(&io, &libc_alloc, folder, &m, &err);
         if (status != OMEN_OK) {
             assert_int_equal(status, OMEN_INVALID_ARGUMENT);
             expect_generation(6, 0, "");

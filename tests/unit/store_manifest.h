@@ -29,4 +29,11 @@ void file_put(const om_io *io, const char *path, const void *bytes, size_t size)
 uint8_t *file_get(const om_io *io, const char *path, size_t *size); /* malloc */
 bool file_exists(const om_io *io, const char *path);
 uint32_t folder_count(const om_io *io, const char *path);
+/* Sweeps what is below next_segment of the manifest. */
+static inline omen_status_t sweep_with(const om_io *io, const om_alloc *alloc, const char *folder,
+                                       const om_manifest *m, omen_error *err)
+{
+    const om_sweeping what = {.folder = folder, .current = m, .segments_below = m->next_segment};
+    return om_sweep(io, alloc, &what, err);
+}
 #endif

@@ -72,7 +72,7 @@ static void sweep(void)
     uint32_t skipped;
     omen_error err = {0};
     assert_int_equal(load(&m, &skipped, NULL), OMEN_OK);
-    if (om_sweep(&io, &libc_alloc, SAMPLE_FOLDER, &m, &err) != OMEN_OK) {
+    if (sweep_with(&io, &libc_alloc, SAMPLE_FOLDER, &m, &err) != OMEN_OK) {
         fail_msg("%s", err.message);
     }
     om_manifest_free(&libc_alloc, &m);
@@ -204,7 +204,7 @@ static void test_sweep_order(void **unused)
     assert_int_equal(load(&m, &skipped, NULL), OMEN_OK);
     const sim_fault gone = {.call = SIM_OPEN, .nth = 1, .error = ENOENT};
     sim_disk_fault(disk, &gone);
-    assert_int_equal(om_sweep(&io, &libc_alloc, SAMPLE_FOLDER, &m, NULL), OMEN_OK);
+    assert_int_equal(sweep_with(&io, &libc_alloc, SAMPLE_FOLDER, &m, NULL), OMEN_OK);
     for (uint64_t g = 1; g <= 5; g++) {
         assert_int_equal(om_path_manifest(&path, SAMPLE_FOLDER, g, NULL), OMEN_OK);
         assert_int_equal(file_exists(&io, path.text), g >= 3);
@@ -217,7 +217,7 @@ static void test_sweep_order(void **unused)
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(om_io_mkdir(&io, F "00000001", NULL), OMEN_OK);
         sim_disk_fault(disk, &faults[i]);
-        assert_int_equal(om_sweep(&io, &libc_alloc, SAMPLE_FOLDER, &m, NULL), OMEN_OK);
+        assert_int_equal(sweep_with(&io, &libc_alloc, SAMPLE_FOLDER, &m, NULL), OMEN_OK);
         assert_true(sim_disk_faulted(disk));
     }
     sim_disk_fault(disk, &no_fault);
@@ -241,9 +241,9 @@ static void test_sweep_stops(void **unused)
     file_put(&io, F "MANIFEST-0000000000000006", bytes, size);
     free(bytes);
     file_put(&io, SEG("00000003", "01"), "x", 1);
-    assert_int_equal(om_sweep(&io, &libc_alloc, SAMPLE_FOLDER, &m, &err), OMEN_UNIMPLEMENTED);
+    assert_int_equal(sweep_with(&io, &libc_alloc, SAMPLE_FOLDER, &m, &err), OMEN_UNIMPLEMENTED);
     assert_int_equal(err.status, OMEN_UNIMPLEMENTED);
-    assert_int_equal(om_sweep(&io, &libc_alloc, SAMPLE_FOLDER, &m, NULL), OMEN_UNIMPLEMENTED);
+    assert_int_equal(sweep_with(&io, &libc_alloc, SAMPLE_FOLDER, &m, NULL), OMEN_UNIMPLEMENTED);
     assert_true(file_exists(&io, SEG("00000003", "01")));
     om_manifest_free(&libc_alloc, &m);
 }
@@ -272,7 +272,7 @@ static void test_sweep_failing_disk(void **unused)
         assert_int_equal(load(&m, &skipped, NULL), OMEN_OK);
         const sim_fault fault = {.call = SIM_CALLS, .nth = nth, .error = EIO};
         sim_disk_fault(disk, &fault);
-        omen_status_t status = om_sweep(&io, &libc_alloc, SAMPLE_FOLDER, &m, &err);
+        omen_status_t status = sweep_with(&io, &libc_alloc, SAMPLE_FOLDER, &m, &err);
         bool faulted = sim_disk_faulted(disk);
         sim_disk_fault(disk, &no_fault);
         om_manifest_free(&libc_alloc, &m);
@@ -298,7 +298,7 @@ static void test_sweep_failing_disk(void **unused)
     make_garbage();
     assert_int_equal(load(&m, &skipped, NULL), OMEN_OK);
     sim_disk_fault(disk, &fault);
-    assert_int_equal(om_sweep(&io, &libc_alloc, SAMPLE_FOLDER, &m, NULL), OMEN_UNAVAILABLE);
+    assert_int_equal(sweep_with(&io, &libc_alloc, SAMPLE_FOLDER, &m, NULL), OMEN_UNAVAILABLE);
     sim_disk_fault(disk, &no_fault);
     om_manifest_free(&libc_alloc, &m);
 }
@@ -316,7 +316,7 @@ static void test_sweep_without_memory(void **unused)
         sample_scarce scarce = {.left = calls};
         const om_alloc alloc = sample_scarce_alloc(&scarce);
         omen_error err = {0};
-        status = om_sweep(&io, &alloc, SAMPLE_FOLDER, &m, &err);
+        status = sweep_with(&io, &alloc, SAMPLE_FOLDER, &m, &err);
         assert_true(status == OMEN_OK || err.sys_errno == ENOMEM || err.detail == OMEN_D_NO_MEMORY);
         assert_int_equal(scarce.blocks, 0);
         expect_generation(6, 0);
@@ -340,6 +340,31 @@ static void test_sweep_many(void **unused)
     assert_int_equal(folder_count(&io, F "00000003"), 3);
 }
 
+/* Segments from a bound on wait to be named, whatever else there is. */
+static void test_sweep_bound(void **unused)
+{
+    (void)unused;
+    om_path path;
+    om_manifest m;
+    uint32_t skipped;
+    omen_error err;
+    sample.m.next_segment = 1000;
+    write_generation(5);
+    for (uint64_t id = 100; id < 110; id++) {
+        assert_int_equal(om_path_segment(&path, SAMPLE_FOLDER, 3, id, NULL), OMEN_OK);
+        file_put(&io, path.text, "x", 1);
+    }
+    assert_int_equal(load(&m, &skipped, NULL), OMEN_OK);
+    om_sweeping what = {.folder = SAMPLE_FOLDER, .current = &m, .segments_below = 105};
+    assert_int_equal(om_sweep(&io, &libc_alloc, &what, &err), OMEN_OK);
+    assert_int_equal(folder_count(&io, F "00000003"), 3 + 5);
+    what.segments_below = UINT64_MAX; /* the manifest's own bound holds */
+    m.next_segment = 107;
+    assert_int_equal(om_sweep(&io, &libc_alloc, &what, &err), OMEN_OK);
+    assert_int_equal(folder_count(&io, F "00000003"), 3 + 3);
+    om_manifest_free(&libc_alloc, &m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +376,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sweep_failing_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sweep_without_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sweep_many, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sweep_bound, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("store sweep", tests, NULL, NULL);
 }

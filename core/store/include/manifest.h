@@ -146,13 +146,18 @@ omen_status_t om_cursors_read(const om_io *io, const om_alloc *alloc, const char
 void om_cursors_free(const om_alloc *alloc, om_cursors *cursors);
 
 /* ---- Files that no manifest names ---- */
+typedef struct om_sweeping {
+    const char *folder;
+    const om_manifest *current;
+    uint64_t segments_below; /* ids of segments that may go */
+} om_sweeping;
 /* Removes temporary files, segments, deaths, cursors and folders of collections that neither `current` nor
  * any other generation still kept names, and manifests older than the newest three. Never anything that
  * is newer than `current` says (ids from next_segment on, serials from next_serial on, generations of deaths
- * and cursors above its own) and never a name it does not know. So a file that is being written, or waits to
- * be named, is safe as long as its id is not below next_segment of the newest manifest. One caller at a
- * time. A failure to remove one file does not keep the others; the first one is returned. */
-omen_status_t om_sweep(const om_io *io, const om_alloc *alloc, const char *folder,
-                       const om_manifest *current, omen_error *err) OM_NODISCARD;
+ * and cursors above its own) and never a name it does not know. A segment that is being written, or waits to
+ * be named, is safe as long as its id is not below `segments_below`. One caller at a time. A failure to
+ * remove one file does not keep the others; the first one is returned. */
+omen_status_t om_sweep(const om_io *io, const om_alloc *alloc, const om_sweeping *what,
+                       omen_error *err);
 
 #endif
