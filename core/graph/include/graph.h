@@ -97,23 +97,38 @@ omen_status_t om_graph_search(const om_graph_view *view, om_graph_ctx *ctx, cons
                               uint32_t ef, const om_stop *stop, const uint64_t **keys,
                               uint32_t *found, om_graph_counters *counters) OM_NODISCARD;
 
-/* The same with only passing slots in the result, in one of three ways (ann-core: OMEN_PLAN_FILTER_*). IN walks
- * the graph as it is. HOP walks it too and looks behind neighbours that do not pass while it has too few passing
- * ones. BRIDGE scores passing slots alone, reaches them over neighbours of neighbours, begins at seeds drawn from
- * them, and pays for bridges over regions where nothing passes. */
+/* The same with only passing slots in the result, in one of three ways (OMEN_PLAN_FILTER_*):
+ *   IN      walks the graph as it is, and on until enough passing slots are near
+ *   HOP     does so as long as that is cheaper, then looks from what is near behind what does not pass
+ *   BRIDGE  finds the place, then scores passing slots alone, reached over neighbours of neighbours, from
+ *           there and from seeds drawn from them
+ * README.md has the rules. */
 typedef struct om_graph_filter {
-    const uint64_t *pass; /* bit i: slot i passes; all slots of the view */
-    uint64_t matches;     /* bits set among the view's slots */
+    const uint64_t *pass; /* bit i: slot i passes; all slots of the view. Dead ones should not */
+    uint64_t matches;     /* bits set among the view's slots; a guess will do */
     uint32_t plan;        /* OMEN_PLAN_FILTER_* */
+    uint32_t k;           /* passing slots wanted: with fewer the walk goes on */
+    uint32_t ef;          /* the beam of an unfiltered search for k */
     uint32_t reserved;
-    uint64_t budget;    /* distances after which the walk gives up */
-    bool abandoned;     /* set: it did; keys and found are valid then too */
-    uint64_t tests;     /* set: bits looked at */
+    uint64_t budget; /* distances after which the walk gives up (tests count a little)  */
+    bool abandoned;  /* set: it did, or saw that it would: keys and found are valid then too */
+    uint64_t tests;  /* set: bits looked at */
 } om_graph_filter;
+/* beam: room for candidates, >= ef and reserved in ctx; om_plan_choose names it. *found <= beam. */
 omen_status_t om_graph_search_filtered(const om_graph_view *view, om_graph_ctx *ctx,
-                                       const om_probe *probe, uint32_t ef, om_graph_filter *filter,
-                                       const om_stop *stop, const uint64_t **keys, uint32_t *found,
+                                       const om_probe *probe, uint32_t beam,
+                                       om_graph_filter *filter, const om_stop *stop,
+                                       const uint64_t **keys, uint32_t *found,
                                        om_graph_counters *counters) OM_NODISCARD;
+/* The nearest passing slots by looking at all of them: *found = min(ef, bits set). Uses pass alone;
+ * counters->distances grows by the bits set. */
+omen_status_t om_graph_scan_filtered(const om_graph_view *view, om_graph_ctx *ctx,
+                                     const om_probe *probe, uint32_t ef,
+                                     const om_graph_filter *filter, const om_stop *stop,
+                                     const uint64_t **keys, uint32_t *found,
+                                     om_graph_counters *counters) OM_NODISCARD;
+/* Candidates that must be expanded for k results when a share of them passes: ef when all do. */
+double om_graph_horizon(uint32_t ef, uint32_t k, double share);
 
 /* Portable bytes of the entry structure (seeds, upper levels) for a segment file, and a graph on top of
  * read-only arrays. `bytes` (aligned to 64, a mapped section) is used in place and must outlive the graph;
