@@ -1,46 +1,17 @@
 /* graph_search.c - best-first walk over level 0: branch-free collection of unseen neighbours, gathered
  * distances with rolling prefetch, a sorted beam. No lock, no allocation.
  * Depends on: base, simd.  SPDX-License-Identifier: Apache-2.0 */
-#include "graph_int.h"
+#include "graph_walk.h"
 
 /* Candidates expanded together: the first rows of a gather arrive late, so a longer gather pays
  * (fashion-mnist 0.990: 38k QPS one at a time, 46k with three; 1M x 128 at 0.98: 14.3k and 17.2k), and
  * the few expansions that one at a time would have spared raise the recall a little. */
 #define POPS 3u
 
-/* Appends the neighbours of `slot` that were not seen to the n in ctx->ids; marks them. The loop
- * has no branch that depends on data: about half of all neighbours have been seen, which no
- * predictor can guess, and the mispredictions would cost more than the distances (+42 % speed, ann-
- * core section 0). Padding and slots beyond the view fall on the mark behind the last slot, which
- * om_ctx_begin sets as seen. */
-static inline uint32_t collect_unseen(const om_graph_view *view, om_graph_ctx *ctx, uint32_t slot,
-                                      uint32_t n)
-{
-    const uint32_t *row = view->arrays.links + (size_t)slot * view->words;
-    uint32_t count = om_min_u32(om_link_load(row), view->m0);
-    uint32_t limit = view->count;
-    uint8_t *visited = ctx->visited;
-    uint8_t epoch = ctx->epoch;
-    uint32_t *ids = ctx->ids;
-    for (uint32_t i = 1; i <= count; i++) {
-        uint32_t neighbor = om_min_u32(om_link_load(row + i), limit);
-        ids[n] = neighbor;
-        n += (uint32_t)(visited[neighbor] != epoch);
-        visited[neighbor] = epoch;
-    }
-    return n;
-}
-
-static inline void prefetch_links(const om_graph_view *view, uint32_t slot)
-{
-    const char *row = (const char *)(view->arrays.links + (size_t)slot * view->words);
-    for (size_t at = 0; at < view->words * sizeof(uint32_t); at += OM_CACHE_LINE) {
-        __builtin_prefetch(row + at);
-    }
-}
-
-uint32_t om_beam_merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
-                       uint32_t ef, uint32_t *cur)
+/* The candidates ids[0 .. n) with their distances into the beam; cur as in om_beam_merge, or NULL: nothing will
+ * be expanded. */
+static inline uint32_t merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
+                             uint32_t ef, uint32_t *cur)
 {
     for (uint32_t i = 0; i < n; i++) {
         ctx->flipped[i] = OM_SLOT_FLIP - ctx->ids[i];
@@ -59,28 +30,24 @@ uint32_t om_beam_merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n,
         }
         uint32_t at = view->kernels->beam_insert(ctx->beam, size, ef, key);
         size += size < ef;
-        *cur = om_min_u32(*cur, at);
-        prefetch_links(view, om_flip_slot(key));
+        if (cur != NULL) {
+            *cur = om_min_u32(*cur, at);
+            om_prefetch_links(view, om_flip_slot(key));
+        }
     }
     return size;
 }
 
-/* Takes the nearest candidates that were not expanded yet; returns how many new slots they name. */
-static inline uint32_t expand_nearest(const om_graph_view *view, om_graph_ctx *ctx, uint32_t found,
-                                      uint32_t *cur, uint64_t *hops)
+uint32_t om_beam_merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
+                       uint32_t ef, uint32_t *cur)
 {
-    uint32_t n = 0, pops = 0, at = *cur;
-    for (; at < found && pops < POPS && n + view->m0 <= OM_GATHER_MAX; at++) {
-        uint64_t key = ctx->beam[at];
-        if ((key & OM_KEY_EXPANDED) == 0) {
-            ctx->beam[at] = key | OM_KEY_EXPANDED;
-            n = collect_unseen(view, ctx, om_flip_slot(key), n);
-            pops++;
-        }
-    }
-    *cur = at;
-    *hops += pops;
-    return n;
+    return merge(view, ctx, n, size, ef, cur);
+}
+
+uint32_t om_beam_take(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
+                      uint32_t ef)
+{
+    return merge(view, ctx, n, size, ef, NULL);
 }
 
 omen_status_t om_graph_walk(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe,
@@ -92,7 +59,7 @@ omen_status_t om_graph_walk(const om_graph_view *view, om_graph_ctx *ctx, const 
     uint64_t distances = 0, hops = 0, next_stop = OM_STOP_INTERVAL;
     uint32_t found = *size, cur = 0;
     while (cur < found) {
-        uint32_t n = expand_nearest(view, ctx, found, &cur, &hops);
+        uint32_t n = om_expand_nearest(view, ctx, found, POPS, &cur, &hops);
         kernels->gather[probe->kind](probe, view->arrays.codes, view->stride, ctx->ids, n,
                                      ctx->distance);
         distances += n;

@@ -21,7 +21,8 @@ typedef struct om_fuse_options {
     uint32_t fusion;     /* OMEN_FUSE_* */
     float rank_constant; /* RRF */
 } om_fuse_options;
-/* The union of the lists by falling fused score (in `value`), ties by key. out: [sum of counts]. */
+/* The union of the lists by falling fused score (in `value`), ties by key. out: [sum of counts], and none of
+ * the lists. origin and slot are those of the first list that has the item. Values and weights are finite. */
 omen_status_t om_fuse(const om_alloc *alloc, const om_ranked_list *lists, uint32_t count,
                       const om_fuse_options *options, om_ranked *out, uint32_t *found,
                       omen_error *err) OM_NODISCARD;

@@ -1,0 +1,171 @@
+/* graph_filter.c - filtered search: the walk over all candidates, which goes on until enough of them pass.
+ * Depends on: base, simd.  SPDX-License-Identifier: Apache-2.0 */
+#include "graph_filter.h"
+
+#ifdef OM_TUNE
+double om_tune[16] = {1.3, 16, 3, 16, 0, 0, 0, 0};
+#define MARGIN om_tune[0]
+#define PRIOR om_tune[1]
+#else
+/* Of k passing candidates where few pass: how many times k they must be. */
+#define MARGIN 1.3
+/* Candidates that the share of all rows counts for in the guess of the share nearby. */
+#define PRIOR 16.0
+#endif
+/* Rounds of the walk over all candidates: each at least this much farther. */
+#define STEP_LEAST 8u
+/* Candidates expanded together: more of them in a wide beam, where none is in vain. */
+#define POPS_NARROW 3u
+#define POPS_WIDE 6u
+#define WIDE_BEAM 96u
+
+double om_graph_horizon(uint32_t ef, uint32_t k, double share)
+{
+    return (double)ef + MARGIN * (double)k * (1.0 / share - 1.0);
+}
+
+omen_status_t om_filter_gather(om_filter_walk *w, uint32_t n)
+{
+    w->view->kernels->gather[w->probe->kind](w->probe, w->view->arrays.codes, w->view->stride,
+                                             w->ctx->ids, n, w->ctx->distance);
+    w->distances += n;
+    w->size = om_beam_merge(w->view, w->ctx, n, w->size, w->room, &w->cur);
+    if (OM_UNLIKELY(w->distances + w->tests / OM_TESTS_A_DISTANCE >= w->next_stop) &&
+        w->stop != NULL) {
+        w->next_stop = w->distances + w->tests / OM_TESTS_A_DISTANCE + OM_STOP_INTERVAL;
+        return om_stop_check(w->stop);
+    }
+    return OMEN_OK;
+}
+
+static uint32_t count_passing(om_filter_walk *w, uint32_t end)
+{
+    uint32_t passing = 0;
+    for (uint32_t i = 0; i < end; i++) {
+        passing += om_passes(w->filter->pass, om_flip_slot(w->ctx->beam[i]));
+    }
+    w->tests += end;
+    return passing;
+}
+
+/* Expands everything among the first *end candidates, whatever comes to be there. */
+static omen_status_t walk_within(om_filter_walk *w, uint32_t horizon)
+{
+    omen_status_t status = OMEN_OK;
+    uint32_t pops = horizon >= WIDE_BEAM ? POPS_WIDE : POPS_NARROW;
+    while (w->cur < om_min_u32(horizon, w->size) && status == OMEN_OK) {
+        uint32_t n = om_expand_nearest(w->view, w->ctx, om_min_u32(horizon, w->size), pops, &w->cur,
+                                       &w->hops);
+        status = om_filter_gather(w, n);
+        if (OM_UNLIKELY(om_walk_spent(w))) {
+            w->filter->abandoned = true;
+            break;
+        }
+    }
+    return status;
+}
+
+/* The horizon that should hold enough, by the share that passes of the first `seen` candidates. */
+static double next_horizon(const om_filter_walk *w, uint32_t passing, uint32_t seen)
+{
+    const om_graph_filter *f = w->filter;
+    double all = (double)f->matches / (double)w->view->count;
+    double share = ((double)passing + PRIOR * all) / ((double)seen + PRIOR);
+    return om_graph_horizon(f->ef, f->k, share < 1.0 ? (share > 1e-9 ? share : 1e-9) : 1.0);
+}
+
+/* Whether the first `seen` candidates, all expanded, hold enough that pass: the same number as of an
+ * unfiltered search when all do, MARGIN times k when few do. */
+static bool enough(const om_filter_walk *w, uint32_t passing, uint32_t seen)
+{
+    const om_graph_filter *f = w->filter;
+    return passing >= f->matches ||
+           (passing >= f->k &&
+            (double)seen >=
+                om_graph_horizon(f->ef, f->k, (double)passing / (double)om_max_u32(seen, 1)));
+}
+
+/* Walks on until the horizon holds enough. *lacking: it came to where the beam ends or what is to come
+ * costs more than is left. */
+static omen_status_t walk_all(om_filter_walk *w, bool *lacking)
+{
+    uint32_t horizon = om_min_u32(w->filter->ef, w->room);
+    omen_status_t status = OMEN_OK;
+    *lacking = false;
+    for (;;) {
+        status = walk_within(w, horizon);
+        if (status != OMEN_OK || w->filter->abandoned || w->size < horizon) {
+            /* A beam that is not full has all that can be reached. */
+            return status;
+        }
+        uint32_t passing = count_passing(w, horizon);
+        if (enough(w, passing, horizon)) {
+            return OMEN_OK;
+        }
+        double next = next_horizon(w, passing, horizon);
+        double costs = (double)w->distances * next / (double)horizon;
+        if (horizon == w->room || next > 2.0 * w->room || costs > (double)w->filter->budget) {
+            *lacking = true;
+            return OMEN_OK;
+        }
+        horizon = om_min_u32(om_max_u32((uint32_t)next, horizon + STEP_LEAST), w->room);
+    }
+}
+
+/* What passes, in the form of results. */
+static void finish(om_filter_walk *w, om_graph_counters *counters)
+{
+    uint64_t *beam = w->ctx->beam;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < w->size; i++) {
+        uint32_t slot = om_flip_slot(beam[i]);
+        beam[kept] = om_key_pack(om_key_distance(beam[i]), slot);
+        kept += om_passes(w->filter->pass, slot);
+    }
+    w->tests += w->size;
+    w->size = kept;
+    w->filter->tests = w->tests;
+    counters->distances += w->distances;
+    counters->hops += w->hops;
+}
+
+omen_status_t om_graph_search_filtered(const om_graph_view *view, om_graph_ctx *ctx,
+                                       const om_probe *probe, uint32_t beam,
+                                       om_graph_filter *filter, const om_stop *stop,
+                                       const uint64_t **keys, uint32_t *found,
+                                       om_graph_counters *counters)
+{
+    omen_status_t status = OMEN_OK;
+    om_filter_walk w = {.view = view,
+                        .ctx = ctx,
+                        .probe = probe,
+                        .filter = filter,
+                        .stop = stop,
+                        .room = beam,
+                        .next_stop = OM_STOP_INTERVAL};
+    om_assert(beam >= 1 && beam <= ctx->beam_cap);
+    filter->abandoned = false;
+    filter->tests = 0;
+    if (view->count > 0 && filter->matches > 0) {
+        bool lacking = false;
+        om_ctx_begin(ctx, view->count);
+        w.size = om_entry_search(view, ctx, probe, beam, counters);
+        if (filter->plan == OMEN_PLAN_FILTER_BRIDGE) {
+            lacking = true;
+            status = walk_within(&w, om_min_u32(OM_ENTRY_WANTED * 2, beam));
+        } else {
+            status = walk_all(&w, &lacking);
+        }
+        if (status == OMEN_OK && lacking && !filter->abandoned) {
+            if (filter->plan == OMEN_PLAN_FILTER_IN) {
+                filter->abandoned = true;
+            } else {
+                status = om_filter_bridge(&w);
+            }
+        }
+    }
+    finish(&w, counters);
+    *keys = ctx->beam;
+    *found = w.size;
+    return status;
+}
