@@ -119,7 +119,8 @@ typedef struct om_textfield {
 } om_textfield;
 _Static_assert(sizeof(om_textfield) == 32, "a field of a text image");
 typedef struct om_textentry {
-    uint64_t word; /* bits 0 to 39: place in the words, 40 to 47: length, 48 to 63: field's number */
+    uint64_t
+        word; /* bits 0 to 39: place in the words, 40 to 47: length, 48 to 63: field's number */
     uint32_t df;
     uint32_t extra; /* the only or first row; of a long list where its tables are, in units of 16 */
     uint64_t list;  /* bit 63: nothing but the position of the only one; else place in the lists */
@@ -170,16 +171,16 @@ typedef struct om_textlist {
     const om_textimage *image;
     om_listkind kind;
     uint32_t df, field;
-    uint32_t row, position;          /* ONE; SHORT: row is the first one */
-    const uint8_t *base;             /* SHORT, LONG: its bytes, of which `room` are there */
+    uint32_t row, position; /* ONE; SHORT: row is the first one */
+    const uint8_t *base;    /* SHORT, LONG: its bytes, of which `room` are there */
     uint64_t room;
     uint32_t row_width, count_width, position_width; /* SHORT */
-    uint32_t blocks, groups, impacts; /* LONG; ONE and SHORT have one block */
-    const uint32_t *last, *data;      /* [blocks] */
-    const uint8_t *widths;            /* [2 * blocks] of rows, of counts */
-    const uint32_t *impact_at;        /* [blocks + groups + 2] */
-    const uint16_t *impact;           /* [2 * impacts] count, length */
-    const uint64_t *positions;        /* [blocks] bits 0 to 55: place, 56 to 63: width */
+    uint32_t blocks, groups, impacts;                /* LONG; ONE and SHORT have one block */
+    const uint32_t *last, *data;                     /* [blocks] */
+    const uint8_t *widths;                           /* [2 * blocks] of rows, of counts */
+    const uint32_t *impact_at;                       /* [blocks + groups + 2] */
+    const uint16_t *impact;                          /* [2 * impacts] count, length */
+    const uint64_t *positions; /* [blocks] bits 0 to 55: place, 56 to 63: width */
 } om_textlist;
 /* DATA_LOSS (no text) when the entry or the tables are damaged. */
 omen_status_t om_textlist_open(const om_textimage *image, uint32_t term, om_textlist *out);
@@ -205,9 +206,8 @@ static inline void om_textplaces_get(const om_textplaces *places, uint64_t from,
 {
     uint32_t position = 0;
     for (uint32_t i = 0; i < count; i++) {
-        position += places->bytes == NULL
-                        ? places->only
-                        : om_pack_get(places->bytes, from + i, places->width);
+        position += places->bytes == NULL ? places->only
+                                          : om_pack_get(places->bytes, from + i, places->width);
         out[i] = position;
     }
 }
@@ -222,8 +222,8 @@ typedef struct om_textout {
     size_t used, capacity;
     uint64_t at;
 } om_textout;
-omen_status_t om_textout_put(om_textout *out, const void *bytes, size_t size, omen_error *err)
-    OM_NODISCARD;
+omen_status_t om_textout_put(om_textout *out, const void *bytes, size_t size,
+                             omen_error *err) OM_NODISCARD;
 omen_status_t om_textout_align(om_textout *out, uint32_t align, omen_error *err) OM_NODISCARD;
 omen_status_t om_textout_flush(om_textout *out, omen_error *err) OM_NODISCARD;
 void om_textout_free(om_textout *out);
@@ -231,7 +231,8 @@ void om_textout_free(om_textout *out);
 omen_status_t om_text_room(const om_alloc *alloc, void **array, size_t *capacity, size_t count,
                            size_t size, omen_error *err) OM_NODISCARD;
 
-typedef struct om_impacts { /* the pairs (count, length) that no other one beats: counts fall, lengths too */
+typedef struct
+    om_impacts { /* the pairs (count, length) that no other one beats: counts fall, lengths too */
     uint32_t count;
     uint16_t pair[OM_TEXT_MAX_IMPACTS][2];
 } om_impacts;
@@ -241,7 +242,7 @@ void om_impacts_add(om_impacts *impacts, uint32_t count, uint32_t length);
 typedef struct om_listwriter {
     const om_alloc *alloc;
     om_textout *out;
-    uint64_t begin; /* of the list in out */
+    uint64_t begin;           /* of the list in out */
     uint32_t df, held, block; /* rows that wait; the block whose positions come */
     uint32_t before;          /* the row before the block */
     uint32_t rows[OM_PACK] __attribute__((aligned(16)));

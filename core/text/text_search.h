@@ -55,14 +55,14 @@ typedef struct om_lane {
     uint32_t scores[OM_PACK];
     om_textlist list;
     om_formula formula;
-    uint32_t top;                    /* no row has more */
-    uint32_t next;                   /* the first block that may have rows not passed yet */
-    uint32_t block, n;               /* in rows[] */
-    uint32_t bound_block, bound;     /* the last block whose bound was asked for */
-    bool counted, scored, placed;    /* counts[], scores[], places are of the block */
-    uint32_t offset;                 /* in its phrase */
+    uint32_t top;                 /* no row has more */
+    uint32_t next;                /* the first block that may have rows not passed yet */
+    uint32_t block, n;            /* in rows[] */
+    uint32_t bound_block, bound;  /* the last block whose bound was asked for */
+    bool counted, scored, placed; /* counts[], scores[], places are of the block */
+    uint32_t offset;              /* in its phrase */
     om_textplaces places;
-    uint32_t *positions;             /* of one row */
+    uint32_t *positions; /* of one row */
     size_t positions_room;
     uint32_t found;
 } om_lane;
@@ -116,16 +116,16 @@ struct om_textscratch {
     om_runclause **order;
     om_formula *formulas; /* of the query's clauses */
     om_targetstats *stats;
-    uint64_t *df;       /* of the query's words */
-    uint32_t *terms;    /* [images][words] */
+    uint64_t *df;    /* of the query's words */
+    uint32_t *terms; /* [images][words] */
     om_imageorder *images;
     om_textmatch *matches;
     om_best *best;
-    uint32_t *sums;     /* [OM_WINDOW_MAX], zero between windows */
-    uint64_t *touched;  /* [OM_WINDOW_MAX / 64], likewise */
+    uint32_t *sums;            /* [OM_WINDOW_MAX], zero between windows */
+    uint64_t *touched;         /* [OM_WINDOW_MAX / 64], likewise */
     uint32_t *rows, *row_sums; /* candidates */
-    uint32_t *places;   /* of the query's words in a text row */
-    uint32_t *positions; /* of a phrase in it */
+    uint32_t *places;          /* of the query's words in a text row */
+    uint32_t *positions;       /* of a phrase in it */
     size_t lanes_room, lane_of_room, clauses_room, order_room, formulas_room, stats_room, df_room;
     size_t terms_room, images_room, matches_room, best_room, places_room;
     size_t positions_room, window_room;
@@ -135,14 +135,14 @@ typedef struct om_textrun {
     om_text_search *search;
     const om_textquery *query;
     om_textscratch *scratch;
-    int exponent;       /* scores are sums times 2^-exponent */
-    uint32_t best;      /* hits so far */
-    uint32_t need;      /* a sum below this cannot be among the best any more */
-    uint32_t source;    /* the one that is searched: */
-    uint32_t limit;     /* rows of it */
+    int exponent;    /* scores are sums times 2^-exponent */
+    uint32_t best;   /* hits so far */
+    uint32_t need;   /* a sum below this cannot be among the best any more */
+    uint32_t source; /* the one that is searched: */
+    uint32_t limit;  /* rows of it */
     const om_text_source *from;
-    uint32_t clauses;   /* that the image has */
-    uint32_t steps;     /* since stop was asked */
+    uint32_t clauses; /* that the image has */
+    uint32_t steps;   /* since stop was asked */
 } om_textrun;
 void om_textrun_source(om_textrun *run, uint32_t source);
 /* A row of the source with its sum, which is at least need. */

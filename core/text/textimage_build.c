@@ -3,7 +3,7 @@
 #include "text_int.h"
 
 typedef struct word_term {
-    uint64_t at; /* of its bytes in words */
+    uint64_t at;     /* of its bytes in words */
     uint64_t prefix; /* its first bytes, so that most comparisons end here */
     uint32_t field, length, hash;
     uint32_t df;
@@ -57,14 +57,13 @@ static uint64_t prefix_of(const char *word, uint32_t length)
     return __builtin_bswap64(prefix);
 }
 
-static omen_status_t add_term(builder *b, const word_term *like, const char *word,
-                              omen_error *err)
+static omen_status_t add_term(builder *b, const word_term *like, const char *word, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     OM_TRY(om_text_room(b->alloc, (void **)&b->terms, &b->terms_room, (size_t)b->term_count + 1,
                         sizeof *b->terms, err));
-    OM_TRY(om_text_room(b->alloc, (void **)&b->words, &b->words_room,
-                        b->words_used + like->length, 1, err));
+    OM_TRY(om_text_room(b->alloc, (void **)&b->words, &b->words_room, b->words_used + like->length,
+                        1, err));
     memcpy(b->words + b->words_used, word, like->length);
     word_term *term = &b->terms[b->term_count++];
     *term = *like;
@@ -107,8 +106,8 @@ static omen_status_t number_field(builder *b, const om_rowfield *field, omen_err
 {
     omen_status_t status = OMEN_OK;
     const uint32_t words = field->head->words;
-    OM_TRY(om_text_room(b->alloc, (void **)&b->numbers, &b->numbers_room,
-                        (size_t)b->total + words, 4, err));
+    OM_TRY(om_text_room(b->alloc, (void **)&b->numbers, &b->numbers_room, (size_t)b->total + words,
+                        4, err));
     for (uint32_t i = 0; i < words; i++) {
         const uint32_t start = om_rowfield_number(field, field->start, i);
         const uint32_t end = om_rowfield_number(field, field->start, i + 1);
@@ -131,9 +130,8 @@ static omen_status_t note_field(builder *b, uint16_t field, omen_error *err)
     if (at < b->field_count && b->fields[at] == field) {
         return OMEN_OK;
     }
-    omen_status_t status =
-        om_text_room(b->alloc, (void **)&b->fields, &b->fields_room, (size_t)b->field_count + 1,
-                     sizeof *b->fields, err);
+    omen_status_t status = om_text_room(b->alloc, (void **)&b->fields, &b->fields_room,
+                                        (size_t)b->field_count + 1, sizeof *b->fields, err);
     if (status == OMEN_OK) {
         memmove(b->fields + at + 1, b->fields + at, (b->field_count - at) * sizeof *b->fields);
         b->fields[at] = field;
@@ -295,9 +293,8 @@ static void feed_lengths(void *ctx, uint32_t field, uint32_t first, uint32_t cou
     for (uint32_t i = 0; i < count; i++) {
         om_rowfield found;
         const uint8_t *row = b->rows[first + i];
-        out[i] = row != NULL && om_rowfield_find(row, b->fields[field], &found)
-                     ? found.head->length
-                     : 0;
+        out[i] =
+            row != NULL && om_rowfield_find(row, b->fields[field], &found) ? found.head->length : 0;
     }
 }
 

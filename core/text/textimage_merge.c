@@ -5,10 +5,10 @@
 typedef struct input {
     const om_textimage *image;
     const uint64_t *drop;
-    uint32_t *kept;     /* rows that stay before each word of drop; NULL without drop */
+    uint32_t *kept;      /* rows that stay before each word of drop; NULL without drop */
     uint32_t base, rows; /* its first row in the merged image; how many stay */
-    uint32_t *fields;   /* [image fields] the field's number in the merged image */
-    uint32_t term;      /* where it is */
+    uint32_t *fields;    /* [image fields] the field's number in the merged image */
+    uint32_t term;       /* where it is */
     uint32_t length;
     const char *word;
 } input;
@@ -19,7 +19,7 @@ struct om_textmerge {
     bool measured;
     input *inputs;
     uint32_t count, heaped, equal;
-    uint32_t *heap;  /* inputs by their terms, the least first */
+    uint32_t *heap;   /* inputs by their terms, the least first */
     uint32_t *equals; /* those that have the term that is written, in their order */
     uint16_t *fields;
     size_t fields_room;
@@ -183,8 +183,7 @@ typedef struct block {
     uint32_t n;
 } block;
 
-static omen_status_t load_block(const om_textlist *list, uint32_t number, block *b,
-                                omen_error *err)
+static omen_status_t load_block(const om_textlist *list, uint32_t number, block *b, omen_error *err)
 {
     b->n = om_textlist_count(list, number);
     if (!om_textlist_rows(list, number, b->rows) || !om_textlist_counts(list, number, b->counts)) {
@@ -437,8 +436,7 @@ uint32_t om_textmerge_rows(const om_textmerge *merge)
     return merge->feed.rows;
 }
 
-omen_status_t om_textmerge_write(om_textmerge *merge, om_text_sink sink, void *ctx,
-                                 omen_error *err)
+omen_status_t om_textmerge_write(om_textmerge *merge, om_text_sink sink, void *ctx, omen_error *err)
 {
     return om_textwriter_write(&merge->writer, sink, ctx, err);
 }

@@ -35,13 +35,12 @@ static omen_status_t keep_term(om_textwriter *w, const om_textterm *term, om_tex
         return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
                        "text: more than %u different words in a segment", MAX_TERMS);
     }
-    OM_TRY(om_text_room(w->alloc, (void **)&w->entries, &w->entries_room,
-                        (size_t)w->head.terms + 1, sizeof *w->entries, err));
-    OM_TRY(om_text_room(w->alloc, (void **)&w->words, &w->words_room,
-                        w->words_used + term->length, 1, err));
+    OM_TRY(om_text_room(w->alloc, (void **)&w->entries, &w->entries_room, (size_t)w->head.terms + 1,
+                        sizeof *w->entries, err));
+    OM_TRY(om_text_room(w->alloc, (void **)&w->words, &w->words_room, w->words_used + term->length,
+                        1, err));
     memcpy(w->words + w->words_used, term->word, term->length);
-    entry->word =
-        w->words_used | (uint64_t)term->length << 40 | (uint64_t)term->field << 48;
+    entry->word = w->words_used | (uint64_t)term->length << 40 | (uint64_t)term->field << 48;
     w->words_used += term->length;
     w->entries[w->head.terms++] = *entry;
 out:
@@ -125,7 +124,8 @@ static omen_status_t write_lengths(const om_textwriter *w, om_textout *out, uint
         const uint32_t n = om_min_u32(CHUNK_ROWS, feed->rows - first);
         feed->lengths(feed->ctx, f, first, n, lengths);
         for (uint32_t i = 0; i < n; i++) {
-            memcpy(bytes + (size_t)i * width, &lengths[i], width); /* little-endian: the low bytes */
+            memcpy(bytes + (size_t)i * width, &lengths[i],
+                   width); /* little-endian: the low bytes */
         }
         OM_TRY(om_textout_put(out, bytes, (size_t)n * width, err));
     }

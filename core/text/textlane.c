@@ -53,8 +53,8 @@ uint32_t om_lane_range_bound(om_lane *lane, uint32_t from, uint32_t to)
         const uint32_t group = block / OM_TEXT_GROUP;
         const uint32_t last = om_min_u32(group * OM_TEXT_GROUP + OM_TEXT_GROUP, list->blocks) - 1;
         const bool whole = block % OM_TEXT_GROUP == 0 && list->last[last] < to;
-        const uint32_t bound = whole ? impact_bound(lane, list->blocks + group)
-                                     : om_lane_block_bound(lane, block);
+        const uint32_t bound =
+            whole ? impact_bound(lane, list->blocks + group) : om_lane_block_bound(lane, block);
         const uint32_t end = whole ? last : block;
         best = om_max_u32(best, bound);
         if (list->last[end] >= to - 1) {

@@ -16,9 +16,9 @@ static omen_status_t open_short(om_textlist *list, const om_textentry *entry)
     list->position_width = at[2];
     list->base = at + 4;
     list->room = size - entry->list - 4;
-    const bool good = at[0] <= 32 && at[1] <= OM_TEXT_MAX_BITS && at[2] <= 32 &&
-                      om_pack_bytes(list->df - 1, at[0]) + om_pack_bytes(list->df, at[1]) <=
-                          list->room;
+    const bool good =
+        at[0] <= 32 && at[1] <= OM_TEXT_MAX_BITS && at[2] <= 32 &&
+        om_pack_bytes(list->df - 1, at[0]) + om_pack_bytes(list->df, at[1]) <= list->room;
     return good ? OMEN_OK : OMEN_DATA_LOSS;
 }
 
@@ -148,8 +148,8 @@ bool om_textlist_counts(const om_textlist *list, uint32_t block, uint32_t *count
                        counts);
     } else {
         const uint32_t width = list->widths[(size_t)block * 2 + 1];
-        const uint64_t at = (uint64_t)list->data[block] * 16 +
-                            om_pack_bytes(n, list->widths[(size_t)block * 2]);
+        const uint64_t at =
+            (uint64_t)list->data[block] * 16 + om_pack_bytes(n, list->widths[(size_t)block * 2]);
         if (width > OM_TEXT_MAX_BITS || at > list->room ||
             list->room - at < om_pack_bytes(n, width)) {
             return false;

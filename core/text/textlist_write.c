@@ -152,8 +152,8 @@ static omen_status_t keep_impacts(om_listwriter *writer, uint32_t entry, const o
     const size_t after = (size_t)writer->impacts + impacts->count;
     OM_TRY(om_text_room(writer->alloc, (void **)&writer->impact_at, &writer->impact_at_room,
                         (size_t)entry + 2, 4, err));
-    OM_TRY(om_text_room(writer->alloc, (void **)&writer->impact, &writer->impact_room, after, 4,
-                        err));
+    OM_TRY(
+        om_text_room(writer->alloc, (void **)&writer->impact, &writer->impact_room, after, 4, err));
     memcpy(writer->impact + (size_t)writer->impacts * 2, impacts->pair,
            impacts->count * sizeof impacts->pair[0]);
     writer->impact_at[entry] = writer->impacts;
@@ -172,10 +172,10 @@ static omen_status_t keep_block(om_listwriter *writer, uint32_t n, uint32_t row_
     if (data > UINT32_MAX) {
         return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT, "text: a list is too long");
     }
-    OM_TRY(om_text_room(writer->alloc, (void **)&writer->last, &writer->last_room, block + 1, 4,
-                        err));
-    OM_TRY(om_text_room(writer->alloc, (void **)&writer->data, &writer->data_room, block + 1, 4,
-                        err));
+    OM_TRY(
+        om_text_room(writer->alloc, (void **)&writer->last, &writer->last_room, block + 1, 4, err));
+    OM_TRY(
+        om_text_room(writer->alloc, (void **)&writer->data, &writer->data_room, block + 1, 4, err));
     OM_TRY(om_text_room(writer->alloc, (void **)&writer->widths, &writer->widths_room,
                         ((size_t)block + 1) * 2, 1, err));
     for (uint32_t i = 0; i < n; i++) {
@@ -332,8 +332,8 @@ static omen_status_t flush_positions(om_listwriter *writer, uint32_t block, omen
     omen_status_t status = OMEN_OK;
     const uint64_t place = writer->out->at - writer->begin;
     uint32_t width;
-    OM_TRY(om_text_room(writer->alloc, (void **)&writer->places, &writer->places_room, block + 1,
-                        8, err));
+    OM_TRY(om_text_room(writer->alloc, (void **)&writer->places, &writer->places_room, block + 1, 8,
+                        err));
     OM_TRY(put_positions(writer, &width, err));
     writer->places[block] = place | (uint64_t)width << 56;
 out:

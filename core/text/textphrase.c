@@ -19,16 +19,15 @@ static uint32_t match(const om_phrasepart *parts, uint32_t n, uint32_t *at)
                    (uint64_t)part->positions[at[k]] + parts[0].offset < wanted) {
                 at[k]++;
             }
-            all = at[k] < part->count &&
-                  (uint64_t)part->positions[at[k]] + parts[0].offset == wanted;
+            all =
+                at[k] < part->count && (uint64_t)part->positions[at[k]] + parts[0].offset == wanted;
         }
         found += all;
     }
     return found;
 }
 
-bool om_phrase_match(const om_alloc *alloc, const om_phrasepart *parts, uint32_t n,
-                     uint32_t *count)
+bool om_phrase_match(const om_alloc *alloc, const om_phrasepart *parts, uint32_t n, uint32_t *count)
 {
     uint32_t few[FEW] = {0};
     uint32_t *at = n <= FEW ? few : om_alloc_zero(alloc, n, sizeof *at, 64);
@@ -47,8 +46,8 @@ static omen_status_t load_positions(const om_alloc *alloc, om_lane *lane, om_phr
                                     omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    if (!lane->placed && !om_textlist_places(&lane->list, lane->block, lane->counts,
-                                             &lane->places)) {
+    if (!lane->placed &&
+        !om_textlist_places(&lane->list, lane->block, lane->counts, &lane->places)) {
         return om_text_damaged(err, "positions are out of bounds");
     }
     lane->placed = true;
@@ -59,8 +58,7 @@ static omen_status_t load_positions(const om_alloc *alloc, om_lane *lane, om_phr
     const uint32_t count = lane->counts[lane->found];
     OM_TRY(om_text_room(alloc, (void **)&lane->positions, &lane->positions_room, count, 4, err));
     om_textplaces_get(&lane->places, from, count, lane->positions);
-    *part = (om_phrasepart){
-        .positions = lane->positions, .count = count, .offset = lane->offset};
+    *part = (om_phrasepart){.positions = lane->positions, .count = count, .offset = lane->offset};
 out:
     return status;
 }

@@ -43,8 +43,8 @@ static omen_status_t add_word(om_textquery *q, uint32_t target, const char *word
     OM_TRY(om_text_room(q->alloc, (void **)&q->bytes, &q->bytes_room,
                         (size_t)q->byte_count + length, 1, err));
     memcpy(q->bytes + q->byte_count, word, length);
-    q->words[q->word_count] = (om_queryword){
-        .target = target, .at = q->byte_count, .length = length, .hash = hash};
+    q->words[q->word_count] =
+        (om_queryword){.target = target, .at = q->byte_count, .length = length, .hash = hash};
     q->byte_count += length;
     *number = q->word_count++;
 out:
@@ -123,8 +123,7 @@ static omen_status_t add_target(om_textquery *q, uint32_t target,
     uint32_t left = OM_QUERY_WORDS;
     while (at < end && left != 0) {
         const char *open = memchr(at, '"', (size_t)(end - at));
-        const char *close =
-            open != NULL ? memchr(open + 1, '"', (size_t)(end - open - 1)) : NULL;
+        const char *close = open != NULL ? memchr(open + 1, '"', (size_t)(end - open - 1)) : NULL;
         const char *stop = close != NULL ? open : end;
         if (stop > at) {
             OM_TRY(om_analyse(analyser, at, (size_t)(stop - at), words, err));

@@ -84,8 +84,8 @@ static int compare_tokens(const void *ctx, uint32_t a, uint32_t b)
 {
     const token_list *list = ctx;
     const om_word *x = &list->words[a], *y = &list->words[b];
-    int order = memcmp(list->bytes + x->offset, list->bytes + y->offset,
-                       om_min_u32(x->length, y->length));
+    int order =
+        memcmp(list->bytes + x->offset, list->bytes + y->offset, om_min_u32(x->length, y->length));
     return order != 0 ? order : (x->length > y->length) - (x->length < y->length);
 }
 
@@ -94,8 +94,8 @@ static void part_equal_hashes(token_list *list, uint32_t *spare)
 {
     for (uint32_t begin = 0, end; begin < list->count; begin = end) {
         bool mixed = false;
-        for (end = begin + 1;
-             end < list->count && list->keys[end] >> 32 == list->keys[begin] >> 32; end++) {
+        for (end = begin + 1; end < list->count && list->keys[end] >> 32 == list->keys[begin] >> 32;
+             end++) {
             mixed = mixed || compare_tokens(list, (uint32_t)list->keys[end - 1],
                                             (uint32_t)list->keys[end]) != 0;
         }
@@ -241,14 +241,15 @@ omen_status_t om_textrow_make(const om_text_field *fields, uint32_t count, om_wo
         OM_TRY(om_analyse(fields[i].analyser, fields[i].text, fields[i].length, scratch, err));
         (void)om_words_list(scratch, &words);
         if (words != 0) {
-            OM_TRY(add_field(out, row, heads + (size_t)kept * sizeof(om_rowhead),
-                             fields[i].field, scratch, err));
+            OM_TRY(add_field(out, row, heads + (size_t)kept * sizeof(om_rowhead), fields[i].field,
+                             scratch, err));
             kept++;
         }
     }
     if (kept == 0) {
         out->size = heads;
-    } else if (kept < count) { /* heads that nobody needed are no part of the format, only of its room */
+    } else if (kept <
+               count) { /* heads that nobody needed are no part of the format, only of its room */
         memset(out->data + heads + (size_t)kept * sizeof(om_rowhead), 0,
                (size_t)(count - kept) * sizeof(om_rowhead));
     }

@@ -152,8 +152,8 @@ static omen_status_t make_room(const om_textrun *run, uint32_t images, omen_erro
     OM_TRY(om_text_room(s->alloc, (void **)&s->df, &s->df_room, q->word_count, sizeof *s->df, err));
     OM_TRY(om_text_room(s->alloc, (void **)&s->places, &s->places_room, q->word_count,
                         sizeof *s->places, err));
-    OM_TRY(om_text_room(s->alloc, (void **)&s->terms, &s->terms_room, terms, sizeof *s->terms,
-                        err));
+    OM_TRY(
+        om_text_room(s->alloc, (void **)&s->terms, &s->terms_room, terms, sizeof *s->terms, err));
     OM_TRY(om_text_room(s->alloc, (void **)&s->images, &s->images_room, images, sizeof *s->images,
                         err));
     OM_TRY(om_text_room(s->alloc, (void **)&s->best, &s->best_room, run->search->limit,
@@ -278,9 +278,9 @@ static void count_image(om_textrun *run, const om_textimage *image, uint32_t *te
             target = word->target;
             field = om_textimage_field(image, q->targets[target].field);
         }
-        terms[i] = field == UINT32_MAX ? UINT32_MAX
-                                       : om_textimage_find(image, field, q->bytes + word->at,
-                                                           word->length);
+        terms[i] = field == UINT32_MAX
+                       ? UINT32_MAX
+                       : om_textimage_find(image, field, q->bytes + word->at, word->length);
         s->df[i] += terms[i] == UINT32_MAX ? 0 : image->entries[terms[i]].df;
     }
 }
@@ -306,7 +306,8 @@ static void make_formulas(om_textrun *run)
             for (uint32_t k = 0; k < clause->count; k++) {
                 weight += idf(run, q->parts[clause->first + k].word);
             }
-            weight *= (double)q->targets[clause->target].weight * clause->times * ((double)q->k1 + 1);
+            weight *=
+                (double)q->targets[clause->target].weight * clause->times * ((double)q->k1 + 1);
             total += pass == 0 ? weight : 0;
             const double average =
                 stats->rows == 0 ? 1 : (double)stats->total / (double)stats->rows;

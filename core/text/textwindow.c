@@ -50,10 +50,11 @@ static omen_status_t ask_word(om_runclause *clause, uint32_t row, uint32_t enoug
         if (!om_lane_count(lane)) {
             return damaged(err);
         }
-        *sum += lane->scored ? lane->scores[lane->found]
-                             : om_formula_score(&lane->formula, lane->counts[lane->found],
-                                                om_textimage_length(lane->list.image,
-                                                                    lane->list.field, row));
+        *sum +=
+            lane->scored
+                ? lane->scores[lane->found]
+                : om_formula_score(&lane->formula, lane->counts[lane->found],
+                                   om_textimage_length(lane->list.image, lane->list.field, row));
     }
 out:
     return status;

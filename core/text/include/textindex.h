@@ -90,13 +90,13 @@ bool om_textquery_empty(const om_textquery *query); /* no word is left: nothing 
 
 /* What is searched: images and text rows, each with its rows' bitmaps. */
 typedef struct om_text_source {
-    const om_textimage *image;   /* or NULL: */
-    const uint8_t *const *rows;  /* [count] text rows */
-    uint32_t count;              /* rows of it that are searched: from the first on */
-    const uint64_t *pass;        /* NULL, or bit i: row i passes; words of (count + 63) / 64 */
+    const om_textimage *image;    /* or NULL: */
+    const uint8_t *const *rows;   /* [count] text rows */
+    uint32_t count;               /* rows of it that are searched: from the first on */
+    const uint64_t *pass;         /* NULL, or bit i: row i passes; words of (count + 63) / 64 */
     const _Atomic uint64_t *dead; /* NULL, or bit i + dead_shift: row i is dead */
     uint32_t dead_shift;
-    uint32_t tag;                /* the caller's */
+    uint32_t tag; /* the caller's */
 } om_text_source;
 typedef struct om_text_hit {
     float score;
