@@ -35,6 +35,11 @@ uint32_t om_metablock_rows(const om_metablock *block);
 /* Row i as a meta row again, appended to out (aligned to 8). */
 omen_status_t om_metablock_row(const om_metablock *block, uint32_t i, om_bytes *out,
                                omen_error *err) OM_NODISCARD;
+/* The value of a field that is no array in row i, read in place; false: null. Texts of damaged files may be no UTF-8. */
+bool om_metablock_get(const om_metablock *block, uint32_t i, uint16_t field, om_meta_value *out);
+/* The rows that have a value, ascending by it (om_meta_compare), ties by row; their number. 0 and NULL for a field
+ * of type TEXT or array (GEO: in the order of cells). */
+uint32_t om_metablock_sorted(const om_metablock *block, uint16_t field, const uint16_t **rows);
 /* Different values of a field (not TEXT, GEO, BYTES) with the number of rows of `pass` (a bitmap of its rows;
  * NULL: all) that have it; rows where it is null are not counted. */
 typedef void (*om_metablock_value)(void *ctx, const om_meta_value *value, uint32_t rows);

@@ -58,8 +58,23 @@ typedef struct om_meta_value {
 uint32_t om_meta_fields(const uint8_t *row);
 om_meta_value om_meta_at(const uint8_t *row, uint32_t i);
 bool om_meta_get(const uint8_t *row, uint16_t field, om_meta_value *out);
-/* `patch` laid over `row` into out (NULL: only the size). */
+/* All values in order: first, then next until false. */
+typedef struct om_meta_iter {
+    const uint8_t *row, *payload;
+    uint32_t at, fields;
+} om_meta_iter;
+om_meta_iter om_meta_first(const uint8_t *row);
+bool om_meta_next(om_meta_iter *iter, om_meta_value *out);
+/* The order of two values of one type, that is no GEO and no array: below 0, 0, above 0. Bytes for STRING, TEXT and
+ * BYTES, else by value; -0.0 stands directly before 0.0, so that only equal bits give 0. */
+int om_meta_compare(const om_meta_value *a, const om_meta_value *b);
+/* Elements of an array value: their number, and the bytes of one (8 of a number). */
+uint32_t om_meta_elements(const om_meta_value *value);
+const uint8_t *om_meta_element(const om_meta_value *value, uint32_t i, uint32_t *size);
+/* `patch` laid over `row` into out (NULL: only the size). The caller refuses what is above OM_META_ROW_MAX: 1 MiB of
+ * JSON never is, but many patches of one item can be. */
 size_t om_meta_merge(const uint8_t *row, const uint8_t *patch, uint8_t *out);
+#define OM_META_ROW_MAX (UINT32_C(8) << 20)
 
 /* Appends bytes that grow. */
 typedef struct om_bytes {
@@ -72,6 +87,13 @@ void om_bytes_free(om_bytes *bytes);
 /* The row as a JSON object, fields in the order of the schema; only[0 .. only_count): field ids (NULL: all). */
 omen_status_t om_meta_json(const om_schema *schema, const uint8_t *row, const uint16_t *only,
                            uint32_t only_count, om_bytes *out, omen_error *err) OM_NODISCARD;
+/* RFC 3339 with a zone ("2026-11-20T08:00:00.25+01:00") in microseconds since 1970, UTC. Digits behind the sixth
+ * of a fraction are dropped. A leap second (23:59:60 UTC at the end of a June or December) is the second after
+ * it. False: it is no such time, or outside OM_TIME_MIN .. OM_TIME_MAX. */
+bool om_time_parse(const char *text, size_t length, int64_t *micros);
+/* The first and the last microsecond of the years 0000 to 9999: what RFC 3339 can write. */
+#define OM_TIME_MIN (INT64_C(-62167219200) * 1000000)
+#define OM_TIME_MAX (INT64_C(253402300799) * 1000000 + 999999)
 /* One value as JSON. */
 omen_status_t om_meta_value_json(const om_meta_value *value, om_bytes *out,
                                  omen_error *err) OM_NODISCARD;
