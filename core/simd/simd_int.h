@@ -91,8 +91,59 @@ OM_INLINE int32_t om_wrap_sub(int32_t a, int32_t b)
 
 extern const om_kernels om_kernels_scalar;
 
-/* Kernels of one instruction set live in three files: integer rows and the beam (with the table),
- * float distances, conversions. These are the functions that cross the files. */
+/* Joins the answer of a scan with the word that is there; kind is a constant at every call. */
+OM_INLINE uint64_t om_scan_join(uint64_t there, uint64_t found, uint32_t kind)
+{
+    if (kind == OM_SCAN_AND) {
+        return there & found;
+    }
+    return kind == OM_SCAN_OR ? there | found : found;
+}
+
+/* The scans of an instruction set, from word8 and word16: always-inline functions of the file, which give the
+ * answer for 64 codes. */
+#define OM_DECLARE_SCANS(isa)                                                              \
+    uint32_t om_##isa##_set8(const uint8_t *, uint8_t, uint8_t, uint64_t *, uint32_t);     \
+    uint32_t om_##isa##_and8(const uint8_t *, uint8_t, uint8_t, uint64_t *, uint32_t);     \
+    uint32_t om_##isa##_or8(const uint8_t *, uint8_t, uint8_t, uint64_t *, uint32_t);      \
+    uint32_t om_##isa##_set16(const uint16_t *, uint16_t, uint16_t, uint64_t *, uint32_t); \
+    uint32_t om_##isa##_and16(const uint16_t *, uint16_t, uint16_t, uint64_t *, uint32_t); \
+    uint32_t om_##isa##_or16(const uint16_t *, uint16_t, uint16_t, uint64_t *, uint32_t);  \
+    uint32_t om_##isa##_count_bits(const uint64_t *, uint32_t);
+#define OM_DEFINE_SCAN(name, type, word, kind)                                                \
+    uint32_t name(const type *codes, type first, type span, uint64_t *bits, uint32_t words)   \
+    {                                                                                         \
+        uint32_t count = 0;                                                                   \
+        for (uint32_t w = 0; w < words; w++) {                                                \
+            bits[w] = om_scan_join(bits[w], word(codes + (size_t)w * 64, first, span), kind); \
+            count += (uint32_t)__builtin_popcountll(bits[w]);                                 \
+        }                                                                                     \
+        return count;                                                                         \
+    }
+#define OM_DEFINE_SCANS(isa)                                             \
+    OM_DEFINE_SCAN(om_##isa##_set8, uint8_t, word8, OM_SCAN_SET)         \
+    OM_DEFINE_SCAN(om_##isa##_and8, uint8_t, word8, OM_SCAN_AND)         \
+    OM_DEFINE_SCAN(om_##isa##_or8, uint8_t, word8, OM_SCAN_OR)           \
+    OM_DEFINE_SCAN(om_##isa##_set16, uint16_t, word16, OM_SCAN_SET)      \
+    OM_DEFINE_SCAN(om_##isa##_and16, uint16_t, word16, OM_SCAN_AND)      \
+    OM_DEFINE_SCAN(om_##isa##_or16, uint16_t, word16, OM_SCAN_OR)        \
+    uint32_t om_##isa##_count_bits(const uint64_t *bits, uint32_t words) \
+    {                                                                    \
+        uint32_t count = 0;                                              \
+        for (uint32_t w = 0; w < words; w++) {                           \
+            count += (uint32_t)__builtin_popcountll(bits[w]);            \
+        }                                                                \
+        return count;                                                    \
+    }
+/* Their places in the table. */
+#define OM_TABLE_SCANS(isa)                                          \
+    .scan8 = {om_##isa##_set8, om_##isa##_and8, om_##isa##_or8},     \
+    .scan16 = {om_##isa##_set16, om_##isa##_and16, om_##isa##_or16}, \
+    .count_bits = om_##isa##_count_bits
+OM_DECLARE_SCANS(scalar)
+
+/* Kernels of one instruction set live in four files: integer rows and the beam (with the table), float
+ * distances, conversions, scans of codes. These are the functions that cross the files. */
 #define OM_DECLARE_ISA(isa)                                                               \
     extern const om_kernels om_kernels_##isa;                                             \
     void om_##isa##_gather_l2_f32(OM_GATHER_ARGS);                                        \
@@ -111,7 +162,8 @@ extern const om_kernels om_kernels_scalar;
     bool om_##isa##_finite_f16(const uint16_t *in, size_t count);                         \
     uint32_t om_##isa##_encode_sq8(const float *in, const float *center, float inv_scale, \
                                    uint32_t dim, uint8_t *code);                          \
-    void om_##isa##_hadamard(float *data, uint32_t n);
+    void om_##isa##_hadamard(float *data, uint32_t n);                                    \
+    OM_DECLARE_SCANS(isa)
 
 #if defined(__x86_64__)
 OM_DECLARE_ISA(avx2)
@@ -139,5 +191,6 @@ OM_DECLARE_ISA(neon)
         .finite_f16 = om_##isa##_finite_f16,                                                    \
         .encode_sq8 = om_##isa##_encode_sq8,                                                    \
         .hadamard = om_##isa##_hadamard,                                                        \
+        OM_TABLE_SCANS(isa),                                                                    \
     }
 #endif

@@ -264,4 +264,5 @@ const om_kernels om_kernels_scalar = {
     .finite_f16 = finite_f16,
     .encode_sq8 = encode_sq8,
     .hadamard = hadamard,
+    OM_TABLE_SCANS(scalar),
 };

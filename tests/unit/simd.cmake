@@ -1,5 +1,6 @@
 # simd.cmake - unit tests of core/simd. SPDX-License-Identifier: Apache-2.0
-om_test(simd_kernels_test SOURCES simd_kernels_test.c simd_checks_bytes.c simd_checks_floats.c DEPENDS simd)
+om_test(simd_kernels_test SOURCES simd_kernels_test.c simd_checks_bytes.c simd_checks_floats.c
+    simd_checks_scan.c DEPENDS simd)
 om_test(simd_dispatch_test SOURCES simd_dispatch_test.c DEPENDS simd)
 
 # The NEON kernels run here too, when a cross compiler and an emulator are installed.
@@ -9,10 +10,10 @@ if(OMEN_AARCH64_CC AND OMEN_AARCH64_RUN AND NOT OMEN_SANITIZE AND NOT OMEN_COVER
    AND NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
     set(core ${PROJECT_SOURCE_DIR}/core)
     set(sources ${CMAKE_CURRENT_SOURCE_DIR}/simd_emulated_main.c)
-    foreach(name IN ITEMS bytes floats)
+    foreach(name IN ITEMS bytes floats scan)
         list(APPEND sources ${CMAKE_CURRENT_SOURCE_DIR}/simd_checks_${name}.c)
     endforeach()
-    foreach(name IN ITEMS scalar dispatch neon neon_float neon_convert)
+    foreach(name IN ITEMS scalar scalar_scan dispatch neon neon_float neon_convert neon_scan)
         list(APPEND sources ${core}/simd/simd_${name}.c)
     endforeach()
     set(program ${CMAKE_CURRENT_BINARY_DIR}/simd_neon_emulated)

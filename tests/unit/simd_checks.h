@@ -11,6 +11,7 @@ typedef struct simd_check {
 /* Ends with a NULL name. */
 extern const simd_check simd_checks_bytes[];
 extern const simd_check simd_checks_floats[];
+extern const simd_check simd_checks_scan[];
 
 /* `size` bytes that end where an unreadable page begins; NULL: no memory. The start is aligned to 64 when
  * size is a multiple of 64. Small ones may be left to the end of the process. */

@@ -6,7 +6,7 @@
 
 int main(int argc, char **argv)
 {
-    const simd_check *const lists[] = {simd_checks_bytes, simd_checks_floats};
+    const simd_check *const lists[] = {simd_checks_bytes, simd_checks_floats, simd_checks_scan};
     const om_kernels *kernels = argc == 2 ? om_kernels_by_name(argv[1]) : NULL;
     if (kernels == NULL) {
         fprintf(stderr, "usage: %s TABLE, one that this machine has\n", argv[0]);

@@ -24,13 +24,14 @@ static void run_case(void **state)
 int main(void)
 {
     static const char *const tables[] = {"scalar", "avx2", "avx512", "neon"};
-    static const simd_check *const lists[] = {simd_checks_bytes, simd_checks_floats};
+    static const simd_check *const lists[] = {simd_checks_bytes, simd_checks_floats,
+                                              simd_checks_scan};
     static char names[64][48];
     static table_case cases[64];
     struct CMUnitTest tests[64];
     size_t count = 0;
     for (size_t t = 0; t < 4; t++) {
-        for (size_t l = 0; l < 2; l++) {
+        for (size_t l = 0; l < 3; l++) {
             for (const simd_check *check = lists[l]; check->name != NULL && count < 64; check++) {
                 snprintf(names[count], sizeof names[count], "%s %s", tables[t], check->name);
                 cases[count] = (table_case){tables[t], check};

@@ -1,4 +1,4 @@
-/* simd.h - distance and beam kernels, one table per instruction set, chosen once at run time.
+/* simd.h - distance, beam and code-scan kernels, one table per instruction set, chosen once at run time.
  * Every table computes what simd_scalar.c computes: integer kernels bit for bit, float kernels up to
  * the order of summation.  Depends on: base.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_SIMD_H
@@ -26,6 +26,9 @@ typedef struct om_probe {
     uint32_t reserved;
     const void *data; /* aligned to 64 */
 } om_probe;
+
+/* How a scan joins its answer with the bits that are there already. */
+enum { OM_SCAN_SET = 0, OM_SCAN_AND = 1, OM_SCAN_OR = 2, OM_SCAN_KINDS = 3 };
 
 /* Maps a float to an int32_t of the same order (NaN is never passed), and back. */
 static inline int32_t om_order_f32(float value)
@@ -98,6 +101,16 @@ typedef struct om_kernels {
                            uint8_t *code);
     /* One stage set of the fast Walsh-Hadamard transform, in place, n a power of two, not normalised. */
     void (*hadamard)(float *data, uint32_t n);
+
+    /* Conditions on codes, 64 to a word of the answer, by OM_SCAN_*: bit i is set when codes[i] - first, in
+     * the width of a code, is at most `span`. codes has words * 64 entries. Returns how many bits are set in
+     * bits[0 .. words) then. */
+    uint32_t (*scan8[OM_SCAN_KINDS])(const uint8_t *codes, uint8_t first, uint8_t span,
+                                     uint64_t *bits, uint32_t words);
+    uint32_t (*scan16[OM_SCAN_KINDS])(const uint16_t *codes, uint16_t first, uint16_t span,
+                                      uint64_t *bits, uint32_t words);
+    /* Bits that are set in bits[0 .. words). */
+    uint32_t (*count_bits)(const uint64_t *bits, uint32_t words);
 } om_kernels;
 
 /* The best table for this machine, capped by OMEN_ISA_MAX (scalar < avx2 < avx512; scalar < neon). */
