@@ -1,0 +1,4 @@
+# meta_filter.cmake - unit tests of filters (core/meta). SPDX-License-Identifier: Apache-2.0
+pkg_check_modules(SQLITE3 REQUIRED IMPORTED_TARGET sqlite3)
+om_test(meta_filter_oracle_test SOURCES meta_filter_oracle_test.c meta_filter_oracle.c
+    meta_filter_expression.c meta_filter_fixture.c DEPENDS meta PkgConfig::SQLITE3)
