@@ -2,18 +2,22 @@
  * Depends on: base, simd.  SPDX-License-Identifier: Apache-2.0 */
 #include "graph_filter.h"
 
-#ifdef OM_TUNE
-double om_tune[16] = {1.3, 16, 3, 16, 0, 0, 0, 0};
-#define MARGIN om_tune[0]
-#define PRIOR om_tune[1]
-#else
+#include <math.h>
+
 /* Of k passing candidates where few pass: how many times k they must be. */
-#define MARGIN 1.3
-/* Candidates that the share of all rows counts for in the guess of the share nearby. */
-#define PRIOR 16.0
-#endif
-/* Rounds of the walk over all candidates: each at least this much farther. */
+#define MARGIN 1.15
+/* Distances (tests included) that the walk among passing slots makes by the entries of an unfiltered beam:
+ * 31 to 63 measured. */
+#define BRIDGE_A_CANDIDATE 48.0
+/* Passing candidates that the share of all rows counts for in the guess of the share nearby. */
+#define PRIOR 3.0
+/* Distances grow less than the candidates that are expanded: neighbours are shared. Measured exponents are
+ * 0.65 to 0.95. */
+#define GROWTH 0.85
+/* Rounds of the walk over all candidates: each at least this much farther, and at most so many times as far:
+ * what the share nearby is shows on the way. */
 #define STEP_LEAST 8u
+#define STEP_MOST 3u
 /* Candidates expanded together: more of them in a wide beam, where none is in vain. */
 #define POPS_NARROW 3u
 #define POPS_WIDE 6u
@@ -22,6 +26,16 @@ double om_tune[16] = {1.3, 16, 3, 16, 0, 0, 0, 0};
 double om_graph_horizon(uint32_t ef, uint32_t k, double share)
 {
     return (double)ef + MARGIN * (double)k * (1.0 / share - 1.0);
+}
+
+double om_graph_growth(double from, double to)
+{
+    return pow(to / from, GROWTH);
+}
+
+double om_graph_bridge_distances(uint32_t ef)
+{
+    return BRIDGE_A_CANDIDATE * (double)ef;
 }
 
 omen_status_t om_filter_gather(om_filter_walk *w, uint32_t n)
@@ -70,7 +84,7 @@ static double next_horizon(const om_filter_walk *w, uint32_t passing, uint32_t s
 {
     const om_graph_filter *f = w->filter;
     double all = (double)f->matches / (double)w->view->count;
-    double share = ((double)passing + PRIOR * all) / ((double)seen + PRIOR);
+    double share = ((double)passing + PRIOR) / ((double)seen + PRIOR / all);
     return om_graph_horizon(f->ef, f->k, share < 1.0 ? (share > 1e-9 ? share : 1e-9) : 1.0);
 }
 
@@ -103,13 +117,28 @@ static omen_status_t walk_all(om_filter_walk *w, bool *lacking)
             return OMEN_OK;
         }
         double next = next_horizon(w, passing, horizon);
-        double costs = (double)w->distances * next / (double)horizon;
-        if (horizon == w->room || next > 2.0 * w->room || costs > (double)w->filter->budget) {
+        double costs = (double)w->distances * om_graph_growth((double)horizon, next);
+        if (horizon == w->room || next > (double)w->room || costs > (double)w->filter->budget) {
             *lacking = true;
             return OMEN_OK;
         }
-        horizon = om_min_u32(om_max_u32((uint32_t)next, horizon + STEP_LEAST), w->room);
+        horizon = om_min_u32(
+            om_min_u32(om_max_u32((uint32_t)next, horizon + STEP_LEAST), horizon * STEP_MOST),
+            w->room);
     }
+}
+
+/* The walk among passing slots, when it can be had for what is left of the budget. */
+static omen_status_t bridge(om_filter_walk *w)
+{
+    double spent = (double)w->distances + (double)w->tests / OM_TESTS_A_DISTANCE;
+    if (w->filter->plan == OMEN_PLAN_FILTER_IN ||
+        (w->filter->plan == OMEN_PLAN_FILTER_HOP &&
+         spent + om_graph_bridge_distances(w->filter->ef) > (double)w->filter->budget)) {
+        w->filter->abandoned = true;
+        return OMEN_OK;
+    }
+    return om_filter_bridge(w);
 }
 
 /* What passes, in the form of results. */
@@ -157,11 +186,7 @@ omen_status_t om_graph_search_filtered(const om_graph_view *view, om_graph_ctx *
             status = walk_all(&w, &lacking);
         }
         if (status == OMEN_OK && lacking && !filter->abandoned) {
-            if (filter->plan == OMEN_PLAN_FILTER_IN) {
-                filter->abandoned = true;
-            } else {
-                status = om_filter_bridge(&w);
-            }
+            status = bridge(&w);
         }
     }
     finish(&w, counters);

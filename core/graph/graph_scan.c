@@ -22,7 +22,8 @@ omen_status_t om_graph_scan_filtered(const om_graph_view *view, om_graph_ctx *ct
 {
     omen_status_t status = OMEN_OK;
     const uint32_t words = (view->count + 63u) / 64u;
-    const uint64_t last = (view->count & 63u) == 0 ? UINT64_MAX : ~(UINT64_MAX << (view->count & 63u));
+    const uint64_t last =
+        (view->count & 63u) == 0 ? UINT64_MAX : ~(UINT64_MAX << (view->count & 63u));
     uint32_t size = 0, n = 0, unasked = 0;
     om_assert(ef >= 1 && ef <= ctx->beam_cap);
     for (uint32_t at = 0; at < words && status == OMEN_OK; at++) {

@@ -8,10 +8,10 @@
  * the few expansions that one at a time would have spared raise the recall a little. */
 #define POPS 3u
 
-/* The candidates ids[0 .. n) with their distances into the beam; cur as in om_beam_merge, or NULL: nothing will
- * be expanded. */
-static inline uint32_t merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
-                             uint32_t ef, uint32_t *cur)
+/* The candidates ids[0 .. n) with their distances into the beam; cur as in om_beam_merge, or NULL: nothing
+ * will be expanded. */
+static inline uint32_t merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n,
+                             uint32_t size, uint32_t ef, uint32_t *cur)
 {
     for (uint32_t i = 0; i < n; i++) {
         ctx->flipped[i] = OM_SLOT_FLIP - ctx->ids[i];

@@ -34,8 +34,9 @@ static double walk_once(const om_plan_sample *s, const om_probe *probe)
     omen_status_t status =
         om_graph_search(s->view, s->ctx, probe, WALK_EF, NULL, &keys, &found, &counters);
     uint64_t taken = om_now_ns() - begun;
-    return status != OMEN_OK || counters.distances == 0 ? 0
-                                                        : (double)taken / (double)counters.distances;
+    return status != OMEN_OK || counters.distances == 0
+               ? 0
+               : (double)taken / (double)counters.distances;
 }
 
 omen_status_t om_plan_measure(const om_plan_sample *s, om_plan_costs *out, omen_error *err)

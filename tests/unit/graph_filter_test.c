@@ -1,5 +1,5 @@
-/* graph_filter_test.c - filtered walks and the filtered scan against brute force over the same codes: recall at
- * every share and every way, filters that lie far from the query, budgets, edges of the bitmap.
+/* graph_filter_test.c - filtered walks and the filtered scan against brute force over the same codes: recall
+ * at every share and every way, filters that lie far from the query, budgets, edges of the bitmap.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "graph_fixture.h"
 
@@ -18,7 +18,8 @@ static const fixture_options usual = {.n = ROWS,
                                       .m = 16,
                                       .ef_construction = 100,
                                       .quantization = OMEN_QUANT_SQ8};
-static const uint32_t plans[] = {OMEN_PLAN_FILTER_IN, OMEN_PLAN_FILTER_HOP, OMEN_PLAN_FILTER_BRIDGE};
+static const uint32_t plans[] = {OMEN_PLAN_FILTER_IN, OMEN_PLAN_FILTER_HOP,
+                                 OMEN_PLAN_FILTER_BRIDGE};
 
 typedef struct filtered {
     fixture f;
@@ -81,12 +82,8 @@ static omen_status_t walk(filtered *t, const float *query, uint32_t plan, const 
 {
     om_probe probe = probe_of(t, query);
     uint64_t budget = t->filter.budget != 0 ? t->filter.budget : UINT64_MAX;
-    t->filter = (om_graph_filter){.pass = t->pass,
-                                  .matches = t->matches,
-                                  .plan = plan,
-                                  .k = K,
-                                  .ef = EF,
-                                  .budget = budget};
+    t->filter = (om_graph_filter){
+        .pass = t->pass, .matches = t->matches, .plan = plan, .k = K, .ef = EF, .budget = budget};
     t->counters = (om_graph_counters){0};
     return om_graph_search_filtered(t->view, t->f.ctx, &probe, BEAM, &t->filter, stop, &t->keys,
                                     &t->found, &t->counters);
@@ -151,8 +148,8 @@ static uint32_t hits(const filtered *t, const uint64_t *want, uint32_t n)
     return good;
 }
 
-/* Recall@K of one way over queries that are rows (of chance, or all of `query_of`); the engine's rule included:
- * what gives up or has too few is scanned. *given_up counts these. */
+/* Recall@K of one way over queries near every seventh row; the engine's rule included: what gives up or has
+ * too few is scanned. *given_up counts these. */
 static double recall_of(filtered *t, uint32_t plan, uint32_t first_query, uint32_t *given_up)
 {
     static uint64_t want[ROWS];

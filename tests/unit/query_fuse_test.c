@@ -105,7 +105,8 @@ static void fill(sample *s, uint64_t *state, uint32_t count, uint32_t keys)
             float step = (float)om_rng_below(state, 3);
             value += distances ? step : -step;
         }
-        s->lists[l] = (om_ranked_list){s->items[l], n, (float)om_rng_below(state, 5) / 2.0f, distances};
+        s->lists[l] =
+            (om_ranked_list){s->items[l], n, (float)om_rng_below(state, 5) / 2.0f, distances};
     }
 }
 

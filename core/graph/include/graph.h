@@ -129,6 +129,10 @@ omen_status_t om_graph_scan_filtered(const om_graph_view *view, om_graph_ctx *ct
                                      om_graph_counters *counters) OM_NODISCARD;
 /* Candidates that must be expanded for k results when a share of them passes: ef when all do. */
 double om_graph_horizon(uint32_t ef, uint32_t k, double share);
+/* How many times as many distances a walk makes with so many times as many candidates. */
+double om_graph_growth(double from, double to);
+/* Distances, tests included, of the walk among passing slots. */
+double om_graph_bridge_distances(uint32_t ef);
 
 /* Portable bytes of the entry structure (seeds, upper levels) for a segment file, and a graph on top of
  * read-only arrays. `bytes` (aligned to 64, a mapped section) is used in place and must outlive the graph;
