@@ -165,7 +165,7 @@ def recall_section(extras):
 
 
 def tables_section(extras, key, title):
-    """What service_bench.py or durable_bench.py has left."""
+    """What service_bench.py and its like have left."""
     found = extras.get(key)
     if not found:
         return []
@@ -238,7 +238,8 @@ def write(out):
         for threads in (1, 2):
             plot(name, threads, curves, os.path.join(out, "%s-%d.png" % (name, threads)))
     lines += recall_section(extras) + tables_section(extras, "service", "The service")
-    lines += tables_section(extras, "durable", "Databases on disk") + notes()
+    lines += tables_section(extras, "durable", "Databases on disk")
+    lines += tables_section(extras, "filter", "Filters") + notes()
     with open(os.path.join(out, "RESULTS.md"), "w", encoding="utf-8") as file:
         file.write("\n".join(lines).rstrip() + "\n")
 
