@@ -47,9 +47,13 @@ omen_status_t om_analyser_create(const om_alloc *alloc, const om_analyser_option
                        options->flags);
     }
     om_analyser *analyser = om_alloc_zero(alloc, 1, sizeof *analyser, _Alignof(om_analyser));
-    if (analyser == NULL) {
-        return om_fail_memory(err, "analyser", sizeof *analyser);
+    om_spares *spares = om_alloc_zero(alloc, 1, sizeof *spares, _Alignof(om_spares));
+    if (analyser == NULL || spares == NULL) {
+        om_alloc_put(alloc, analyser, sizeof *analyser, _Alignof(om_analyser));
+        om_alloc_put(alloc, spares, sizeof *spares, _Alignof(om_spares));
+        return om_fail_memory(err, "analyser", sizeof *analyser + sizeof *spares);
     }
+    analyser->spares = spares;
     analyser->alloc = alloc;
     analyser->flags = options->flags;
     if ((options->flags & OMEN_FIELD_NO_STEMMING) == 0) {
@@ -67,6 +71,11 @@ omen_status_t om_analyser_create(const om_alloc *alloc, const om_analyser_option
 void om_analyser_free(om_analyser *analyser)
 {
     if (analyser != NULL) {
+        for (uint32_t i = 0; i < OM_SPARE_WORDS; i++) {
+            om_words_free(atomic_load_explicit(&analyser->spares->words[i], memory_order_acquire));
+        }
+        om_alloc_put(analyser->alloc, analyser->spares, sizeof *analyser->spares,
+                     _Alignof(om_spares));
         om_alloc_put(analyser->alloc, analyser, sizeof *analyser, _Alignof(om_analyser));
     }
 }

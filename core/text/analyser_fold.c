@@ -303,15 +303,15 @@ omen_status_t om_run_words(om_words *words, const om_analyser *analyser, om_char
     while (more) {
         const uint8_t *from = text->at;
         OM_TRY(next_piece(text, &more, err));
-        utf8proc_ssize_t count = utf8proc_decompose(from, text->at - from, run->folded,
+        utf8proc_ssize_t count = utf8proc_decompose(from, text->at - from, words->folded,
                                                     OM_PIECE * OM_MAX_EXPANSION, FOLD);
         if (count < 0 || count > OM_PIECE * OM_MAX_EXPANSION) {
             return om_fail(err, OMEN_INTERNAL, OMEN_D_NONE, "utf8proc: %zd for %u characters",
                            count, OM_PIECE);
         }
-        count = utf8proc_normalize_utf32(run->folded, count, COMPOSE);
+        count = utf8proc_normalize_utf32(words->folded, count, COMPOSE);
         for (utf8proc_ssize_t i = 0; i < count; i++) {
-            OM_TRY(take_folded(words, analyser, (uint32_t)run->folded[i], err));
+            OM_TRY(take_folded(words, analyser, (uint32_t)words->folded[i], err));
         }
     }
     OM_TRY(end_simple_word(words, analyser, err));

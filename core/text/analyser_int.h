@@ -11,6 +11,9 @@ enum {
     OM_CACHED_END = 4,   /* nor those whose stem ends in more than so many other bytes */
     OM_CACHE_WAYS = 2,
     OM_MAX_STEMMERS = 64,
+    OM_SPARE_WORDS = 4,    /* that an analyser keeps for om_words_borrow */
+    OM_SPARE_BITS = 10,    /* of their cache: 32 KiB */
+    OM_CACHE_BITS = 14,    /* of others: 512 KiB */
     OM_UNIT_BYTES = 32,    /* a character of CJK with its marks: two fit into a word */
     OM_PIECE = 64,         /* characters that are normalised together */
     OM_PIECE_BORDER = 48,  /* a piece may end from here on, in front of what joins nothing */
@@ -18,11 +21,16 @@ enum {
     OM_CONFIG_STOP = 0x80, /* of the config: stop words are left out */
 };
 
+typedef struct om_spares {
+    _Atomic(om_words *) words[OM_SPARE_WORDS];
+} om_spares;
+
 struct om_analyser {
     const om_alloc *alloc;
     const char *algorithm; /* its name in libstemmer's own list; NULL: no stemming */
     uint32_t number;       /* its place there */
     uint32_t flags;
+    om_spares *spares; /* all that changes in an analyser */
     uint8_t config; /* tells analysers that treat a word differently: number + 1, OM_CONFIG_STOP */
 };
 
@@ -41,6 +49,7 @@ typedef struct om_stem_entry {
 typedef struct om_stems {
     om_stem_entry *entries;
     uint32_t bits; /* 2^bits entries; 0: none yet */
+    uint32_t most; /* of bits */
     uint32_t misses;
     struct sb_stemmer *stemmers[OM_MAX_STEMMERS];
 } om_stems;
@@ -52,7 +61,6 @@ typedef struct om_run {
     uint32_t bigrams; /* that this stretch of CJK has given */
     uint32_t previous_length, unit_length;
     uint8_t previous[OM_UNIT_BYTES], unit[OM_UNIT_BYTES];
-    int32_t folded[OM_PIECE * OM_MAX_EXPANSION];
 } om_run;
 
 struct om_words {
@@ -66,6 +74,7 @@ struct om_words {
     om_stems stems;
     om_run run;
     uint8_t word[OM_MAX_WORD]; /* that is being read; zeros behind it, up to OM_CACHED_WORD */
+    int32_t folded[OM_PIECE * OM_MAX_EXPANSION]; /* a piece of a run; not zeroed at first */
 };
 
 /* Where in a text. */

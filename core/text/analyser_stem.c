@@ -9,7 +9,7 @@
 #include <libstemmer.h>
 #include <stdio.h>
 
-enum { FIRST_BITS = 6, MAX_BITS = 14, STOP_WORD_BYTES = 5 };
+enum { FIRST_BITS = 6, STOP_WORD_BYTES = 5 };
 
 const char *om_stem_algorithm(const char *language, uint32_t *number)
 {
@@ -118,7 +118,7 @@ size_t om_stems_bytes(const om_stems *stems)
 static void grow_cache(om_stems *stems, const om_alloc *alloc)
 {
     uint32_t bits = stems->bits == 0 ? FIRST_BITS : stems->bits + 2;
-    bits = om_min_u32(bits, MAX_BITS);
+    bits = om_min_u32(bits, stems->most);
     void *entries = om_alloc_zero(alloc, (size_t)1 << bits, sizeof *stems->entries, OM_CACHE_LINE);
     if (entries != NULL) {
         om_alloc_put(alloc, stems->entries, om_stems_bytes(stems), OM_CACHE_LINE);
@@ -206,7 +206,7 @@ static void remember(om_words *words, const om_analyser *analyser, uint32_t leng
     if (length > OM_CACHED_WORD || found_length - keep > OM_CACHED_END) {
         return;
     }
-    if (stems->bits < MAX_BITS && stems->misses++ >= (1u << stems->bits) >> 1) {
+    if (stems->bits < stems->most && stems->misses++ >= (1u << stems->bits) >> 1) {
         grow_cache(stems, words->alloc);
     }
     if (stems->bits == 0) {

@@ -16,11 +16,13 @@ _Static_assert(sizeof(om_stem_entry) * OM_CACHE_WAYS == OM_CACHE_LINE, "a set is
 
 omen_status_t om_words_create(const om_alloc *alloc, om_words **out, omen_error *err)
 {
-    om_words *words = om_alloc_zero(alloc, 1, sizeof *words, _Alignof(om_words));
+    om_words *words = om_alloc_get(alloc, sizeof *words, _Alignof(om_words));
     if (words == NULL) {
         return om_fail_memory(err, "words of a text", sizeof *words);
     }
+    memset(words, 0, offsetof(om_words, folded));
     words->alloc = alloc;
+    words->stems.most = OM_CACHE_BITS;
     *out = words;
     return OMEN_OK;
 }
@@ -49,6 +51,40 @@ void om_words_free(om_words *words)
     free_bytes(words);
     om_stems_free(&words->stems, words->alloc);
     om_alloc_put(words->alloc, words, sizeof *words, _Alignof(om_words));
+}
+
+omen_status_t om_words_borrow(const om_analyser *analyser, om_words **out, omen_error *err)
+{
+    for (uint32_t i = 0; i < OM_SPARE_WORDS; i++) {
+        _Atomic(om_words *) *place = &analyser->spares->words[i];
+        if (atomic_load_explicit(place, memory_order_relaxed) != NULL) {
+            *out = atomic_exchange_explicit(place, NULL, memory_order_acquire);
+            if (*out != NULL) {
+                return OMEN_OK;
+            }
+        }
+    }
+    omen_status_t status = om_words_create(analyser->alloc, out, err);
+    if (status == OMEN_OK) {
+        (*out)->stems.most = OM_SPARE_BITS;
+    }
+    return status;
+}
+
+void om_words_return(const om_analyser *analyser, om_words *words)
+{
+    if (words == NULL) {
+        return;
+    }
+    om_words_clear(words, 0);
+    for (uint32_t i = 0; i < OM_SPARE_WORDS && words->stems.most == OM_SPARE_BITS; i++) {
+        om_words *empty = NULL;
+        if (atomic_compare_exchange_strong_explicit(&analyser->spares->words[i], &empty, words,
+                                                    memory_order_release, memory_order_relaxed)) {
+            return;
+        }
+    }
+    om_words_free(words);
 }
 
 size_t om_words_memory(const om_words *words)

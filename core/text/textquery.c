@@ -159,7 +159,6 @@ omen_status_t om_textquery_create(const om_alloc *alloc, const om_textquery_opti
                                   om_textquery **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_words *words = NULL;
     om_textquery *q = om_alloc_zero(alloc, 1, sizeof *q, 64);
     if (q == NULL) {
         return om_fail_memory(err, "a text query", sizeof *q);
@@ -169,15 +168,17 @@ omen_status_t om_textquery_create(const om_alloc *alloc, const om_textquery_opti
     q->b = options->b;
     OM_TRY(check_options(options, err));
     OM_TRY(copy_targets(q, options, err));
-    OM_TRY(om_words_create(alloc, &words, err));
     for (uint32_t i = 0; i < options->target_count; i++) {
         if (options->targets[i].weight > 0) {
-            OM_TRY(add_target(q, i, options, words, err));
+            om_words *words = NULL;
+            OM_TRY(om_words_borrow(options->targets[i].analyser, &words, err));
+            status = add_target(q, i, options, words, err);
+            om_words_return(options->targets[i].analyser, words);
+            OM_TRY(status);
         }
     }
     *out = q;
 out:
-    om_words_free(words);
     if (status != OMEN_OK) {
         om_textquery_free(q);
     }

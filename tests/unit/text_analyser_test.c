@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <libstemmer.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +223,58 @@ static void test_shared_scratch(void **state)
     for (size_t i = 0; i < 4; i++) {
         om_analyser_free(analysers[i]);
     }
+}
+
+/* Borrowed words: the same ones come back, more than are kept do not leak, a crowd of threads shares them. */
+static void *borrow_often(void *arg)
+{
+    const om_analyser *analyser = arg;
+    for (int i = 0; i < 2000; i++) {
+        om_words *words = NULL;
+        if (om_words_borrow(analyser, &words, NULL) != OMEN_OK ||
+            om_analyse(analyser, "running dogs", 12, words, NULL) != OMEN_OK ||
+            memcmp(om_words_bytes(words), "rundog", 6) != 0) {
+            return arg;
+        }
+        om_words_return(analyser, words);
+    }
+    return NULL;
+}
+
+static void test_borrowed_words(void **state)
+{
+    (void)state;
+    enum { MANY = 7 };
+    om_budget budget = {0};
+    const om_alloc alloc = {.budget = &budget};
+    const om_analyser_options options = {0};
+    om_analyser *analyser = NULL;
+    assert_int_equal(om_analyser_create(&alloc, &options, &analyser, NULL), OMEN_OK);
+    om_words *words[MANY], *again = NULL;
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(om_words_borrow(analyser, &words[i], NULL), OMEN_OK);
+        expect_words(analyser, words[i], "running dogs", "run:0 dog:1");
+    }
+    uint64_t most = budget.used;
+    for (int i = 0; i < MANY; i++) {
+        om_words_return(analyser, words[i]);
+    }
+    om_words_return(analyser, NULL);
+    assert_true(budget.used < most);
+    assert_int_equal(om_words_borrow(analyser, &again, NULL), OMEN_OK);
+    assert_true(again == words[0]);
+    om_words_return(analyser, again);
+    pthread_t threads[MANY];
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, borrow_often, analyser), 0);
+    }
+    for (int i = 0; i < MANY; i++) {
+        void *failed = analyser;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    om_analyser_free(analyser);
+    assert_int_equal(budget.used, 0);
 }
 
 static void test_every_language(void **state)
@@ -569,21 +622,14 @@ static void test_failing_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_borders),
-        cmocka_unit_test(test_apostrophes),
-        cmocka_unit_test(test_folding),
-        cmocka_unit_test(test_cjk),
-        cmocka_unit_test(test_stop_words),
-        cmocka_unit_test(test_stems),
-        cmocka_unit_test(test_shared_scratch),
-        cmocka_unit_test(test_every_language),
-        cmocka_unit_test(test_bad_options),
-        cmocka_unit_test(test_long_words),
-        cmocka_unit_test(test_one_mib),
-        cmocka_unit_test(test_bad_utf8),
-        cmocka_unit_test(test_zero_bytes_and_limits),
-        cmocka_unit_test(test_quick_is_careful),
-        cmocka_unit_test(test_cache_is_stemmer),
+        cmocka_unit_test(test_borders),          cmocka_unit_test(test_apostrophes),
+        cmocka_unit_test(test_folding),          cmocka_unit_test(test_cjk),
+        cmocka_unit_test(test_stop_words),       cmocka_unit_test(test_stems),
+        cmocka_unit_test(test_shared_scratch),   cmocka_unit_test(test_every_language),
+        cmocka_unit_test(test_borrowed_words),   cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_long_words),       cmocka_unit_test(test_one_mib),
+        cmocka_unit_test(test_bad_utf8),         cmocka_unit_test(test_zero_bytes_and_limits),
+        cmocka_unit_test(test_quick_is_careful), cmocka_unit_test(test_cache_is_stemmer),
         cmocka_unit_test(test_failing_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,6 +35,11 @@ size_t om_words_memory(const om_words *words); /* bytes that it holds */
  * its offset, a longer text than OM_MAX_TEXT INVALID_ARGUMENT / LIMIT. */
 omen_status_t om_analyse(const om_analyser *analyser, const char *text, size_t length,
                          om_words *words, omen_error *err) OM_NODISCARD;
+/* For texts that come one by one, queries above all: words that the analyser keeps in between, with their
+ * cache and stemmers, or new ones. Give them back before the analyser is freed. Any thread. */
+omen_status_t om_words_borrow(const om_analyser *analyser, om_words **out,
+                              omen_error *err) OM_NODISCARD;
+void om_words_return(const om_analyser *analyser, om_words *words); /* words may be NULL */
 const om_word *om_words_list(const om_words *words, uint32_t *count);
 const char *om_words_bytes(const om_words *words);
 /* Tells analysers apart that give other words for some text, across builds too: a hash over what it makes
