@@ -112,7 +112,9 @@ omen_status_t om_disk_adopt(omen_db *db, const om_manifest *m, omen_error *err)
                                     .count = mc->segment_count,
                                     .contained = mc->contained,
                                     .next_key = mc->next_key,
-                                    .segments = mc->segments};
+                                    .segments = mc->segments,
+                                    .schema = mc->schema,
+                                    .schema_bytes = mc->schema_bytes};
         OM_TRY(om_replay_list(db, &listing, err));
     }
     om_mutex_lock(&db->mu);

@@ -1,45 +1,11 @@
 /* engine_append.c - adding a batch: everything that can fail first, then rows, ids, and one
  * publication.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <float.h>
-#include <math.h>
 #include <string.h>
 
-#include "engine_disk.h"
+#include "engine_fields_int.h"
 
 enum { PREFETCH_AHEAD = 12, CONVERT_CHUNK = 1024 };
-
-float om_inverse_norm(const om_segment *seg, const void *row, float *scratch)
-{
-    const om_kernels *kernels = seg->rt->kernels;
-    uint32_t dim = seg->options.dim;
-    const float *x = row;
-    if (seg->options.dtype != OMEN_F32) {
-        om_to_f32(kernels, seg->options.dtype, row, scratch, dim);
-        x = scratch;
-    }
-    float square = kernels->ip[OMEN_F32](x, x, dim);
-    if (square >= FLT_MIN && square <= FLT_MAX) {
-        return 1.0f / sqrtf(square);
-    }
-    /* Lengths whose square leaves the range of floats: very long, very short, or zero. */
-    double sum = 0;
-    for (uint32_t i = 0; i < dim; i++) {
-        sum += (double)x[i] * (double)x[i];
-    }
-    double inverse = sum > 0 ? 1.0 / sqrt(sum) : 0;
-    return (float)(inverse > FLT_MAX ? FLT_MAX : inverse);
-}
-
-void om_row_norms(om_segment *seg, uint32_t first, uint32_t n)
-{
-    float *norms = (float *)(void *)seg->store->array[OM_A_NORMS].base;
-    const uint8_t *rows = seg->store->array[OM_A_VECTORS].base;
-    float *scratch = (float *)(void *)seg->c->former; /* room was made for it */
-    for (uint32_t i = first; i < first + n; i++) {
-        norms[i] = om_inverse_norm(seg, rows + (size_t)i * seg->layout.row_bytes, scratch);
-    }
-}
 
 /* ---- Keys and former rows, known before the batch is logged ----------------------------------- */
 /* The same block serves as float scratch for the norms, so it holds a vector at least. */
@@ -170,7 +136,8 @@ static omen_status_t resolve(om_write *w, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_idtable *seen = NULL;
-    w->row_keys = w->c->row_keys + w->ahead; /* behind those of the batches before it in its group */
+    w->row_keys =
+        w->c->row_keys + w->ahead; /* behind those of the batches before it in its group */
     w->places = w->c->places + w->ahead;
     if (w->c->options.id_type == OMEN_ID_U64) {
         OM_TRY(resolve_u64(w, err));
@@ -215,6 +182,9 @@ static omen_status_t reserve_table(om_write *w, omen_error *err)
             status = om_idtable_reserve(seg->table, w->accepted, accepted_bytes(w), err);
         }
     }
+    if (status == OMEN_OK) {
+        status = om_births_reserve(seg, w->ahead_batches + 1, err);
+    }
     om_rwlock_unlock(&w->c->ids_mu);
     return status;
 }
@@ -244,6 +214,9 @@ static omen_status_t reserve(om_write *w, omen_error *err)
         OM_TRY(om_requests_reserve(c->db->requests, err));
     }
     OM_TRY(resolve(w, err));
+    if (w->fields != NULL) {
+        OM_TRY(om_fields_stage(w, err));
+    }
 out:
     return status;
 }
@@ -374,12 +347,16 @@ static void apply(om_write *w)
         if (c->options.metric == OMEN_COSINE) {
             om_row_norms(seg, slot, n);
         }
+        if (w->fields != NULL) {
+            om_fields_apply(w, slot);
+        }
     }
     om_rwlock_write(&c->ids_mu);
     om_write_number(w);
     if (w->batch->count != 0) {
         if (n != 0) {
             set_keys(w, slot);
+            om_births_push(seg, w->done.version, slot);
             if (atomic_load_explicit(&seg->first_version, memory_order_relaxed) == 0) {
                 atomic_store(&seg->first_version, w->done.version);
             }
@@ -429,11 +406,15 @@ omen_status_t om_write_stage(om_write *w, bool *grow, omen_error *err)
             return replayed_keys(w, err);
         }
         OM_TRY(om_write_check_mode(w, err));
+        OM_TRY(om_write_check_versions(w, err));
     } else {
         OM_TRY(om_write_recover_stream(w, &w->stream, err));
     }
     if (w->accepted != 0) {
         OM_TRY(om_growth_commit(w->seg, w->ahead + w->accepted, grow, err));
+    }
+    if (!*grow && w->batch->mode == OMEN_PATCH && !w->recovered) {
+        OM_TRY(om_patch_apply(w, err));
     }
     if (!*grow) {
         OM_TRY(reserve(w, err));
@@ -448,14 +429,16 @@ void om_write_apply(om_write *w)
     om_write_remember(w, w->stream);
 }
 
-omen_status_t om_write_recover(om_collection *c, const omen_batch *batch, bool deletes,
-                               uint64_t version, omen_error *err)
+omen_status_t om_write_recover(om_collection *c, const om_recovered *r, omen_error *err)
 {
-    om_write w = {.c = c, .batch = batch, .recovered = true, .deletes = deletes};
-    w.done.version = version;
-    omen_status_t status = deletes ? om_write_check_delete(&w, err) : om_write_check(&w, err);
+    om_write w = {.c = c, .batch = r->batch, .recovered = true, .deletes = r->deletes};
+    w.done.version = r->version;
+    omen_status_t status = r->deletes ? om_write_check_delete(&w, err) : om_write_check(&w, err);
+    if (status == OMEN_OK && r->meta != NULL && r->batch->count != 0) {
+        status = om_fields_recover(&w, r->meta, r->meta_bytes, err);
+    }
     if (status == OMEN_OK) {
-        status = deletes ? om_write_delete(&w, err) : om_write_commit(&w, err);
+        status = r->deletes ? om_write_delete(&w, err) : om_write_commit(&w, err);
     }
     om_write_release(&w);
     return status;

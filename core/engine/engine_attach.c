@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine_disk.h"
+#include "engine_fields_file.h"
 
 /* The mapping is read-only; the types of the arrays say otherwise because growing segments share
  * them. */
@@ -249,6 +249,7 @@ omen_status_t om_mapped_check(om_segment *seg, const om_stop *stop, omen_error *
     if (seg->options.id_type != OMEN_ID_U64 && live != 0) {
         OM_TRY(check_ids(seg, err));
     }
+    OM_TRY(om_fields_check(seg, stop, err));
     om_graph_report report;
     om_graph_arrays arrays = arrays_of(mapped);
     OM_TRY(om_graph_check(seg->graph, &arrays, &report, err));
@@ -332,6 +333,7 @@ static omen_status_t load(om_segment *seg, om_mapped *mapped, const om_segment_f
     mapped->id_type = options.id_type;
     mapped->next_key = meta.next_key;
     atomic_store(&seg->live, (uint32_t)meta.live);
+    OM_TRY(om_fields_map(seg, mapped, err));
     if (mapped->rows != 0) {
         OM_TRY(find_sections(seg, mapped, meta.live, err));
         OM_TRY(import_codec(seg, mapped, err));

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_fields_int.h"
 
 enum { CONVERT_CHUNK = 1024, STOP_EVERY = 4096 };
 
@@ -22,6 +22,8 @@ omen_status_t om_write_refuse(om_write *w, uint64_t i, omen_status_t status, ome
 
 void om_write_release(om_write *w)
 {
+    om_patch_drop(w);
+    om_fields_drop(w);
     if (w->status != NULL) {
         om_alloc_put(&w->c->rt->alloc, w->status, (size_t)w->batch->count * sizeof *w->status,
                      OM_CACHE_LINE);
@@ -81,6 +83,13 @@ static omen_status_t check_types(om_write *w, omen_error *err)
     const omen_batch *b = w->batch;
     const omen_options *o = &w->c->options;
     w->dtype = b->dtype != 0 ? b->dtype : o->dtype;
+    if (b->mode > OMEN_PATCH) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "mode: %u is not one of 0 to 4",
+                       b->mode);
+    }
+    if (b->mode == OMEN_PATCH && b->vectors == NULL) {
+        return OMEN_OK; /* they stay as they are */
+    }
     if (w->dtype != o->dtype && !(w->dtype == OMEN_F32 && o->dtype == OMEN_F16)) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
                        "dtype: %u (%s) does not fit a collection of %s", w->dtype,
@@ -89,10 +98,6 @@ static omen_status_t check_types(om_write *w, omen_error *err)
     if (b->dim != o->dim) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_DIM_MISMATCH,
                        "dim: %u, the collection has %u", b->dim, o->dim);
-    }
-    if (b->mode > OMEN_UPDATE) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "mode: %u is not one of 0 to 3",
-                       b->mode);
     }
     uint64_t row = (uint64_t)b->dim * om_dtype_width(w->dtype);
     w->stride = b->stride != 0 ? b->stride : row;
@@ -158,6 +163,7 @@ static omen_status_t check_size(om_write *w, omen_error *err)
 {
     const omen_batch *b = w->batch;
     uint64_t row = (uint64_t)b->dim * om_dtype_width(w->dtype);
+    row = b->vectors != NULL ? row : 0;
     uint64_t bytes = b->count * row + (w->by_keys ? b->count * sizeof(uint64_t) : w->id_bytes);
     if (bytes > OMEN_MAX_BATCH_BYTES) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
@@ -216,7 +222,7 @@ static omen_status_t check_values(om_write *w, omen_error *err)
 {
     const omen_batch *b = w->batch;
     om_stop stop = {.op = w->op};
-    for (uint64_t i = 0; i < b->count; i++) {
+    for (uint64_t i = 0; i < b->count && b->vectors != NULL; i++) {
         if (i % STOP_EVERY == 0 && om_stop_check(&stop) != OMEN_OK) {
             return om_fail(err, OMEN_CANCELLED, OMEN_D_NONE,
                            "cancelled before anything was written");
@@ -249,6 +255,25 @@ static omen_status_t make_status(om_write *w, omen_error *err)
     return OMEN_OK;
 }
 
+/* JSON values lie one behind the other; each is looked at when it is parsed. */
+static omen_status_t check_metadata(const om_write *w, omen_error *err)
+{
+    const omen_column *column = &w->batch->metadata;
+    uint64_t bytes = 0;
+    omen_status_t status = om_column_check_shape(column, w->batch->count, "metadata", err);
+    if (status == OMEN_OK && column->data != NULL && w->batch->count != 0) {
+        om_id first = om_column_get(column, 0);
+        om_id last = om_column_get(column, w->batch->count - 1);
+        bytes = (uint64_t)(last.bytes - first.bytes) + last.length;
+    }
+    if (bytes > OMEN_MAX_BATCH_BYTES) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                       "batch: %llu bytes of metadata are above the limit of %u",
+                       (unsigned long long)bytes, OMEN_MAX_BATCH_BYTES);
+    }
+    return status;
+}
+
 omen_status_t om_write_check(om_write *w, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -259,6 +284,10 @@ omen_status_t om_write_check(om_write *w, omen_error *err)
     OM_TRY(check_ids(w, err));
     OM_TRY(check_size(w, err));
     OM_TRY(check_values(w, err));
+    if (w->batch->metadata.data != NULL) {
+        OM_TRY(check_metadata(w, err));
+        OM_TRY(om_fields_parse(w, err));
+    }
 out:
     return status;
 }

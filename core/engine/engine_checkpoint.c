@@ -162,6 +162,27 @@ static omen_status_t collect_streams(work *w, om_collection *c, omen_error *err)
     return status;
 }
 
+/* Fields are only added with write_mu held, which is. */
+static omen_status_t collect_schema(om_collection *c, om_manifest_collection *out, omen_error *err)
+{
+    if (om_schema_count(c->schema) == 0) {
+        return OMEN_OK;
+    }
+    size_t bytes = om_schema_export_size(c->schema, 0);
+    if (bytes > OM_MANIFEST_MAX_SCHEMA) {
+        return om_fail(err, OMEN_INTERNAL, OMEN_D_LIMIT,
+                       "collection '%s': %zu bytes of fields are above the limit of %d", c->name,
+                       bytes, OM_MANIFEST_MAX_SCHEMA);
+    }
+    out->schema = om_alloc_get(&c->rt->alloc, bytes, 8);
+    if (out->schema == NULL) {
+        return no_memory(bytes, err);
+    }
+    om_schema_export(c->schema, 0, out->schema);
+    out->schema_bytes = (uint32_t)bytes;
+    return OMEN_OK;
+}
+
 /* The first record that the rows in memory need; 0: there are none. Readers of the set have write_mu. */
 static uint64_t first_needed(const om_set *set)
 {
@@ -204,6 +225,7 @@ static omen_status_t collect_locked(work *w, size_t at, om_manifest_collection *
         }
     }
     OM_TRY(collect_streams(w, c, err));
+    OM_TRY(collect_schema(c, out, err));
 out:
     return status;
 }

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_disk.h"
+#include "engine_fields_int.h"
 
 enum { DEFAULT_M = 16, DEFAULT_EF_CONSTRUCTION = 100 };
 /* The tail of rows that are not in the graph yet is scanned by every search. A million rows of
@@ -102,6 +102,8 @@ omen_status_t om_options_check(const omen_options *in, omen_options *out, omen_e
         rows = rows < BACKLOG_LEAST ? BACKLOG_LEAST : rows;
         o.max_backlog_rows = om_min_u64(rows, BACKLOG_ROWS);
     }
+    o.fields = NULL; /* the caller's; they are declared apart */
+    o.field_count = 0;
     *out = o;
 out:
     return status;
@@ -195,7 +197,10 @@ omen_status_t om_collection_make(omen_db *db, const char *name, const omen_optio
     if (db->disk != NULL) {
         seal_limits(c, &db->disk->options);
     }
-    status = first_set(c, err);
+    status = om_schema_create(&rt->alloc, &c->schema, err);
+    if (status == OMEN_OK) {
+        status = first_set(c, err);
+    }
     if (status != OMEN_OK) {
         om_collection_unref(c);
         return status;
@@ -237,6 +242,7 @@ static void destroy(om_collection *c)
     const om_alloc *alloc = &c->rt->alloc;
     om_sets_free_list(c->rt, c->retired_sets);
     om_set_free(c->rt, om_set_load(c));
+    om_schema_detach(c);
     om_streams_free(alloc, &c->streams);
     om_write_free_scratch(c);
     om_cond_destroy(&c->queue_moved);

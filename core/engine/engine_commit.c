@@ -4,7 +4,7 @@
  *
  * The write mutex is held from the first check to the last row, so for everybody else a group is like one
  * batch. Batches of a group are checked against the state before it: those that would have to see each
- * other (INSERT, UPDATE, ids that get keys, streams, request ids) are groups of their own. */
+ * other (INSERT, UPDATE, PATCH, versions, ids that get keys, streams, request ids) are groups of their own. */
 #include "engine_disk.h"
 
 enum { MOST_IN_GROUP = 64, MOST_ROWS = 65536 };
@@ -21,7 +21,7 @@ static bool independent(const om_write *w)
     const omen_batch *b = w->batch;
     bool upsert = b->mode == 0 || b->mode == OMEN_UPSERT;
     return w->c->options.id_type == OMEN_ID_U64 && upsert && b->request_id == NULL &&
-           b->stream_id == NULL && !w->recovered;
+           b->stream_id == NULL && b->if_version == NULL && !w->recovered;
 }
 
 /* ---- The queue. queue_mu held ------------------------------------------------------------------ */
@@ -88,6 +88,7 @@ static uint32_t stage_all(om_collection *c, group *g, bool *grow)
         om_write *w = g->list[i];
         w->seg = om_set_last(om_set_load(c));
         w->ahead = ahead;
+        w->ahead_batches = i;
         w->next_key = next_key;
         w->level = om_max_u32(c->options.durability, w->batch->durability);
         w->status_of_commit = stage_one(w, grow);

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_disk.h"
+#include "engine_fields_int.h"
 
 enum { FIRST_COLLECTIONS = 8, MAX_COLLECTIONS = 1000000 };
 
@@ -326,6 +326,11 @@ omen_status_t om_db_create(omen_db *db, const char *name, const omen_options *op
         return name_taken(name, err);
     }
     OM_TRY(om_collection_make(db, name, &options, &c, err));
+    status = om_schema_declare(c, opt->fields, opt->field_count, err);
+    if (status != OMEN_OK) {
+        om_collection_unref(c);
+        goto out;
+    }
     status = publish(db, c, out, err);
 out:
     return om_explain_memory(db->rt, rejections, status, err);

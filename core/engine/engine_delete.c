@@ -1,6 +1,15 @@
 /* engine_delete.c - deleting items, wherever their rows are.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine_disk.h"
+#include "engine_fields_int.h"
+
+/* Keys that are found when nothing is written any more. */
+struct om_finding {
+    om_find_keys find;
+    void *ctx;
+    omen_batch batch; /* with these keys */
+    uint64_t *keys;   /* [count] */
+    uint64_t count;
+};
 
 static omen_status_t key_to_delete(const om_write *w, uint64_t i, uint64_t *key, omen_error *err)
 {
@@ -68,6 +77,22 @@ static void apply(om_write *w)
                   atomic_load_explicit(&w->seg->visible, memory_order_relaxed));
 }
 
+static omen_status_t find_keys(om_write *w, omen_error *err)
+{
+    struct om_finding *f = w->finding;
+    const om_stop stop = {.op = w->op};
+    omen_status_t status = f->find(f->ctx, w->c, &stop, &f->keys, &f->count, err);
+    if (status == OMEN_OK && f->count > OMEN_MAX_BATCH_ITEMS) {
+        return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
+                       "delete: %llu items pass, a batch may have %u", (unsigned long long)f->count,
+                       OMEN_MAX_BATCH_ITEMS);
+    }
+    f->batch.keys = f->keys;
+    f->batch.count = f->count;
+    w->accepted = f->count;
+    return status;
+}
+
 static omen_status_t delete_locked(om_write *w, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -83,6 +108,10 @@ static omen_status_t delete_locked(om_write *w, omen_error *err)
     } else {
         OM_TRY(om_write_recover_stream(w, &stream, err));
     }
+    if (w->finding != NULL) {
+        OM_TRY(find_keys(w, err));
+    }
+    OM_TRY(om_write_check_versions(w, err));
     OM_TRY(om_write_grow_scratch(w->c, w->accepted, err));
     w->places = w->c->places;
     OM_TRY(om_marks_reserve(w->seg, err));
@@ -127,4 +156,38 @@ omen_status_t om_collection_delete(omen_collection *handle, const omen_batch *ba
         status = om_explain_memory(w.c->rt, rejections, status, &local);
     }
     return om_write_end(&w, status, &local, result, err);
+}
+
+omen_status_t om_collection_delete_found(omen_collection *handle, om_find_keys find, void *ctx,
+                                         const omen_batch *origin, omen_write_result *result,
+                                         omen_op *op, omen_error *err)
+{
+    static const uint64_t nothing = 0;
+    struct om_finding f = {.find = find, .ctx = ctx};
+    om_write w = {.c = handle->c, .batch = &f.batch, .op = op, .deletes = true, .finding = &f};
+    uint64_t rejections = om_rejections(w.c->rt);
+    omen_error local;
+    if (origin != NULL) {
+        f.batch = *origin;
+    }
+    f.batch.count = 0;
+    f.batch.keys = &nothing;
+    f.batch.ids = (omen_column){.data = NULL};
+    f.batch.if_version = NULL;
+    f.batch.item_status = NULL;
+    f.batch.flags &= ~(uint32_t)OMEN_PER_ITEM;
+    omen_status_t status = om_collection_writable(handle, true, err);
+    if (status != OMEN_OK) {
+        return status;
+    }
+    status = om_write_check_delete(&w, &local);
+    if (status == OMEN_OK) {
+        status = om_write_delete(&w, &local);
+    }
+    if (status != OMEN_OK) {
+        status = om_explain_memory(w.c->rt, rejections, status, &local);
+    }
+    status = om_write_end(&w, status, &local, result, err);
+    om_alloc_put(&w.c->rt->alloc, f.keys, (size_t)f.count * sizeof *f.keys, OM_CACHE_LINE);
+    return status;
 }

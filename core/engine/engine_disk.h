@@ -103,6 +103,8 @@ typedef struct om_listing { /* a collection to be made and listed */
     uint32_t serial, count;
     uint64_t contained, next_key;
     const om_manifest_segment *segments; /* [count] */
+    const uint8_t *schema;               /* [schema_bytes] its fields; NULL: none */
+    uint32_t schema_bytes;
 } om_listing;
 omen_status_t om_replay_list(omen_db *db, const om_listing *listing, omen_error *err) OM_NODISCARD;
 void om_replay_unlist(omen_db *db, om_collection *c); /* as if it was dropped */

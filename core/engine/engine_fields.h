@@ -30,31 +30,34 @@ typedef struct om_text_of { /* a TEXT field */
 } om_text_of;
 /* TEXT fields in the order of their ids; valid as long as the collection. NULL and 0: there are none. */
 const om_text_of *om_text_fields(om_collection *c, uint32_t *count);
-const om_text_of *om_text_field(om_collection *c, uint16_t field); /* NULL: it is no TEXT field */
+const om_text_of *om_text_of_field(om_collection *c,
+                                   uint16_t field); /* NULL: it is no TEXT field */
 
 /* ---- What a reader sees of a segment (engine_fields.c) --------------------------------------------- */
 typedef struct om_meta_part { /* rows [first, first + rows) */
     uint32_t first, rows;
-    bool none;                     /* none of these rows has metadata: there is no block */
-    struct om_meta_block *holder;  /* not for readers: om_fields_block */
+    bool none;                    /* none of these rows has metadata: there is no block */
+    struct om_meta_block *holder; /* not for readers: om_fields_block */
 } om_meta_part;
 typedef struct om_text_part {
     uint32_t first, rows;
-    bool none;                     /* none of these rows has words */
-    struct om_text_image *holder;  /* not for readers: om_fields_image */
+    bool none;                    /* none of these rows has words */
+    struct om_text_image *holder; /* not for readers: om_fields_image */
 } om_text_part;
-typedef struct om_parts { /* immutable */
+typedef struct om_parts {     /* immutable */
     const om_meta_part *meta; /* [meta_count] ascending, without gaps, from slot 0 */
     const om_text_part *text; /* [text_count] likewise */
     uint32_t meta_count, text_count, meta_covered, text_covered;
 } om_parts;
 
-typedef struct om_rowchunk { /* zeros at first; a row is written before it is visible, never changed */
+typedef struct
+    om_rowchunk { /* zeros at first; a row is written before it is visible, never changed */
     const uint8_t *meta[OM_CHUNK_ROWS]; /* meta rows; NULL: the item has no metadata */
     const uint8_t *text[OM_CHUNK_ROWS]; /* text rows; NULL: no words */
 } om_rowchunk;
 typedef struct om_rowdir {
     uint32_t first, room; /* of chunks: chunk[i] has slots (first + i) * OM_CHUNK_ROWS and so on */
+    uint32_t dropped;     /* chunks that go with it when it was replaced */
     struct om_rowdir *next;
     uint64_t tag;
     _Atomic(om_rowchunk *) chunk[]; /* [room] NULL: none of these rows has metadata (yet) */
@@ -64,10 +67,11 @@ typedef struct om_rowdir {
  * not enough). */
 typedef struct om_fields_look {
     om_segment *segment;
-    const om_parts *parts; /* never NULL; its parts may go beyond `rows` (snapshots: use the first rows only) */
-    const om_rowdir *dir;  /* NULL: there are no single rows with metadata */
-    uint32_t rows;         /* rows looked at, [0, rows): visible ones, or those of a snapshot */
-    bool any;              /* some row may have metadata; false: all are null, nothing to look at */
+    const om_parts *
+        parts; /* never NULL; its parts may go beyond `rows` (snapshots: use the first rows only) */
+    const om_rowdir *dir; /* NULL: there are no single rows with metadata */
+    uint32_t rows;        /* rows looked at, [0, rows): visible ones, or those of a snapshot */
+    bool any;             /* some row may have metadata; false: all are null, nothing to look at */
 } om_fields_look;
 /* Load `rows` from seg->visible (or take the snapshot's) before. Epoch pinned. Costs three loads. */
 void om_fields_look_at(om_segment *seg, uint32_t rows, om_fields_look *out);

@@ -30,14 +30,15 @@ om_id om_column_get(const omen_column *column, uint64_t i)
 
 /* Ascending offsets within the limits of a batch: every value then has a length that can be
  * trusted. */
-static omen_status_t check_offsets(const omen_column *column, uint64_t n, omen_error *err)
+static omen_status_t check_offsets(const omen_column *column, uint64_t n, const char *what,
+                                   omen_error *err)
 {
     uint64_t before = offset_at(column, 0);
     for (uint64_t i = 0; i <= n; i++) {
         uint64_t offset = offset_at(column, i);
         if (offset < before || offset > INT64_MAX) {
             return om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, i == 0 ? 0 : i - 1,
-                                "ids.offsets: entry %llu is %lld, below the one before it",
+                                "%s.offsets: entry %llu is %lld, below the one before it", what,
                                 (unsigned long long)i, (long long)offset);
         }
         before = offset;
@@ -57,6 +58,20 @@ static uint32_t fixed_width(const om_collection *c)
     }
 }
 
+omen_status_t om_column_check_shape(const omen_column *column, uint64_t n, const char *what,
+                                    omen_error *err)
+{
+    if (column->offset_bits == 0 && column->offsets == NULL) {
+        return OMEN_OK;
+    }
+    if ((column->offset_bits != 32 && column->offset_bits != 64) || column->offsets == NULL) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
+                       "%s: offset_bits %u must be 0, 32 or 64, with offsets for the last two",
+                       what, column->offset_bits);
+    }
+    return check_offsets(column, n, what, err);
+}
+
 omen_status_t om_column_check(const om_collection *c, const omen_column *column, uint64_t n,
                               omen_error *err)
 {
@@ -71,12 +86,7 @@ omen_status_t om_column_check(const om_collection *c, const omen_column *column,
         }
         return OMEN_OK;
     }
-    if ((column->offset_bits != 32 && column->offset_bits != 64) || column->offsets == NULL) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_TYPE,
-                       "ids: offset_bits %u must be 0, 32 or 64, with offsets for the last two",
-                       column->offset_bits);
-    }
-    return check_offsets(column, n, err);
+    return om_column_check_shape(column, n, "ids", err);
 }
 
 omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item, omen_error *err)

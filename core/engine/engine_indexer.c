@@ -6,7 +6,7 @@
  * incomplete batch is done only when a caller asks for it. The background leaves a burst of
  * writes alone: it begins when none came for a moment, or when the tail is half full, and then
  * goes on until an eighth is left. */
-#include "engine_disk.h"
+#include "engine_fields_int.h"
 
 enum {
     RETRY_NS = 100 * 1000 * 1000,
@@ -237,7 +237,7 @@ static bool must_end(om_segment *seg)
 
 /* Whether there is a whole micro-batch, something to free, or nothing; and from when on. Mutex
  * held. */
-static bool wants(item *it, uint64_t *ready_ns)
+static bool graph_wants(item *it, uint64_t *ready_ns)
 {
     om_segment *seg = it->seg;
     uint32_t visible = atomic_load(&seg->visible);
@@ -255,7 +255,22 @@ static bool wants(item *it, uint64_t *ready_ns)
         return true;
     }
     *ready_ns = it->not_before_ns;
-    return atomic_load(&seg->untidy);
+    const om_fields *fields = om_fields_of(seg);
+    return atomic_load(&seg->untidy) || (fields != NULL && atomic_load(&fields->untidy));
+}
+
+/* The same with blocks of metadata and text. */
+static bool wants(item *it, uint64_t *ready_ns)
+{
+    uint64_t last = atomic_load_explicit(&it->seg->last_append_ns, memory_order_relaxed);
+    uint64_t blocks_ns = 0;
+    bool graph = graph_wants(it, ready_ns);
+    if (!om_fields_wanted(it->seg, last, &blocks_ns)) {
+        return graph;
+    }
+    blocks_ns = blocks_ns < it->not_before_ns ? it->not_before_ns : blocks_ns;
+    *ready_ns = graph && *ready_ns < blocks_ns ? *ready_ns : blocks_ns;
+    return true;
 }
 
 /* In a burst: codes for some of its rows, on this thread alone. Index mutex held. */
@@ -274,11 +289,29 @@ static omen_status_t code_step(om_segment *seg, bool *moved, omen_error *err)
     return status;
 }
 
+/* A block of metadata and text, when its time has come. */
+static omen_status_t block_step(om_segment *seg, bool *moved, bool *clean, omen_error *err)
+{
+    uint64_t last = atomic_load_explicit(&seg->last_append_ns, memory_order_relaxed);
+    uint64_t ready_ns = 0;
+    const om_fields *fields = om_fields_of(seg);
+    *moved = false;
+    *clean = true;
+    if (fields == NULL) {
+        return OMEN_OK;
+    }
+    bool wanted = om_fields_wanted(seg, last, &ready_ns) && ready_ns <= om_now_ns();
+    return wanted || atomic_load(&fields->untidy) ? om_fields_step(seg, wanted, moved, clean, err)
+                                                  : OMEN_OK;
+}
+
 static void work_on(om_segment *seg, item *it)
 {
     omen_error err;
     bool moved = false;
+    bool built = false;
     bool clean = true;
+    bool tidy = true;
     uint64_t last = atomic_load_explicit(&seg->last_append_ns, memory_order_relaxed);
     bool burst = !it->draining && om_now_ns() < last + QUIET_NS;
     om_mutex_lock(&seg->index_mu);
@@ -287,13 +320,17 @@ static void work_on(om_segment *seg, item *it)
     clean = om_view_reclaim(seg);
     rest(seg);
     om_mutex_unlock(&seg->index_mu);
+    if (status == OMEN_OK) {
+        status = block_step(seg, &built, &tidy, &err);
+    }
+    clean = clean && tidy;
     if (moved && atomic_load(&seg->frozen) &&
         atomic_load(&seg->indexed) >= atomic_load(&seg->visible)) {
         om_keeper_notify(seg->c->db);
     }
     /* A save may hold the end of a frozen segment back for a while. */
     bool held = !burst && !moved && must_end(seg);
-    it->not_before_ns = moved || (clean && !held) ? 0 : om_now_ns() + RECLAIM_NS;
+    it->not_before_ns = moved || built || (clean && !held) ? 0 : om_now_ns() + RECLAIM_NS;
     if (status != OMEN_OK) {
         om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': indexing waits: %s",
                      seg->c->name, err.message);

@@ -15,6 +15,7 @@
 #include "op.h"
 #include "os.h"
 #include "rng.h"
+#include "schema.h"
 #include "segfile.h"
 #include "simd.h"
 
@@ -24,6 +25,7 @@ enum {
     OM_RANK_MERGE = 8,
     OM_RANK_SAVE = 10,
     OM_RANK_INDEX = 20,
+    OM_RANK_BUILD = 22,
     OM_RANK_QUEUE = 25,
     OM_RANK_WRITE = 30,
     OM_RANK_IDS = 40,
@@ -40,7 +42,8 @@ enum {
     OM_MAX_STREAMS = 65536,
     OM_REQUEST_MEMORY = 65536,
     OM_MARKS = 1024,
-    OM_SLACK = 16
+    OM_SLACK = 16,
+    OM_WORDS_KEPT = 8
 };
 
 /* ---- Read epochs and search scratch (engine_epoch.c) ----------------------------------------- */
@@ -93,6 +96,7 @@ struct omen_runtime {
     const om_kernels *kernels;
     om_epochs epochs;
     om_indexer *indexer;
+    _Atomic(struct om_words *) words[OM_WORDS_KEPT]; /* scratch of analysers that nobody uses */
 };
 omen_status_t om_epochs_init(omen_runtime *rt, omen_error *err);
 void om_epochs_free(omen_runtime *rt);
@@ -266,6 +270,16 @@ typedef struct om_shard {
     _Atomic uint64_t distances, hops;
 } om_shard;
 
+typedef struct om_birth { /* rows from `first` on, up to the next birth's, are of this write */
+    uint64_t version;
+    uint32_t first, reserved;
+} om_birth;
+_Static_assert(sizeof(om_birth) == 16, "BIRTHS has 16 bytes a write");
+typedef struct om_births {
+    om_birth *list; /* [count] ascending */
+    uint32_t count, room;
+} om_births;
+
 /* ---- Segments (engine_segment.c) ------------------------------------------------------------- */
 /* A part of a collection: rows in the order of their writing. It grows in memory; then it is frozen (no
  * more rows, deaths only) and, when its graph is complete, written and replaced by the same rows mapped
@@ -313,6 +327,10 @@ struct om_segment {
     om_idmap map;      /* keys of live rows; guarded by the collection's ids_mu */
     om_idtable *table; /* UUID and STRING: slot n is its number n + 1; likewise */
     bool ids_kept;     /* ids of dead rows stay: a snapshot may want them; likewise */
+    om_births births;  /* of rows in memory; likewise */
+
+    _Atomic(struct om_fields *) fields; /* NULL: no row has metadata (engine_fields_int.h) */
+    _Atomic(struct om_kept *) kept;     /* what searches keep with it (engine_fields.h) */
 
     om_mutex marks_mu; /* rank MARKS */
     om_mark *marks;    /* ring of OM_MARKS; NULL until the first write */
@@ -381,8 +399,11 @@ struct om_collection {
     uint64_t former_room;
     om_place *places; /* likewise: the rows they had in older segments */
     om_set *retired_sets;
-    uint64_t contained; /* every write up to it is in sealed segments */
-    uint32_t pins;      /* snapshots alive: ids of deleted rows are kept */
+    uint64_t contained;     /* every write up to it is in sealed segments */
+    om_schema *schema;      /* its fields: added with write_mu held, looked at without */
+    uint32_t schema_logged; /* of these, fields that the log has */
+    _Atomic(struct om_text_list *) texts; /* engine_schema.c */
+    uint32_t pins;                        /* snapshots alive: ids of deleted rows are kept */
 
     om_rwlock ids_mu; /* rank IDS: the maps and tables of its segments */
     om_shard shards[OM_SHARDS];
@@ -519,6 +540,9 @@ void om_snapshot_free(om_collection *c, om_snapshot *snapshot); /* NULL ok */
 
 /* ---- Ids (engine_ids.c) ---------------------------------------------------------------------- */
 om_id om_column_get(const omen_column *column, uint64_t i);
+/* Values of any length, one behind the other: ascending offsets, or one width. */
+omen_status_t om_column_check_shape(const omen_column *column, uint64_t n, const char *what,
+                                    omen_error *err) OM_NODISCARD;
 /* Shape of a column of n ids of the collection's type. */
 omen_status_t om_column_check(const om_collection *c, const omen_column *column, uint64_t n,
                               omen_error *err) OM_NODISCARD;
@@ -537,15 +561,16 @@ typedef struct om_write {
     om_segment *seg; /* the growing one; write_mu held */
     const omen_batch *batch;
     omen_op *op;
-    uint32_t dtype;     /* of the batch's vectors  */
-    uint64_t stride;    /* of the batch's vectors  */
-    bool by_keys;       /* ids come as u64 keys    */
-    uint64_t id_bytes;  /* of all ids              */
-    int32_t *status;    /* PER_ITEM: [count]       */
-    uint64_t accepted;  /* items that are not refused */
-    uint64_t ahead;     /* rows of the batches before it in its group */
-    uint64_t *row_keys; /* [accepted] their keys, known before the batch is logged */
-    om_place *places;   /* [accepted] the rows they had in older segments */
+    uint32_t dtype;         /* of the batch's vectors  */
+    uint64_t stride;        /* of the batch's vectors  */
+    bool by_keys;           /* ids come as u64 keys    */
+    uint64_t id_bytes;      /* of all ids              */
+    int32_t *status;        /* PER_ITEM: [count]       */
+    uint64_t accepted;      /* items that are not refused */
+    uint64_t ahead;         /* rows of the batches before it in its group, */
+    uint32_t ahead_batches; /* and these */
+    uint64_t *row_keys;     /* [accepted] their keys, known before the batch is logged */
+    om_place *places;       /* [accepted] the rows they had in older segments */
     om_stream *stream;
     uint32_t level;    /* OMEN_DURABILITY_* */
     uint64_t next_key; /* of the collection when this batch was applied */
@@ -554,6 +579,9 @@ typedef struct om_write {
     bool replayed;  /* seen before */
     bool recovered; /* comes from the log: checked long ago, has its version, is not logged again */
     bool deletes;
+    struct om_batch_fields *fields; /* NULL: no metadata (engine_fields_int.h) */
+    struct om_patch *patch;         /* of a PATCH: whole items in its place (engine_patch.c) */
+    struct om_finding *finding;     /* of a DELETE: what finds its keys (engine_delete.c) */
     /* Waiting to be committed (engine_commit.c); guarded by the collection's queue_mu. */
     struct om_write *next;
     omen_status_t status_of_commit;
@@ -562,6 +590,8 @@ typedef struct om_write {
 } om_write;
 uint64_t om_write_key(const om_write *w, uint64_t i); /* of item i, by key or by u64 id */
 omen_status_t om_write_check_mode(om_write *w, omen_error *err) OM_NODISCARD;
+/* Items whose version is not the one asked for are refused. */
+omen_status_t om_write_check_versions(om_write *w, omen_error *err) OM_NODISCARD;
 /* Room in the scratch of the collection for `count` items. */
 omen_status_t om_write_grow_scratch(om_collection *c, uint64_t count, omen_error *err) OM_NODISCARD;
 void om_write_free_scratch(om_collection *c);
@@ -579,8 +609,16 @@ void om_write_seal(om_write *w);
 omen_status_t om_write_delete(om_write *w, omen_error *err) OM_NODISCARD;
 uint64_t om_backlog(om_collection *c); /* rows that are not in the graph; write_mu held or pinned */
 /* A batch out of the log, with the version it had. The collection is not listed yet, or only read. */
-omen_status_t om_write_recover(om_collection *c, const omen_batch *batch, bool deletes,
-                               uint64_t version, omen_error *err) OM_NODISCARD;
+typedef struct om_recovered {
+    const omen_batch *batch;
+    const uint8_t
+        *meta; /* [meta_bytes] NULL, or a meta row an item, of which only the sizes were checked */
+    size_t meta_bytes;
+    bool deletes;
+    uint64_t version;
+} om_recovered;
+omen_status_t om_write_recover(om_collection *c, const om_recovered *recovered,
+                               omen_error *err) OM_NODISCARD;
 omen_status_t om_write_check(om_write *w, omen_error *err) OM_NODISCARD; /* a batch to add    */
 omen_status_t om_write_check_delete(om_write *w, omen_error *err) OM_NODISCARD;
 void om_write_release(om_write *w);

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "engine_fields_file.h"
 #include "engine_merge_int.h"
 
 enum { RUN_BYTES = 4 << 20, RUN_LEAST = 16 };
@@ -309,6 +310,9 @@ omen_status_t om_merge_rows(om_merge *merge, omen_error *err)
     if (merge->options->id_type != OMEN_ID_U64) {
         OM_TRY(write_ids(merge, err));
     }
+    const om_fields_job fields = {
+        .inputs = merge->job->inputs, .count = merge->count, .packed = true};
+    OM_TRY(om_sink_fields(&merge->sink, merge->job->c, &fields, err));
     OM_TRY(write_rows(merge, OM_SECTION_VECTORS, OM_TOUCH_VECTORS, merge->layout.row_bytes, err));
 out:
     return status;

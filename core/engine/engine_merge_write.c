@@ -1,6 +1,7 @@
 /* engine_merge_write.c - several segments as one file: sections in their order, memory given back as soon
  * as it is written.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "engine_fields_file.h"
 #include "engine_merge_int.h"
 
 /* ---- Inputs ------------------------------------------------------------------------------------ */
@@ -133,6 +134,7 @@ static omen_status_t write_file(om_merge *merge, omen_error *err)
     }
     OM_TRY(om_sink_open(job->c, job->path, job->stop, &merge->sink, err));
     OM_TRY(om_sink_meta(&merge->sink, merge->options, job->next_key, merge->rows, err));
+    OM_TRY(om_sink_schema(&merge->sink, job->c, err));
     if (merge->rows != 0) {
         OM_TRY(write_graph(merge, err));
         OM_TRY(om_merge_rows(merge, err));

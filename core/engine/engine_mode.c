@@ -1,6 +1,12 @@
-/* engine_mode.c - INSERT and UPDATE: which ids of a batch must not, or must, be there.
+/* engine_mode.c - INSERT, UPDATE and PATCH: which ids of a batch must not, or must, be there; and which version
+ * they must have.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine_int.h"
+#include "engine_fields_int.h"
+
+static bool must_be_there(const omen_batch *b)
+{
+    return b->mode == OMEN_UPDATE || b->mode == OMEN_PATCH;
+}
 
 static omen_status_t exists(const om_write *w, uint64_t i, bool there, omen_error *err)
 {
@@ -8,7 +14,7 @@ static omen_status_t exists(const om_write *w, uint64_t i, bool there, omen_erro
         return om_fail_item(err, OMEN_ALREADY_EXISTS, OMEN_D_NONE, i, "item %llu: the id exists",
                             (unsigned long long)i);
     }
-    if (w->batch->mode == OMEN_UPDATE && !there) {
+    if (must_be_there(w->batch) && !there) {
         return om_fail_item(err, OMEN_NOT_FOUND, OMEN_D_NONE, i, "item %llu: the id does not exist",
                             (unsigned long long)i);
     }
@@ -108,7 +114,7 @@ omen_status_t om_write_check_mode(om_write *w, omen_error *err)
     omen_status_t status = OMEN_OK;
     const omen_batch *b = w->batch;
     const om_alloc *alloc = &w->c->rt->alloc;
-    if ((b->mode != OMEN_INSERT && b->mode != OMEN_UPDATE) || b->count == 0) {
+    if ((b->mode != OMEN_INSERT && !must_be_there(b)) || b->count == 0) {
         return OMEN_OK;
     }
     if (w->c->options.id_type != OMEN_ID_U64) {
@@ -129,9 +135,57 @@ omen_status_t om_write_check_mode(om_write *w, omen_error *err)
             status = check_mode_keys(w, &seen, err);
         }
         om_idmap_free(&seen);
-    } else if (b->mode == OMEN_UPDATE) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "mode: UPDATE needs keys");
+    } else if (must_be_there(b)) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, "mode: %s needs keys",
+                       b->mode == OMEN_PATCH ? "PATCH" : "UPDATE");
     }
 out:
     return status;
+}
+
+/* ---- if_version ---------------------------------------------------------------------------------- */
+/* The version that an item has; 0: it is not there. write_mu held. */
+static omen_status_t version_of(const om_write *w, uint64_t i, uint64_t *version, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_place place = {.segment = NULL};
+    uint64_t key = OMEN_NONE;
+    const omen_batch *b = w->batch;
+    *version = 0;
+    if (w->c->options.id_type != OMEN_ID_U64 && !w->by_keys) {
+        OM_TRY(om_find_id(w->c, om_column_get(&b->ids, i), &key, err));
+    } else if (!w->by_keys || b->keys != NULL) {
+        key = om_write_key(w, i);
+    } /* else it is given out, and nobody has it */
+    if (key != OMEN_NONE) {
+        OM_TRY(om_find_key(w->c, key, &place, err));
+    }
+    if (place.segment != NULL) {
+        status = om_segment_version(place.segment, place.slot, version, err);
+    }
+out:
+    return status;
+}
+
+omen_status_t om_write_check_versions(om_write *w, omen_error *err)
+{
+    const omen_batch *b = w->batch;
+    for (uint64_t i = 0; b->if_version != NULL && i < b->count; i++) {
+        uint64_t version = 0;
+        if (om_write_skips(w, i)) {
+            continue;
+        }
+        omen_status_t status = version_of(w, i, &version, err);
+        if (status == OMEN_OK && version != b->if_version[i]) {
+            status =
+                om_fail_item(err, OMEN_ABORTED, OMEN_D_VERSION_CONFLICT, i,
+                             "item %llu: its version is %llu, not %llu", (unsigned long long)i,
+                             (unsigned long long)version, (unsigned long long)b->if_version[i]);
+            status = om_write_refuse(w, i, status, err);
+        }
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    return OMEN_OK;
 }

@@ -6,114 +6,10 @@
  * a block of the size of a record at most. */
 #include <string.h>
 
+#include "engine_fields_int.h"
 #include "engine_record.h"
 
-enum { CONVERT_CHUNK = 1024, HEAD_ROOM = sizeof(om_payload_head) + OM_PAYLOAD_FIELDS };
-
-/* ---- Head and fields --------------------------------------------------------------------------- */
-typedef struct head_block {
-    _Alignas(8) uint8_t bytes[HEAD_ROOM];
-    size_t used;
-} head_block;
-
-static void put_field(head_block *b, uint16_t tag, const void *value, size_t length)
-{
-    uint16_t tag_length[2] = {tag, (uint16_t)length};
-    size_t bytes = om_round_up(sizeof tag_length + length, OM_PAYLOAD_ALIGN);
-    om_assert(bytes <= HEAD_ROOM - b->used);
-    memset(b->bytes + b->used, 0, bytes);
-    memcpy(b->bytes + b->used, tag_length, sizeof tag_length);
-    memcpy(b->bytes + b->used + sizeof tag_length, value, length);
-    b->used += bytes;
-}
-
-static void begin_head(head_block *b)
-{
-    memset(b->bytes, 0, sizeof(om_payload_head));
-    b->used = sizeof(om_payload_head);
-}
-
-static void end_head(head_block *b, om_payload_head head)
-{
-    head.version = OM_PAYLOAD_VERSION;
-    head.field_bytes = (uint16_t)(b->used - sizeof head);
-    memcpy(b->bytes, &head, sizeof head);
-}
-
-/* Who sent the batch, and what came of it: enough to answer when it is sent again. */
-static void put_origin(head_block *b, const omen_batch *batch, const om_written *done)
-{
-    if (batch->stream_id != NULL) {
-        put_field(b, OM_FIELD_STREAM, batch->stream_id, batch->stream_id_len);
-        put_field(b, OM_FIELD_SEQ, &batch->seq, sizeof batch->seq);
-        if (batch->crc != 0) {
-            put_field(b, OM_FIELD_CRC, &batch->crc, sizeof batch->crc);
-        }
-    }
-    if (batch->request_id != NULL) {
-        uint64_t counts[3] = {done->applied, done->replaced, done->refused};
-        put_field(b, OM_FIELD_REQUEST, batch->request_id, batch->request_id_len);
-        put_field(b, OM_FIELD_COUNTS, counts, sizeof counts);
-    }
-}
-
-/* ---- Appending --------------------------------------------------------------------------------- */
-/* A driver that broke stays so until the database is opened again. */
-static void note_failure(omen_db *db, omen_status_t status, const omen_error *err)
-{
-    om_disk *disk = db->disk;
-    om_log_state state;
-    disk->log->ops->tail(disk->log, &state);
-    if (state.state == OM_LOG_BROKEN) {
-        om_disk_fail(db, OMEN_DB_FAILED, state.reason[0] != '\0' ? state.reason : err->message);
-    } else if (status == OMEN_RESOURCE_EXHAUSTED && err->detail == OMEN_D_DISK_FULL) {
-        om_disk_full(db);
-    }
-}
-
-static omen_status_t append(omen_db *db, const om_log_entry *entry, uint64_t *lsn, omen_error *err)
-{
-    omen_error local = {0};
-    om_disk *disk = db->disk;
-    omen_status_t status = disk->log->ops->append(disk->log, entry, 1, lsn, &local);
-    if (status != OMEN_OK) {
-        note_failure(db, status, &local);
-        if (err != NULL) {
-            *err = local;
-        }
-        return status;
-    }
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < entry->part_count; i++) {
-        bytes += entry->parts[i].iov_len;
-    }
-    om_disk_logged(db, *lsn, bytes);
-    return OMEN_OK;
-}
-
-static omen_status_t make_durable(omen_db *db, uint64_t lsn, omen_error *err)
-{
-    omen_error local = {0};
-    om_disk *disk = db->disk;
-    omen_status_t status = disk->log->ops->sync(disk->log, lsn, &local);
-    if (status != OMEN_OK) {
-        note_failure(db, status, &local);
-        if (err != NULL) {
-            *err = local;
-        }
-    }
-    return status;
-}
-
-static omen_status_t append_head(om_collection *c, uint8_t type, head_block *b, uint64_t *lsn,
-                                 omen_error *err)
-{
-    /* A few bytes that nothing grows by; a COMMIT is not refused after its parts. */
-    om_log_entry entry = {
-        .collection = c->serial, .type = type, .flags = OM_LOG_BALLAST, .part_count = 1};
-    entry.parts[0] = (struct iovec){.iov_base = b->bytes, .iov_len = b->used};
-    return append(c->db, &entry, lsn, err);
-}
+enum { CONVERT_CHUNK = 1024 };
 
 /* ---- Columns ----------------------------------------------------------------------------------- */
 typedef struct writing {
@@ -143,8 +39,8 @@ static size_t padded(size_t bytes)
     return om_round_up(bytes, OM_PAYLOAD_ALIGN);
 }
 
-/* Bytes of an item in a record; its share of the offsets included. */
-static size_t item_bytes(const writing *x, uint64_t item)
+/* Bytes of an item in a record; its share of the offsets included. `row`: its place among the accepted ones. */
+static size_t item_bytes(const writing *x, uint64_t item, uint64_t row)
 {
     size_t bytes = x->row_bytes;
     bytes += (x->head.columns & OM_COLUMN_KEYS) != 0 ? sizeof(uint64_t) : 0;
@@ -152,17 +48,20 @@ static size_t item_bytes(const writing *x, uint64_t item)
         bytes += om_column_get(&x->w->batch->ids, item).length;
         bytes += x->head.id_width == 0 ? sizeof(uint32_t) : 0;
     }
+    if ((x->head.columns & OM_COLUMN_META) != 0) {
+        bytes += om_meta_size(x->w->fields->meta[row]);
+    }
     return bytes;
 }
 
 /* How many of the next items fit into one record, and the bytes of their ids. */
 static uint32_t fit(const writing *x, uint32_t *id_bytes)
 {
-    size_t room = x->w->c->db->disk->max_payload - HEAD_ROOM - 4 * sizeof(uint64_t);
+    size_t room = x->w->c->db->disk->max_payload - OM_HEAD_ROOM - 5 * sizeof(uint64_t);
     uint32_t count = 0;
     *id_bytes = 0;
     for (uint64_t i = next_item(x, x->item); i < x->w->batch->count; i = next_item(x, i + 1)) {
-        size_t bytes = item_bytes(x, i);
+        size_t bytes = item_bytes(x, i, x->row + count);
         if (bytes > room) {
             break;
         }
@@ -170,7 +69,7 @@ static uint32_t fit(const writing *x, uint32_t *id_bytes)
         count++;
         if ((x->head.columns & OM_COLUMN_IDS) != 0) {
             *id_bytes += (uint32_t)om_column_get(&x->w->batch->ids, i).length;
-        } else if (x->whole) {
+        } else if (x->whole && (x->head.columns & OM_COLUMN_META) == 0) {
             /* All the same size: no need to look at each. */
             uint64_t more = om_min_u64(room / bytes, x->w->batch->count - i - 1);
             return count + (uint32_t)more;
@@ -291,6 +190,19 @@ static void add_vectors(writing *x, uint32_t count, om_log_entry *entry)
     add_part(entry, rows, count * x->row_bytes);
 }
 
+/* Rows of accepted items lie one behind the other. */
+static void add_meta(writing *x, uint32_t count, om_log_entry *entry)
+{
+    const uint8_t *const *rows = x->w->fields->meta + x->row;
+    uint64_t *bytes = (uint64_t *)(void *)take_scratch(x, sizeof *bytes);
+    *bytes = 0;
+    if (count != 0) {
+        *bytes = (uint64_t)(rows[count - 1] - rows[0]) + om_meta_size(rows[count - 1]);
+    }
+    add_part(entry, bytes, sizeof *bytes);
+    add_part(entry, count != 0 ? rows[0] : NULL, (size_t)*bytes);
+}
+
 /* Moves behind `count` items that are not refused. */
 static void advance(writing *x, uint32_t count)
 {
@@ -304,14 +216,50 @@ static void advance(writing *x, uint32_t count)
     x->row += count;
 }
 
+static size_t bytes_of(const om_log_entry *entry)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < entry->part_count; i++) {
+        bytes += entry->parts[i].iov_len;
+    }
+    return bytes;
+}
+
+/* Fields that are new go in front of the batch that uses them: with it, so that there are both or none, if that
+ * fits. */
+static omen_status_t append_behind_fields(writing *x, const om_log_entry *entry, uint64_t *lsn,
+                                          omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_collection *c = x->w->c;
+    om_record_fields_block block = {.bytes = NULL};
+    uint32_t count = om_schema_count(c->schema);
+    if (OM_LIKELY(x->w->fields == NULL || count == c->schema_logged)) {
+        return om_record_append(c->db, entry, 1, lsn, err);
+    }
+    OM_TRY(om_record_fields_begin(c, &block, err));
+    if (bytes_of(&block.entry) + bytes_of(entry) <= c->db->disk->max_payload) {
+        const om_log_entry both[2] = {block.entry, *entry};
+        OM_TRY(om_record_append(c->db, both, 2, lsn, err));
+    } else {
+        OM_TRY(om_record_append(c->db, &block.entry, 1, lsn, err));
+        c->schema_logged = count;
+        OM_TRY(om_record_append(c->db, entry, 1, lsn, err));
+    }
+    c->schema_logged = count;
+out:
+    om_record_fields_end(&block);
+    return status;
+}
+
 /* One record of the next `count` items behind the fields of `b`. */
-static omen_status_t append_items(writing *x, head_block *b, uint32_t count, uint32_t id_bytes,
+static omen_status_t append_items(writing *x, om_head_block *b, uint32_t count, uint32_t id_bytes,
                                   om_log_entry *entry, uint64_t *lsn, omen_error *err)
 {
     om_payload_head head = x->head;
     head.count = count;
     head.id_bytes = id_bytes;
-    end_head(b, head);
+    om_payload_end(b, head);
     x->scratch_used = 0;
     entry->part_count = 0;
     add_part(entry, b->bytes, b->used);
@@ -324,8 +272,11 @@ static omen_status_t append_items(writing *x, head_block *b, uint32_t count, uin
     if ((head.columns & OM_COLUMN_VECTORS) != 0) {
         add_vectors(x, count, entry);
     }
+    if ((head.columns & OM_COLUMN_META) != 0) {
+        add_meta(x, count, entry);
+    }
     advance(x, count);
-    return append(x->w->c->db, entry, lsn, err);
+    return append_behind_fields(x, entry, lsn, err);
 }
 
 /* ---- A batch ----------------------------------------------------------------------------------- */
@@ -352,6 +303,7 @@ static void plan(writing *x, om_write *w)
         x->head.dim = o->dim;
         x->head.dtype = (uint8_t)o->dtype;
         x->row_bytes = (size_t)o->dim * om_dtype_width(o->dtype);
+        x->head.columns |= w->fields != NULL ? OM_COLUMN_META : 0;
         x->dense = x->whole && w->dtype == o->dtype && w->stride == x->row_bytes;
     }
 }
@@ -361,7 +313,7 @@ static omen_status_t make_scratch(writing *x, omen_error *err)
 {
     const om_write *w = x->w;
     size_t item = 0;
-    size_t total = 4 * sizeof(uint64_t);
+    size_t total = 5 * sizeof(uint64_t);
     bool ids = (x->head.columns & OM_COLUMN_IDS) != 0;
     for (uint64_t i = next_item(x, 0); ids && i < w->batch->count; i = next_item(x, i + 1)) {
         x->id_bytes += om_column_get(&w->batch->ids, i).length;
@@ -420,10 +372,10 @@ static omen_status_t write_one(writing *x, uint32_t count, uint32_t id_bytes, ui
                                omen_error *err)
 {
     om_write *w = x->w;
-    head_block b;
+    om_head_block b;
     om_log_entry entry = {.collection = w->c->serial, .type = type_of(w), .flags = ballast(w)};
-    begin_head(&b);
-    put_origin(&b, w->batch, &x->done);
+    om_payload_begin(&b);
+    om_payload_origin(&b, w->batch, &x->done);
     omen_status_t status = append_items(x, &b, count, id_bytes, &entry, &w->done.version, err);
     *first = w->done.version;
     return status;
@@ -432,12 +384,12 @@ static omen_status_t write_one(writing *x, uint32_t count, uint32_t id_bytes, ui
 static omen_status_t write_commit(writing *x, om_part_field *part, omen_error *err)
 {
     om_write *w = x->w;
-    head_block b;
-    begin_head(&b);
-    put_origin(&b, w->batch, &x->done);
-    put_field(&b, OM_FIELD_PART, part, sizeof *part);
-    end_head(&b, (om_payload_head){.mode = w->batch->mode});
-    return append_head(w->c, OM_LOG_COMMIT, &b, &w->done.version, err);
+    om_head_block b;
+    om_payload_begin(&b);
+    om_payload_origin(&b, w->batch, &x->done);
+    om_payload_field(&b, OM_FIELD_PART, part, sizeof *part);
+    om_payload_end(&b, (om_payload_head){.mode = w->batch->mode});
+    return om_record_append_head(w->c, OM_LOG_COMMIT, &b, &w->done.version, err);
 }
 
 /* When the disk fills up in the middle the parts are left behind, without a COMMIT: they mean nothing. */
@@ -450,16 +402,17 @@ static omen_status_t write_parts(writing *x, uint64_t *first, omen_error *err)
     om_log_entry entry = {
         .collection = w->c->serial, .type = type_of(w), .flags = OM_LOG_PART | ballast(w)};
     while (x->row < w->accepted) {
-        head_block b;
+        om_head_block b;
         uint32_t id_bytes = 0;
         uint64_t lsn = 0;
-        begin_head(&b);
-        put_field(&b, OM_FIELD_PART, &part, sizeof part);
+        om_payload_begin(&b);
+        om_payload_field(&b, OM_FIELD_PART, &part, sizeof part);
         uint32_t count = fit(x, &id_bytes);
         if (count == 0) {
             return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
                            "an item of %zu bytes does not fit into a log record of %u here",
-                           item_bytes(x, next_item(x, x->item)), w->c->db->disk->max_payload);
+                           item_bytes(x, next_item(x, x->item), x->row),
+                           w->c->db->disk->max_payload);
         }
         OM_TRY(append_items(x, &b, count, id_bytes, &entry, &lsn, err));
         *first = part.index == 0 ? lsn : *first;
@@ -468,11 +421,6 @@ static omen_status_t write_parts(writing *x, uint64_t *first, omen_error *err)
     OM_TRY(write_commit(x, &part, err));
 out:
     return status;
-}
-
-omen_status_t om_record_sync(om_collection *c, uint32_t level, uint64_t version, omen_error *err)
-{
-    return level < OMEN_DURABILITY_BATCH ? OMEN_OK : make_durable(c->db, version, err);
 }
 
 omen_status_t om_record_write(om_write *w, omen_error *err)
@@ -498,98 +446,4 @@ omen_status_t om_record_write(om_write *w, omen_error *err)
 out:
     om_alloc_put(&w->c->rt->alloc, x.scratch, x.scratch_bytes, OM_CACHE_LINE);
     return status;
-}
-
-/* ---- Records without items --------------------------------------------------------------------- */
-omen_status_t om_record_consumed(om_collection *c, const omen_batch *batch, uint64_t *version,
-                                 omen_error *err)
-{
-    omen_status_t status = OMEN_OK;
-    head_block b;
-    const om_written nothing = {0};
-    omen_batch origin = *batch;
-    origin.request_id = NULL; /* a refused request may be sent again under its id */
-    begin_head(&b);
-    put_origin(&b, &origin, &nothing);
-    end_head(&b, (om_payload_head){.mode = 0});
-    OM_TRY(om_disk_writable(c->db, true, err));
-    OM_TRY(append_head(c, OM_LOG_NOOP, &b, version, err));
-    if (om_max_u32(c->options.durability, batch->durability) >= OMEN_DURABILITY_BATCH) {
-        OM_TRY(make_durable(c->db, *version, err));
-    }
-    atomic_store(&c->version, *version);
-out:
-    return status;
-}
-
-static void put_options(head_block *b, const omen_options *o)
-{
-    const om_options_field field = {.dim = o->dim,
-                                    .metric = o->metric,
-                                    .dtype = o->dtype,
-                                    .id_type = o->id_type,
-                                    .m = o->m,
-                                    .ef_construction = o->ef_construction,
-                                    .quantization = o->quantization,
-                                    .rotation = o->rotation,
-                                    .entry = o->entry,
-                                    .durability = o->durability,
-                                    .capacity_hint = o->capacity_hint,
-                                    .max_backlog_rows = o->max_backlog_rows};
-    put_field(b, OM_FIELD_OPTIONS, &field, sizeof field);
-}
-
-static omen_status_t write_schema(om_collection *c, uint32_t action, omen_error *err)
-{
-    omen_status_t status = OMEN_OK;
-    head_block b;
-    uint64_t lsn = 0;
-    begin_head(&b);
-    put_field(&b, OM_FIELD_ACTION, &action, sizeof action);
-    put_field(&b, OM_FIELD_NAME, c->name, strlen(c->name));
-    if (action == OM_SCHEMA_CREATE) {
-        put_options(&b, &c->options);
-    }
-    end_head(&b, (om_payload_head){.mode = 0});
-    OM_TRY(om_disk_writable(c->db, action == OM_SCHEMA_DROP, err));
-    OM_TRY(append_head(c, OM_LOG_SCHEMA, &b, &lsn, err));
-    OM_TRY(make_durable(c->db, lsn, err));
-    if (action == OM_SCHEMA_CREATE) {
-        om_disk_prepare(c);
-        atomic_store(&c->version, lsn);
-        c->contained = lsn;
-    }
-out:
-    return status;
-}
-
-omen_status_t om_record_created(om_collection *c, omen_error *err)
-{
-    return write_schema(c, OM_SCHEMA_CREATE, err);
-}
-
-omen_status_t om_record_dropped(om_collection *c, omen_error *err)
-{
-    return write_schema(c, OM_SCHEMA_DROP, err);
-}
-
-void om_record_sealed(om_collection *c)
-{
-    head_block b;
-    uint64_t lsn = 0;
-    omen_error err = {0};
-    if (c->db->disk->log == NULL || !c->db->disk->ready) {
-        return; /* it is being recovered, or only read */
-    }
-    begin_head(&b);
-    end_head(&b, (om_payload_head){.mode = 0});
-    omen_status_t status = om_disk_writable(c->db, true, &err);
-    if (status == OMEN_OK) {
-        status = append_head(c, OM_LOG_SEAL, &b, &lsn, &err);
-    }
-    if (status != OMEN_OK) {
-        /* Without it recovery cuts the rows elsewhere, which is as good. */
-        om_log_write(&c->rt->log, OMEN_LOG_WARN, "engine", "collection '%s': no SEAL record: %s",
-                     c->name, err.message);
-    }
 }

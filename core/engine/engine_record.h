@@ -10,7 +10,13 @@ enum {
     OM_PAYLOAD_FIELDS = 1024, /* bytes of tagged fields, at most */
     OM_PAYLOAD_ALIGN = 8
 };
-enum { OM_COLUMN_KEYS = 1, OM_COLUMN_IDS = 2, OM_COLUMN_VECTORS = 4 };
+enum {
+    OM_COLUMN_KEYS = 1,
+    OM_COLUMN_IDS = 2,
+    OM_COLUMN_VECTORS = 4,
+    OM_COLUMN_META = 8,   /* u64 bytes, then a meta row an item */
+    OM_COLUMN_SCHEMA = 16 /* u64 bytes, then fields of a collection */
+};
 typedef struct om_payload_head { /* then the fields, then the columns, each padded to 8 bytes */
     uint16_t version;
     uint16_t field_bytes; /* a multiple of 8 */
@@ -37,7 +43,7 @@ enum {
     OM_FIELD_OPTIONS = 9, /* om_options_field */
     OM_FIELD_REQUIRED = 0x8000
 };
-enum { OM_SCHEMA_CREATE = 1, OM_SCHEMA_DROP = 2 };
+enum { OM_SCHEMA_CREATE = 1, OM_SCHEMA_DROP = 2, OM_SCHEMA_FIELDS = 3 };
 typedef struct om_part_field {
     uint32_t index;           /* of the part, from 0; in the COMMIT: how many there were */
     uint32_t columns;         /* of the whole batch */
@@ -50,6 +56,36 @@ typedef struct om_options_field {
     uint64_t capacity_hint, max_backlog_rows;
 } om_options_field;
 _Static_assert(sizeof(om_options_field) == 56, "the options field is 56 bytes");
+
+/* ---- Writing (engine_record_head.c) -------------------------------------------------------------- */
+enum { OM_HEAD_ROOM = sizeof(om_payload_head) + OM_PAYLOAD_FIELDS };
+typedef struct om_head_block {
+    _Alignas(8) uint8_t bytes[OM_HEAD_ROOM];
+    size_t used;
+} om_head_block;
+void om_payload_begin(om_head_block *b);
+void om_payload_field(om_head_block *b, uint16_t tag, const void *value, size_t length);
+/* Who sent the batch, and what came of it. */
+void om_payload_origin(om_head_block *b, const omen_batch *batch, const om_written *done);
+void om_payload_end(om_head_block *b, om_payload_head head);
+omen_status_t om_record_append(omen_db *db, const om_log_entry *entries, uint32_t count,
+                               uint64_t *lsn, omen_error *err) OM_NODISCARD;
+omen_status_t om_record_append_head(om_collection *c, uint8_t type, om_head_block *b, uint64_t *lsn,
+                                    omen_error *err) OM_NODISCARD;
+omen_status_t om_record_durable(omen_db *db, uint64_t lsn, omen_error *err) OM_NODISCARD;
+/* A SCHEMA record of the fields that the log does not have yet; its entry points into it. write_mu held. */
+typedef struct om_record_fields_block {
+    om_head_block head;
+    const om_alloc *alloc;
+    uint8_t *bytes;
+    uint64_t size;
+    om_log_entry entry;
+} om_record_fields_block;
+omen_status_t om_record_fields_begin(om_collection *c, om_record_fields_block *out,
+                                     omen_error *err) OM_NODISCARD;
+void om_record_fields_end(om_record_fields_block *block);
+/* Logs it by itself, durable at the collection's level. */
+omen_status_t om_record_fields(om_collection *c, omen_error *err) OM_NODISCARD;
 
 /* ---- Reading (engine_record_decode.c) ---------------------------------------------------------- */
 typedef struct om_payload { /* points into the record */
@@ -65,6 +101,10 @@ typedef struct om_payload { /* points into the record */
     const uint32_t *offsets; /* [count + 1] from 0, ascending; NULL too when ids have one width */
     const uint8_t *ids;
     const uint8_t *vectors;
+    const uint8_t *meta; /* [meta_bytes] a row an item, each of a size that fits */
+    size_t meta_bytes;
+    const uint8_t *schema; /* [schema_bytes] */
+    size_t schema_bytes;
 } om_payload;
 /* Trusts nothing: OMEN_DATA_LOSS says what is wrong; OMEN_UNIMPLEMENTED / FORMAT_VERSION for a newer
  * payload. The payload must be aligned to 8. */
@@ -94,6 +134,8 @@ typedef struct om_pending {
     uint8_t *ids;
     uint8_t *vectors;
     size_t vector_bytes;
+    uint8_t *meta; /* [meta_room] */
+    size_t meta_bytes, meta_room;
     uint64_t id_bytes; /* of `whole.id_bytes` so far */
 } om_pending;
 omen_status_t om_pending_add(om_disk *disk, omen_runtime *rt, const om_log_record *record,

@@ -189,6 +189,45 @@ static omen_status_t read_ids(reader *r, om_payload *out)
     return take_column(r, head->id_bytes, 1, &out->ids);
 }
 
+/* The u64 in front of a column says how long it is. */
+static omen_status_t take_sized(reader *r, const uint8_t **out, size_t *bytes)
+{
+    const uint8_t *size = NULL;
+    uint64_t value = 0;
+    omen_status_t status = take_column(r, 1, sizeof value, &size);
+    if (status == OMEN_OK) {
+        memcpy(&value, size, sizeof value);
+        status = value > r->record->bytes - r->at
+                     ? wrong(r, "size of a column", value, r->record->bytes - r->at)
+                     : take_column(r, value, 1, out);
+    }
+    *bytes = (size_t)value;
+    return status;
+}
+
+/* What stands in the rows is checked when the fields of the collection are known. */
+static omen_status_t read_meta(reader *r, om_payload *out)
+{
+    omen_status_t status = take_sized(r, &out->meta, &out->meta_bytes);
+    size_t at = 0;
+    for (uint32_t i = 0; status == OMEN_OK && i < out->head.count; i++) {
+        uint32_t size = 0;
+        if (out->meta_bytes - at < OM_PAYLOAD_ALIGN) {
+            return wrong(r, "end of a row", at + OM_PAYLOAD_ALIGN, out->meta_bytes);
+        }
+        memcpy(&size, out->meta + at, sizeof size);
+        if (size < OM_PAYLOAD_ALIGN || size % OM_PAYLOAD_ALIGN != 0 ||
+            size > out->meta_bytes - at) {
+            return wrong(r, "size of a row", size, out->meta_bytes - at);
+        }
+        at += size;
+    }
+    if (status == OMEN_OK && at != out->meta_bytes) {
+        status = wrong(r, "end of the rows", at, out->meta_bytes);
+    }
+    return status;
+}
+
 static omen_status_t read_columns(reader *r, om_payload *out)
 {
     omen_status_t status = OMEN_OK;
@@ -210,6 +249,12 @@ static omen_status_t read_columns(reader *r, om_payload *out)
         }
         OM_TRY(take_column(r, head->count, row, &out->vectors));
     }
+    if ((head->columns & OM_COLUMN_META) != 0) {
+        OM_TRY(read_meta(r, out));
+    }
+    if ((head->columns & OM_COLUMN_SCHEMA) != 0) {
+        OM_TRY(take_sized(r, &out->schema, &out->schema_bytes));
+    }
 out:
     return status;
 }
@@ -227,7 +272,8 @@ omen_status_t om_payload_decode(const om_log_record *record, om_payload *out, om
     if (out->head.version != OM_PAYLOAD_VERSION) {
         return newer(&r, "payload version", out->head.version);
     }
-    uint32_t known = OM_COLUMN_KEYS | OM_COLUMN_IDS | OM_COLUMN_VECTORS;
+    uint32_t known =
+        OM_COLUMN_KEYS | OM_COLUMN_IDS | OM_COLUMN_VECTORS | OM_COLUMN_META | OM_COLUMN_SCHEMA;
     if ((out->head.columns & ~known) != 0) {
         return newer(&r, "a column of", out->head.columns & ~known);
     }
@@ -291,8 +337,11 @@ omen_status_t om_payload_batch(const om_payload *p, const omen_options *o, bool 
     if (vectors && p->head.dtype != o->dtype) {
         return unfit(err, "dtype", p->head.dtype, o->dtype);
     }
-    if (p->head.mode > OMEN_UPDATE) {
-        return unfit(err, "mode", p->head.mode, OMEN_UPDATE);
+    if (p->head.mode > OMEN_PATCH) {
+        return unfit(err, "mode", p->head.mode, OMEN_PATCH);
+    }
+    if (deletes && (p->head.columns & OM_COLUMN_META) != 0) {
+        return unfit(err, "metadata", 1, 0);
     }
     *out = (omen_batch){.struct_size = sizeof *out,
                         .count = p->head.count,

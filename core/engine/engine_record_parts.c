@@ -20,6 +20,7 @@ void om_pending_free(omen_runtime *rt, om_pending *pending)
     om_alloc_put(&alloc, pending->offsets, (items + 1) * sizeof *pending->offsets, OM_CACHE_LINE);
     om_alloc_put(&alloc, pending->ids, (size_t)pending->whole.id_bytes, OM_CACHE_LINE);
     om_alloc_put(&alloc, pending->vectors, pending->vector_bytes, OM_CACHE_LINE);
+    om_alloc_put(&alloc, pending->meta, pending->meta_room, OM_CACHE_LINE);
     om_alloc_put(&alloc, pending, sizeof *pending, _Alignof(om_pending));
 }
 
@@ -141,6 +142,31 @@ static omen_status_t check_part(const om_pending *pending, const om_log_record *
     return OMEN_OK;
 }
 
+/* How long the rows of all parts are is not known before the last one. */
+static omen_status_t grow_meta(om_pending *pending, omen_runtime *rt, const om_log_record *record,
+                               const om_payload *p, omen_error *err)
+{
+    om_alloc alloc = uncharged(rt);
+    size_t needed = pending->meta_bytes + p->meta_bytes;
+    size_t room = pending->meta_room != 0 ? pending->meta_room : 65536;
+    if (needed > OMEN_MAX_BATCH_BYTES) {
+        return broken(record, "size of the metadata", needed, OMEN_MAX_BATCH_BYTES, err);
+    }
+    while (room < needed) {
+        room *= 2;
+    }
+    if (p->meta == NULL || room == pending->meta_room) {
+        return OMEN_OK;
+    }
+    uint8_t *meta = om_alloc_grow(&alloc, pending->meta, pending->meta_room, room, OM_CACHE_LINE);
+    if (meta == NULL) {
+        return om_fail_memory(err, "a batch in parts", room);
+    }
+    pending->meta = meta;
+    pending->meta_room = room;
+    return OMEN_OK;
+}
+
 static void copy_part(om_pending *pending, const om_payload *p)
 {
     size_t rows = (size_t)pending->rows;
@@ -159,6 +185,10 @@ static void copy_part(om_pending *pending, const om_payload *p)
     size_t row = pending->vector_bytes / (size_t)pending->whole.items;
     if (p->vectors != NULL && count != 0) {
         memcpy(pending->vectors + rows * row, p->vectors, count * row);
+    }
+    if (p->meta != NULL) {
+        memcpy(pending->meta + pending->meta_bytes, p->meta, p->meta_bytes);
+        pending->meta_bytes += p->meta_bytes;
     }
     pending->rows += count;
     pending->id_bytes += p->head.id_bytes;
@@ -183,6 +213,7 @@ omen_status_t om_pending_add(om_disk *disk, omen_runtime *rt, const om_log_recor
         return OMEN_OK;
     }
     OM_TRY(check_part(pending, record, payload, err));
+    OM_TRY(grow_meta(pending, rt, record, payload, err));
     copy_part(pending, payload);
 out:
     return status;
@@ -217,4 +248,6 @@ void om_pending_payload(const om_pending *pending, om_payload *out)
     out->offsets = pending->offsets;
     out->ids = pending->ids;
     out->vectors = pending->vectors;
+    out->meta = pending->meta;
+    out->meta_bytes = pending->meta_bytes;
 }

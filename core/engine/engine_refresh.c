@@ -10,6 +10,7 @@
  * Files come and go meanwhile: what fails is tried again as long as there are newer manifests. */
 #include <string.h>
 
+#include "engine_fields_int.h"
 #include "engine_record.h"
 #include "wal.h"
 
@@ -230,6 +231,9 @@ static omen_status_t adopt(omen_db *db, const om_manifest *m, bool behind, omen_
         bool known = false;
         om_collection *c = om_serials_get(db->disk, mc->serial, &known);
         if (c != NULL) {
+            if (mc->schema != NULL) {
+                OM_TRY(om_schema_take(c, mc->schema, mc->schema_bytes, err));
+            }
             OM_TRY(exchange_files(c, mc, behind, err));
         } else if (!known && behind) {
             const om_listing listing = {.name = mc->name,
@@ -238,7 +242,9 @@ static omen_status_t adopt(omen_db *db, const om_manifest *m, bool behind, omen_
                                         .count = mc->segment_count,
                                         .contained = mc->contained,
                                         .next_key = mc->next_key,
-                                        .segments = mc->segments};
+                                        .segments = mc->segments,
+                                        .schema = mc->schema,
+                                        .schema_bytes = mc->schema_bytes};
             OM_TRY(om_replay_list(db, &listing, err));
         }
     }

@@ -5,6 +5,7 @@
  * were saved are found dead, streams only move forward. */
 #include <string.h>
 
+#include "engine_fields_int.h"
 #include "engine_record.h"
 
 /* ---- Collections by their serials -------------------------------------------------------------- */
@@ -127,6 +128,9 @@ omen_status_t om_replay_list(omen_db *db, const om_listing *listing, omen_error 
     c->next_key = listing->next_key > c->next_key ? listing->next_key : c->next_key;
     atomic_store(&c->version, listing->contained);
     om_disk_prepare(c);
+    if (listing->schema != NULL) {
+        OM_TRY(om_schema_take(c, listing->schema, listing->schema_bytes, err));
+    }
     if (listing->count != 0) {
         OM_TRY(adopt_segments(c, listing, err));
     }
@@ -160,6 +164,25 @@ static bool is_name(const om_stream_id *name)
     return good;
 }
 
+/* Those that the manifest, or a younger segment, brought already must be the same. */
+static omen_status_t add_fields(omen_db *db, const om_log_record *record, const om_payload *p,
+                                omen_error *err)
+{
+    bool known = false;
+    om_collection *c = om_serials_get(db->disk, record->collection, &known);
+    if (c == NULL && !known && record->collection > db->next_serial) {
+        return damaged(record, "it is of a collection that was never created", err);
+    }
+    if (c == NULL || p->schema == NULL) {
+        return OMEN_OK; /* it was dropped */
+    }
+    omen_status_t status = om_schema_take(c, p->schema, p->schema_bytes, err);
+    if (status == OMEN_OK && record->lsn > c->contained) {
+        atomic_store(&c->version, record->lsn);
+    }
+    return status;
+}
+
 static omen_status_t create(omen_db *db, const om_log_record *record, const om_payload *p,
                             omen_error *err)
 {
@@ -186,7 +209,10 @@ static omen_status_t create(omen_db *db, const om_log_record *record, const om_p
     }
     const om_listing listing = {
         .name = name, .options = &options, .serial = record->collection, .contained = record->lsn};
-    status = om_replay_list(db, &listing, err);
+    OM_TRY(om_replay_list(db, &listing, err));
+    if (p->schema != NULL) {
+        status = add_fields(db, record, p, err);
+    }
 out:
     return status;
 }
@@ -199,6 +225,9 @@ static omen_status_t schema(omen_db *db, const om_log_record *record, const om_p
     }
     if (p->action == OM_SCHEMA_CREATE) {
         return create(db, record, p, err);
+    }
+    if (p->action == OM_SCHEMA_FIELDS) {
+        return add_fields(db, record, p, err);
     }
     if (p->action != OM_SCHEMA_DROP) {
         return om_fail(err, OMEN_UNIMPLEMENTED, OMEN_D_FORMAT_VERSION,
@@ -273,7 +302,12 @@ static omen_status_t apply(om_collection *c, const om_log_record *record, const 
     omen_batch batch;
     omen_error inner = {0};
     OM_TRY(om_payload_batch(p, &c->options, deletes, &batch, err));
-    status = om_write_recover(c, &batch, deletes, record->lsn, &inner);
+    const om_recovered recovered = {.batch = &batch,
+                                    .meta = p->meta,
+                                    .meta_bytes = p->meta_bytes,
+                                    .deletes = deletes,
+                                    .version = record->lsn};
+    status = om_write_recover(c, &recovered, &inner);
     if (status != OMEN_OK && status != OMEN_RESOURCE_EXHAUSTED && status != OMEN_DATA_LOSS) {
         return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE, "log record %llu, collection '%s': %s",
                        (unsigned long long)record->lsn, c->name, inner.message);

@@ -6,6 +6,8 @@
  * thousand small collections must not cost a reservation and a dozen mappings each. The next
  * reserves address space, which is free until it is committed; only when that is full are rows
  * copied to a larger one. */
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "engine_int.h"
@@ -198,4 +200,37 @@ void om_codes_free(omen_runtime *rt, om_codes *codes)
     }
     array_free(rt, &codes->array);
     om_alloc_put(&rt->alloc, codes, sizeof *codes, _Alignof(om_codes));
+}
+
+/* ---- Lengths ------------------------------------------------------------------------------------- */
+float om_inverse_norm(const om_segment *seg, const void *row, float *scratch)
+{
+    const om_kernels *kernels = seg->rt->kernels;
+    uint32_t dim = seg->options.dim;
+    const float *x = row;
+    if (seg->options.dtype != OMEN_F32) {
+        om_to_f32(kernels, seg->options.dtype, row, scratch, dim);
+        x = scratch;
+    }
+    float square = kernels->ip[OMEN_F32](x, x, dim);
+    if (square >= FLT_MIN && square <= FLT_MAX) {
+        return 1.0f / sqrtf(square);
+    }
+    /* Lengths whose square leaves the range of floats: very long, very short, or zero. */
+    double sum = 0;
+    for (uint32_t i = 0; i < dim; i++) {
+        sum += (double)x[i] * (double)x[i];
+    }
+    double inverse = sum > 0 ? 1.0 / sqrt(sum) : 0;
+    return (float)(inverse > FLT_MAX ? FLT_MAX : inverse);
+}
+
+void om_row_norms(om_segment *seg, uint32_t first, uint32_t n)
+{
+    float *norms = (float *)(void *)seg->store->array[OM_A_NORMS].base;
+    const uint8_t *rows = seg->store->array[OM_A_VECTORS].base;
+    float *scratch = (float *)(void *)seg->c->former; /* room was made for it */
+    for (uint32_t i = first; i < first + n; i++) {
+        norms[i] = om_inverse_norm(seg, rows + (size_t)i * seg->layout.row_bytes, scratch);
+    }
 }

@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_fields_int.h"
 
 enum { MAX_THREADS = 1024 };
 
@@ -26,6 +26,7 @@ void om_runtime_unref(omen_runtime *rt)
     }
     om_indexer_free(rt->indexer);
     om_pool_free(rt->pool);
+    om_words_drop(rt);
     om_epochs_free(rt);
     om_assert(atomic_load(&rt->budget.used) == 0);
     om_alloc alloc = plain_alloc(rt);

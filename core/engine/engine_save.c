@@ -7,7 +7,7 @@
  * kept. A collection of several segments is merged into one file instead. */
 #include <string.h>
 
-#include "engine_files.h"
+#include "engine_fields_file.h"
 
 /* ---- One segment in memory --------------------------------------------------------------------- */
 typedef struct save {
@@ -140,6 +140,8 @@ static omen_status_t write_rows(save *s, omen_error *err)
     if (seg->options.id_type != OMEN_ID_U64) {
         OM_TRY(write_id_map(s, err));
     }
+    const om_fields_job fields = {.inputs = s->input, .count = 1};
+    OM_TRY(om_sink_fields(&s->sink, s->job->c, &fields, err));
     OM_TRY(rows_section(s, OM_SECTION_VECTORS, seg->layout.row_bytes, s->view->vectors, err));
 out:
     return status;
@@ -155,6 +157,7 @@ omen_status_t om_file_copy(const om_file_job *job, omen_error *err)
     }
     OM_TRY(om_sink_open(job->c, job->path, job->stop, &s.sink, err));
     OM_TRY(om_sink_meta(&s.sink, &s.seg->options, job->next_key, input->live, err));
+    OM_TRY(om_sink_schema(&s.sink, job->c, err));
     if (input->rows != 0) {
         OM_TRY(write_graph(&s, err));
         OM_TRY(write_rows(&s, err));
@@ -266,11 +269,12 @@ static omen_status_t save_mapped(om_segment *seg, const om_file_job *job, omen_e
     OM_TRY(om_sink_open(job->c, job->path, job->stop, &sink, err));
     for (uint32_t kind = 1; kind < OM_SECTION_MAX; kind++) {
         om_section from = mapped->section[kind];
-        if (from.data == NULL) {
-            continue;
+        if (kind == OM_SECTION_SCHEMA) { /* fields may have come since */
+            status = om_sink_schema(&sink, job->c, err);
+        } else if (from.data != NULL) {
+            status = om_mapped_verify(mapped, kind, job->stop, err);
         }
-        status = om_mapped_verify(mapped, kind, job->stop, err);
-        if (status == OMEN_OK) {
+        if (status == OMEN_OK && from.data != NULL && kind != OM_SECTION_SCHEMA) {
             from.rows = from.stride != 0 ? from.rows : 0;
             status = om_sink_section(&sink, &from, kind, err);
         }

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_fields_int.h"
 
 #define CODEC_SEED UINT64_C(0x6f6d656e)
 
@@ -65,6 +65,12 @@ static void destroy(om_segment *seg)
 {
     const om_alloc *alloc = &seg->rt->alloc;
     om_indexer_forget(seg);
+    om_kept *kept = atomic_load(&seg->kept);
+    if (kept != NULL) {
+        kept->end(kept, seg);
+    }
+    om_fields_free(seg);
+    om_births_free(seg);
     om_view_free_all(seg);
     om_graph_free(seg->graph);
     om_mapped_close(seg); /* the arrays that the two above point into */

@@ -60,10 +60,10 @@ static omen_status_t check_format(const om_head_kind *kind, const char *name, co
                        "%s: %s format %u is newer than %u, the newest that this library reads",
                        name, kind->what, head->format, kind->format);
     }
-    if (head->incompat != 0) {
+    if ((head->incompat & ~kind->incompat) != 0) {
         return om_fail(err, OMEN_UNIMPLEMENTED, OMEN_D_FORMAT_VERSION,
                        "%s: the %s needs features %08x, which this library does not know", name,
-                       kind->what, head->incompat);
+                       kind->what, head->incompat & ~kind->incompat);
     }
     return OMEN_OK;
 }

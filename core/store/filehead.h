@@ -26,6 +26,7 @@ typedef struct om_head_kind {
     const char *magic; /* OM_HEAD_MAGIC_BYTES bytes */
     uint32_t format;   /* the newest one that is read, and the one that is written */
     uint32_t header_bytes;
+    uint32_t incompat; /* features that are known */
 } om_head_kind;
 
 /* Fills the first bytes of a zeroed header; the rest is the caller's. */

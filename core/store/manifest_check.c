@@ -81,6 +81,7 @@ static omen_status_t check_options(const checker *ch, const om_manifest_collecti
         {"capacity hint", o->capacity_hint, 0, OMEN_MAX_ROWS},
         {"largest backlog", o->max_backlog_rows, 1, OMEN_MAX_ROWS},
         {"serial", c->serial, 1, (uint64_t)ch->m->next_serial - 1},
+        {"size of its fields", c->schema_bytes, 0, OM_MANIFEST_MAX_SCHEMA},
         {"number of segments", c->segment_count, 0, OM_MANIFEST_MAX_SEGMENTS},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {

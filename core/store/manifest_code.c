@@ -5,14 +5,18 @@
 #include "manifest_int.h"
 #include "segfile.h"
 
-const om_head_kind om_manifest_kind = {
-    .what = "manifest", .magic = "\x89OMENMF\n", .format = 1, .header_bytes = sizeof(om_mf_header)};
+const om_head_kind om_manifest_kind = {.what = "manifest",
+                                       .magic = "\x89OMENMF\n",
+                                       .format = 1,
+                                       .header_bytes = sizeof(om_mf_header),
+                                       .incompat = OM_MF_SCHEMAS};
 static const char value_name[] = "manifest";
 
 static void free_segments(const om_alloc *alloc, om_manifest_collection *c)
 {
     om_alloc_put(alloc, c->segments, c->segment_count * sizeof *c->segments,
                  alignof(om_manifest_segment));
+    om_alloc_put(alloc, c->schema, c->schema_bytes, 8);
 }
 
 void om_manifest_free(const om_alloc *alloc, om_manifest *m)
@@ -27,12 +31,18 @@ void om_manifest_free(const om_alloc *alloc, om_manifest *m)
 }
 
 /* ---- Encoding ---- */
+static uint64_t padded(uint32_t bytes)
+{
+    return ((uint64_t)bytes + 7) / 8 * 8;
+}
+
 static uint64_t encoded_bytes(const om_manifest *m)
 {
     uint64_t bytes = sizeof(om_mf_header) + m->extra_bytes;
     for (uint32_t i = 0; i < m->collection_count; i++) {
         bytes += sizeof(om_mf_collection);
         bytes += (uint64_t)m->collections[i].segment_count * sizeof(om_mf_segment);
+        bytes += padded(m->collections[i].schema_bytes);
     }
     return bytes;
 }
@@ -58,6 +68,7 @@ static uint8_t *put_collection(uint8_t *at, const om_manifest_collection *c)
         .capacity_hint = o->capacity_hint,
         .max_backlog_rows = o->max_backlog_rows,
         .flags = o->flags,
+        .schema_bytes = c->schema_bytes,
     };
     memcpy(packed.name, c->name, strnlen(c->name, OMEN_MAX_NAME));
     memcpy(at, &packed, sizeof packed);
@@ -75,6 +86,12 @@ static uint8_t *put_collection(uint8_t *at, const om_manifest_collection *c)
         memcpy(at, &one, sizeof one);
         at += sizeof one;
     }
+    if (c->schema_bytes != 0) {
+        uint64_t hole = padded(c->schema_bytes) - c->schema_bytes;
+        memcpy(at, c->schema, c->schema_bytes);
+        memset(at + c->schema_bytes, 0, (size_t)hole);
+        at += c->schema_bytes + hole;
+    }
     return at;
 }
 
@@ -89,8 +106,10 @@ static void put_manifest(uint8_t *bytes, size_t size, const om_manifest *m)
                            .collections = m->collection_count,
                            .extra_bytes = m->extra_bytes};
     uint8_t *at = bytes + sizeof header;
+    uint32_t incompat = 0;
     for (uint32_t i = 0; i < m->collection_count; i++) {
         at = put_collection(at, &m->collections[i]);
+        incompat |= m->collections[i].schema_bytes != 0 ? (uint32_t)OM_MF_SCHEMAS : 0;
     }
     if (m->extra_bytes != 0) {
         memcpy(at, m->extra, m->extra_bytes);
@@ -99,6 +118,7 @@ static void put_manifest(uint8_t *bytes, size_t size, const om_manifest *m)
     memcpy(header.database, m->database, sizeof header.database);
     memcpy(bytes, &header, sizeof header);
     om_head_begin(&om_manifest_kind, bytes, size);
+    memcpy(bytes + offsetof(om_head, incompat), &incompat, sizeof incompat);
     memcpy(bytes + offsetof(om_head, ro_compat), &m->ro_compat, sizeof m->ro_compat);
     memcpy(bytes + offsetof(om_head, compat), &m->compat, sizeof m->compat);
     om_head_seal(&om_manifest_kind, bytes);
@@ -187,6 +207,27 @@ static omen_status_t take_segments(reader *r, uint32_t index, uint32_t count,
     return OMEN_OK;
 }
 
+static omen_status_t take_schema(reader *r, uint32_t index, uint32_t bytes,
+                                 om_manifest_collection *c)
+{
+    uint64_t whole = padded(bytes);
+    if (bytes > OM_MANIFEST_MAX_SCHEMA || whole > r->left) {
+        return fail_cut(r, index, whole);
+    }
+    if (bytes == 0) {
+        return OMEN_OK;
+    }
+    c->schema = om_alloc_get(r->alloc, bytes, 8);
+    if (c->schema == NULL) {
+        return om_fail_memory(r->err, "fields of a manifest", bytes);
+    }
+    c->schema_bytes = bytes;
+    take(r, c->schema, bytes);
+    r->at += whole - bytes;
+    r->left -= (size_t)(whole - bytes);
+    return OMEN_OK;
+}
+
 static omen_status_t take_collection(reader *r, uint32_t index, om_manifest_collection *c)
 {
     om_mf_collection packed;
@@ -220,7 +261,8 @@ static omen_status_t take_collection(reader *r, uint32_t index, om_manifest_coll
                                 .durability = packed.durability,
                                 .capacity_hint = packed.capacity_hint,
                                 .max_backlog_rows = packed.max_backlog_rows};
-    return take_segments(r, index, packed.segments, c);
+    omen_status_t status = take_segments(r, index, packed.segments, c);
+    return status != OMEN_OK ? status : take_schema(r, index, packed.schema_bytes, c);
 }
 
 static omen_status_t take_body(reader *r, om_manifest *m, uint32_t collections, uint32_t extra)

@@ -30,8 +30,10 @@ typedef struct om_mf_collection { /* then its segments */
         durability;
     uint64_t capacity_hint, max_backlog_rows;
     uint32_t flags;
-    uint32_t reserved[3];
+    uint32_t schema_bytes; /* behind its segments, padded to 8 */
+    uint32_t reserved[2];
 } om_mf_collection;
+enum { OM_MF_SCHEMAS = 1 }; /* incompatible feature: a collection has a schema */
 _Static_assert(sizeof(om_mf_collection) == 160, "collection of a manifest");
 _Static_assert(offsetof(om_mf_collection, dim) == 88, "collection of a manifest");
 _Static_assert(offsetof(om_mf_collection, flags) == 144, "collection of a manifest");

@@ -16,7 +16,10 @@ struct om_segwriter {
     size_t filled;     /* bytes in the buffer */
     uint64_t position; /* bytes given to the file */
     uint64_t left;     /* bytes that the open section still wants */
-    uint32_t *sums;    /* of the blocks of all sections */
+    uint8_t *held; /* [OM_SEG_LARGE_ALIGN] of a section of unknown size: its place depends on it */
+    size_t held_bytes;
+    bool unsized;   /* the open section ends where it ends */
+    uint32_t *sums; /* of the blocks of all sections */
     size_t sum_count, sum_capacity;
     om_seg_entry entries[OM_SEG_MAX_SECTIONS];
     uint32_t count;
@@ -29,6 +32,7 @@ static void free_writer(om_segwriter *writer)
     const om_alloc *alloc = writer->alloc;
     om_alloc_put(alloc, writer->sums, writer->sum_capacity * sizeof writer->sums[0],
                  alignof(uint32_t));
+    om_alloc_put(alloc, writer->held, OM_SEG_LARGE_ALIGN, OM_SEG_SMALL_ALIGN);
     om_alloc_put(alloc, writer->buffer, OM_SEG_BLOCK, OM_SEG_SMALL_ALIGN);
     om_alloc_put(alloc, writer, sizeof *writer, alignof(om_segwriter));
 }
@@ -120,6 +124,9 @@ static omen_status_t reserve_sums(om_segwriter *writer, uint64_t blocks, omen_er
     if (capacity <= writer->sum_capacity) {
         return OMEN_OK;
     }
+    if (writer->unsized && capacity < writer->sum_capacity * 2) {
+        capacity = writer->sum_capacity * 2; /* block after block */
+    }
     uint32_t *grown =
         om_alloc_grow(writer->alloc, writer->sums, writer->sum_capacity * sizeof writer->sums[0],
                       capacity * sizeof writer->sums[0], alignof(uint32_t));
@@ -187,22 +194,18 @@ out:
 static omen_status_t write_block(om_segwriter *writer, const uint8_t *data, size_t bytes,
                                  omen_error *err)
 {
-    om_assert(writer->sum_count < writer->sum_capacity);
+    omen_status_t status = reserve_sums(writer, 1, err);
+    if (status != OMEN_OK) {
+        return status;
+    }
     writer->sums[writer->sum_count++] = om_crc32c(0, data, bytes);
     return write_raw(writer, data, bytes, err);
 }
 
-omen_status_t om_segwriter_append(om_segwriter *writer, const void *data, size_t bytes,
-                                  omen_error *err)
+/* Bytes of the open section, whose place is known. */
+static omen_status_t put(om_segwriter *writer, const uint8_t *from, size_t bytes, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    const uint8_t *from = data;
-    OM_TRY(refuse_failed(writer, err));
-    if (!writer->open || bytes > writer->left) {
-        return fail_use(writer, writer->open ? "more was appended than its size" : "not begun",
-                        err);
-    }
-    writer->left -= bytes;
     while (bytes != 0) {
         if (writer->filled == 0 && bytes >= OM_SEG_BLOCK) {
             OM_TRY(write_block(writer, from, OM_SEG_BLOCK, err));
@@ -221,7 +224,86 @@ omen_status_t om_segwriter_append(om_segwriter *writer, const void *data, size_t
         }
     }
 out:
+    return status;
+}
+
+omen_status_t om_segwriter_begin_open(om_segwriter *writer, uint32_t kind, uint32_t vector_index,
+                                      omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    OM_TRY(refuse_failed(writer, err));
+    const char *wrong = misuse(writer, kind, vector_index, 0, 0, 0);
+    if (wrong != NULL) {
+        return fail_use(writer, wrong, err);
+    }
+    writer->held = om_alloc_get(writer->alloc, OM_SEG_LARGE_ALIGN, OM_SEG_SMALL_ALIGN);
+    if (writer->held == NULL) {
+        status = om_fail_memory(err, "buffer of a segment writer", OM_SEG_LARGE_ALIGN);
+        goto out;
+    }
+    writer->entries[writer->count] = (om_seg_entry){.kind = kind, .vector_index = vector_index};
+    writer->held_bytes = 0;
+    writer->left = UINT64_MAX;
+    writer->unsized = true;
+    writer->open = true;
+out:
     writer->failed = status;
+    return status;
+}
+
+/* The section is at least as long as what is held, or just as long: its place is known. */
+static omen_status_t place(om_segwriter *writer, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    OM_TRY(pad(writer, om_seg_alignment(writer->held_bytes), err));
+    writer->entries[writer->count].offset = writer->position;
+    OM_TRY(put(writer, writer->held, writer->held_bytes, err));
+    om_alloc_put(writer->alloc, writer->held, OM_SEG_LARGE_ALIGN, OM_SEG_SMALL_ALIGN);
+    writer->held = NULL;
+out:
+    return status;
+}
+
+omen_status_t om_segwriter_append(om_segwriter *writer, const void *data, size_t bytes,
+                                  omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    const uint8_t *from = data;
+    OM_TRY(refuse_failed(writer, err));
+    if (!writer->open || bytes > writer->left) {
+        return fail_use(writer, writer->open ? "more was appended than its size" : "not begun",
+                        err);
+    }
+    writer->left -= bytes;
+    if (writer->held != NULL && bytes != 0) {
+        size_t part = (size_t)om_min_u64(bytes, OM_SEG_LARGE_ALIGN - writer->held_bytes);
+        memcpy(writer->held + writer->held_bytes, from, part);
+        writer->held_bytes += part;
+        from += part;
+        bytes -= part;
+        if (writer->held_bytes == OM_SEG_LARGE_ALIGN) {
+            OM_TRY(place(writer, err));
+        }
+    }
+    OM_TRY(put(writer, from, bytes, err));
+out:
+    writer->failed = status;
+    return status;
+}
+
+/* Now its size is known. */
+static omen_status_t settle(om_segwriter *writer, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_seg_entry *entry = &writer->entries[writer->count];
+    if (writer->held != NULL) {
+        OM_TRY(place(writer, err));
+    }
+    entry->bytes = UINT64_MAX - writer->left;
+    entry->blocks = (uint32_t)om_seg_blocks(entry->bytes);
+    writer->left = 0;
+    writer->unsized = false;
+out:
     return status;
 }
 
@@ -229,6 +311,9 @@ omen_status_t om_segwriter_end(om_segwriter *writer, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     OM_TRY(refuse_failed(writer, err));
+    if (writer->open && writer->unsized) {
+        OM_TRY(settle(writer, err));
+    }
     if (!writer->open || writer->left != 0) {
         return fail_use(writer, writer->open ? "less was appended than its size" : "not begun",
                         err);

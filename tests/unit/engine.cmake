@@ -25,3 +25,4 @@ om_test(engine_record_test SOURCES engine_record_test.c ${disk} DEPENDS engine c
 om_test(engine_traffic_test SOURCES engine_traffic_test.c engine_fixture.c DEPENDS omendb)
 om_test(engine_reserve_test SOURCES engine_reserve_test.c engine_fixture.c DEPENDS omendb)
 om_test(engine_disk_memory_test SOURCES engine_disk_memory_test.c ${disk} DEPENDS engine capi om_sim)
+om_test(engine_fields_test SOURCES engine_fields_test.c engine_items.c engine_fixture.c DEPENDS engine capi)

@@ -98,7 +98,7 @@ static void heads(void **state)
     put_head(&b, head);
     refused(&b, OMEN_UNIMPLEMENTED);
     head = good;
-    head.columns = 8;
+    head.columns = 32;
     put_head(&b, head);
     refused(&b, OMEN_UNIMPLEMENTED);
     head = good;
@@ -273,7 +273,7 @@ static void batches_must_fit_the_collection(void **state)
     other = *fits;
     other.id_type = OMEN_ID_UUID;
     assert_int_equal(om_payload_batch(&p, &other, false, &batch, &err), OMEN_DATA_LOSS);
-    p.head.mode = OMEN_UPDATE + 1;
+    p.head.mode = OMEN_PATCH + 1;
     assert_int_equal(om_payload_batch(&p, fits, false, &batch, &err), OMEN_DATA_LOSS);
     p.head.mode = OMEN_UPSERT;
     p.head.columns = OM_COLUMN_KEYS;

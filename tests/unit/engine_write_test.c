@@ -168,7 +168,7 @@ static void shapes_are_checked(void **state)
     batch.flags = 8;
     FAILS(&f, omen_add_batch(f.c, &batch, NULL, NULL, &f.err), OMEN_INVALID_ARGUMENT, OMEN_D_NONE);
     batch = batch_of(one, &key, 1);
-    batch.mode = 4;
+    batch.mode = 5;
     FAILS(&f, omen_add_batch(f.c, &batch, NULL, NULL, &f.err), OMEN_INVALID_ARGUMENT, OMEN_D_NONE);
     batch = batch_of(one, &key, 1);
     batch.durability = 4;

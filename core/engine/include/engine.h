@@ -41,6 +41,10 @@ void om_db_list(omen_db *db, const char *after, char *names, size_t capacity, si
 /* ---- Collections ----------------------------------------------------------------------------- */
 void om_collection_free(omen_collection *handle);
 omen_status_t om_collection_describe(omen_collection *handle, omen_options *out, omen_error *err);
+omen_status_t om_collection_declare_fields(omen_collection *handle, const omen_field *fields,
+                                           uint64_t count, omen_error *err);
+omen_status_t om_collection_list_fields(omen_collection *handle, omen_field *fields,
+                                        uint64_t capacity, uint64_t *count, omen_error *err);
 omen_status_t om_collection_save(omen_collection *handle, const char *path, omen_op *op,
                                  omen_error *err);
 omen_status_t om_collection_add(omen_collection *handle, const omen_batch *batch,

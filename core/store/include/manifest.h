@@ -13,38 +13,48 @@ enum {
     OM_MANIFEST_MAX_COLLECTIONS = 1 << 20,
     OM_MANIFEST_MAX_SEGMENTS = 4096, /* of one collection */
     OM_MANIFEST_MAX_EXTRA = 1 << 20,
-    OM_MANIFEST_KEPT = 3 /* generations */
+    OM_MANIFEST_MAX_SCHEMA = 1 << 20, /* of one collection */
+    OM_MANIFEST_KEPT = 3              /* generations */
 };
 
 typedef struct om_manifest_segment {
     uint64_t id; /* file "<collection serial, 8 hex>/<id, 16 hex>.seg"; not 0, never used twice   */
-    uint64_t file_bytes;  /* as the file must have                                                  */
-    uint32_t header_crc;  /* of the segment's header page, which covers its section table           */
-    uint32_t rows;        /* slots, dead ones included                                              */
-    uint32_t live;        /* at this generation: rows that are not dead                             */
+    uint64_t
+        file_bytes; /* as the file must have                                                  */
+    uint32_t
+        header_crc; /* of the segment's header page, which covers its section table           */
+    uint32_t rows;  /* slots, dead ones included                                              */
+    uint32_t live;  /* at this generation: rows that are not dead                             */
     uint32_t reserved;
-    uint64_t first_lsn;   /* of its rows; not below the last one of the segment before it */
-    uint64_t last_lsn;    /* not above `contained` */
-    uint64_t deaths;      /* generation of "<id, 16 hex>.<deaths, 16 hex>.del"; 0: DEAD of the file holds */
+    uint64_t first_lsn; /* of its rows; not below the last one of the segment before it */
+    uint64_t last_lsn;  /* not above `contained` */
+    uint64_t
+        deaths; /* generation of "<id, 16 hex>.<deaths, 16 hex>.del"; 0: DEAD of the file holds */
 } om_manifest_segment;
 typedef struct om_manifest_collection {
     char name[OMEN_MAX_NAME + 1];
-    uint32_t serial;      /* of its records in the log; not 0, never used twice in a database       */
+    uint32_t serial; /* of its records in the log; not 0, never used twice in a database       */
     uint32_t segment_count;
-    uint64_t contained;   /* every record of this collection up to this lsn is in its segments      */
+    uint64_t contained; /* every record of this collection up to this lsn is in its segments      */
     uint64_t next_key;
-    omen_options options; /* with defaults filled in                                                */
-    om_manifest_segment *segments; /* [segment_count] in the order of their rows; NULL when none    */
+    omen_options
+        options; /* with defaults filled in                                                */
+    om_manifest_segment
+        *segments; /* [segment_count] in the order of their rows; NULL when none    */
+    uint8_t
+        *schema; /* [schema_bytes] fields of its metadata, as core/meta exports them; NULL: none */
+    uint32_t schema_bytes;
 } om_manifest_collection;
 typedef struct om_manifest {
-    uint8_t database[16];  /* random, given at creation */
-    uint64_t generation;   /* revision of the value; not 0 */
-    uint64_t checkpoint;   /* no record up to this lsn is needed */
-    uint64_t durable;      /* an lsn that was durable when this was written */
-    uint64_t next_segment; /* ids from here on are free or belong to files that no manifest names yet */
-    uint32_t next_serial;  /* likewise */
+    uint8_t database[16]; /* random, given at creation */
+    uint64_t generation;  /* revision of the value; not 0 */
+    uint64_t checkpoint;  /* no record up to this lsn is needed */
+    uint64_t durable;     /* an lsn that was durable when this was written */
+    uint64_t
+        next_segment; /* ids from here on are free or belong to files that no manifest names yet */
+    uint32_t next_serial; /* likewise */
     uint32_t collection_count;
-    uint64_t cursors;      /* generation of the cursors file; 0: none */
+    uint64_t cursors;                    /* generation of the cursors file; 0: none */
     om_manifest_collection *collections; /* [collection_count] ascending by name */
     /* What a newer version added and this one does not know: written again as it came. Zeros and NULL in a
      * manifest of this version. */
@@ -60,8 +70,8 @@ typedef struct om_manifest {
 void om_manifest_free(const om_alloc *alloc, om_manifest *manifest);
 /* Checks first whatever decode checks, so that nothing is written that cannot be read: INTERNAL names the
  * field. FAILED_PRECONDITION / READ_ONLY for one that is read_only. */
-omen_status_t om_manifest_encode(const om_alloc *alloc, const om_manifest *manifest, uint8_t **bytes,
-                                 size_t *size, omen_error *err) OM_NODISCARD;
+omen_status_t om_manifest_encode(const om_alloc *alloc, const om_manifest *manifest,
+                                 uint8_t **bytes, size_t *size, omen_error *err) OM_NODISCARD;
 /* Trusts nothing. DATA_LOSS names the field; UNIMPLEMENTED / FORMAT_VERSION for a newer one. `bytes` of
  * *size are allocated with alignment 8. */
 omen_status_t om_manifest_decode(const om_alloc *alloc, const uint8_t *bytes, size_t size,
@@ -122,7 +132,7 @@ typedef struct om_cursor {
     char id[OMEN_MAX_STREAM_ID];
     uint64_t last_seq, last_version, epoch;
     uint64_t used_wall_ns; /* cursors not used for 7 days are left out */
-    uint32_t crc;          /* of the last batch, so that a replay with other bytes is told; 0: none */
+    uint32_t crc; /* of the last batch, so that a replay with other bytes is told; 0: none */
     uint32_t reserved;
 } om_cursor;
 typedef struct om_request { /* in the order they came */

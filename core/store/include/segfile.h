@@ -24,6 +24,10 @@ enum {
     OM_SECTION_ID_BYTES = 11,   /* ids of UUID and STRING collections, by slot            */
     OM_SECTION_ID_OFFSETS = 12, /* where each of them begins                              */
     OM_SECTION_ID_MAP = 13,     /* slots sorted by the hash of their ids' bytes           */
+    OM_SECTION_SCHEMA = 14,     /* fields of the metadata (om_schema_export)              */
+    OM_SECTION_METADATA = 15,   /* blocks of 65,536 rows, then where each begins          */
+    OM_SECTION_TEXT = 16,       /* the words of all rows (om_textimage)                   */
+    OM_SECTION_BIRTHS = 17,     /* which write made which rows                            */
     OM_SECTION_MAX = 32
 };
 /* Or-ed into the kind at begin: a reader that does not know the kind refuses the file. */
@@ -40,6 +44,9 @@ omen_status_t om_segwriter_create(const om_io *io, const om_alloc *alloc, const 
 omen_status_t om_segwriter_begin(om_segwriter *writer, uint32_t kind, uint32_t vector_index,
                                  uint64_t stride, uint64_t rows, uint64_t bytes,
                                  omen_error *err) OM_NODISCARD;
+/* The same for a blob whose size is known at its end only; the writer holds up to 2 MiB of it. */
+omen_status_t om_segwriter_begin_open(om_segwriter *writer, uint32_t kind, uint32_t vector_index,
+                                      omen_error *err) OM_NODISCARD;
 omen_status_t om_segwriter_append(om_segwriter *writer, const void *data, size_t bytes,
                                   omen_error *err) OM_NODISCARD;
 omen_status_t om_segwriter_end(om_segwriter *writer, omen_error *err) OM_NODISCARD;
