@@ -103,7 +103,7 @@ static bool worth_listing(uint32_t count, uint32_t parts, uint64_t rest)
 
 static uint64_t extract_cost(uint32_t count)
 {
-    return 4 * OM_COST_BITMAP + (uint64_t)count * OM_COST_EXTRACT;
+    return 2 * OM_COST_BITMAP + (uint64_t)count * OM_COST_EXTRACT;
 }
 
 /* One more part of an AND over a list of rows. */
@@ -266,7 +266,7 @@ static double test_share(const om_test *test, const om_metablock *block)
     const double known = plan.column->count;
     double match = test->negate ? known - plan.least : plan.most;
     if (test->kind == OM_TEST_GEO) {
-        match *= 0.5; /* of a square around the circle, and of cells that are not in it */
+        match = om_near_guess(&test->u.circle, &plan);
     } else if ((test->type & OMEN_TYPE_ARRAY) != 0 && test->kind != OM_TEST_ALL) {
         match = known *
                 (1 - exp(-(double)plan.rows / known)); /* some rows have several of the values */

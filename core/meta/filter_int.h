@@ -220,8 +220,8 @@ int om_circle_square(const om_circle *circle, const double lat[2], const double 
 /* The borders of the square of cells [first, first + 4^level), level at most 32. */
 void om_geo_square(uint64_t first, uint32_t level, double lat[2], double lon[2]);
 
-/* What a test selects of a block: codes [lo, hi), or a list of codes. `least` and `most` bound the rows that
- * pass, negation included. */
+/* What a test selects of a block: codes [lo, hi), or a list of codes. `least` and `most` bound the rows
+ * that pass, negation included. */
 typedef struct om_plan {
     const om_metacolumn *column; /* NULL: all rows are null */
     uint32_t lo, hi;
@@ -250,16 +250,16 @@ typedef struct om_evaluation {
     om_level *levels; /* [levels] */
 } om_evaluation;
 
-/* Costs in tenths of a nanosecond, measured on a Zen 5 core with AVX-512 (README.md): a row that is set in
- * a bitmap, 64 codes of one byte or two scanned, a bitmap passed over, a row that is taken out of one, and a
- * row of a list that is tested. */
+/* Costs in tenths of a nanosecond, measured on a Zen 5 core with AVX-512 (FILTERS.md): a row that is set in
+ * a bitmap, 64 codes of one byte or two scanned, a bitmap passed over, a row that is taken out of one, and
+ * a row of a list that is tested. */
 enum {
-    OM_COST_ROW = 9,
-    OM_COST_SCAN_8 = 11,
-    OM_COST_SCAN_16 = 22,
+    OM_COST_ROW = 5,
+    OM_COST_SCAN_8 = 6,
+    OM_COST_SCAN_16 = 10,
     OM_COST_BITMAP = 1500,
-    OM_COST_EXTRACT = 12,
-    OM_COST_PROBE = 14
+    OM_COST_EXTRACT = 4,
+    OM_COST_PROBE = 10
 };
 
 /* filter_find.c: where the values of a test are in a dictionary. list NULL: only counted. */
@@ -276,9 +276,15 @@ void om_bits_all(const om_evaluation *e, uint64_t *out);
 void om_bits_set(uint64_t *bits, const uint16_t *rows, uint32_t count);
 void om_bits_join(uint64_t *out, const uint64_t *other, uint32_t kind);
 uint32_t om_bits_count(const om_evaluation *e, const uint64_t *bits);
+/* Sets or clears the rows of codes [lo, hi). */
+void om_bits_touch(uint64_t *bits, bool set, const om_metacolumn *column, uint32_t lo, uint32_t hi);
 /* A dense column that holds one code a row, and what a scan of it costs. */
 bool om_column_scans(const om_metacolumn *column);
 uint32_t om_scan_cost(const om_evaluation *e, const om_metacolumn *column);
+/* filter_near.c: sets the rows of points in a circle, of the codes of a plan; or guesses how many there
+ * are. */
+void om_near_bits(const om_circle *circle, const om_plan *plan, uint64_t *out);
+double om_near_guess(const om_circle *circle, const om_plan *plan);
 /* filter_few.c: rows one by one. The rows of a test, when they are few and lie ready in the order of the
  * codes; UINT32_MAX: they do not. */
 uint32_t om_few_take(const om_evaluation *e, const om_node *node, uint16_t *few);

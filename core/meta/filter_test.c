@@ -21,8 +21,7 @@ static void clear_rows(uint64_t *bits, const uint16_t *rows, uint32_t count)
     }
 }
 
-static void touch_rows(uint64_t *bits, bool set, const om_metacolumn *column, uint32_t lo,
-                       uint32_t hi)
+void om_bits_touch(uint64_t *bits, bool set, const om_metacolumn *column, uint32_t lo, uint32_t hi)
 {
     const uint16_t *rows = column->order + column->starts[lo];
     const uint32_t count = column->starts[hi] - column->starts[lo];
@@ -160,10 +159,10 @@ static uint32_t range_bits(const om_evaluation *e, const om_test *test, const om
             fill_known(e, column, out);
         }
         if (plan->rows <= others) {
-            touch_rows(out, from_none, column, plan->lo, plan->hi);
+            om_bits_touch(out, from_none, column, plan->lo, plan->hi);
         } else {
-            touch_rows(out, from_none, column, 0, plan->lo);
-            touch_rows(out, from_none, column, plan->hi, column->distinct);
+            om_bits_touch(out, from_none, column, 0, plan->lo);
+            om_bits_touch(out, from_none, column, plan->hi, column->distinct);
         }
     }
     return plan->most; /* which is exact here */
@@ -209,14 +208,14 @@ static void touch_list(uint64_t *bits, bool set, const om_plan *plan, const uint
     for (uint32_t at = 0, end; at < plan->codes; at = end) {
         end = run_end(list, plan->codes, at);
         if (others) {
-            touch_rows(bits, set, plan->column, from, list[at]);
+            om_bits_touch(bits, set, plan->column, from, list[at]);
             from = list[end - 1] + 1;
         } else {
-            touch_rows(bits, set, plan->column, list[at], list[end - 1] + 1);
+            om_bits_touch(bits, set, plan->column, list[at], list[end - 1] + 1);
         }
     }
     if (others) {
-        touch_rows(bits, set, plan->column, from, plan->column->distinct);
+        om_bits_touch(bits, set, plan->column, from, plan->column->distinct);
     }
 }
 
@@ -272,7 +271,7 @@ static void any_bits(const om_evaluation *e, const om_test *test, const om_plan 
 {
     memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
     if (test->kind == OM_TEST_RANGE) {
-        touch_rows(out, true, plan->column, plan->lo, plan->hi);
+        om_bits_touch(out, true, plan->column, plan->lo, plan->hi);
     } else {
         touch_list(out, true, plan, codes_of(e, test), false);
     }
@@ -301,7 +300,7 @@ static void all_bits(const om_evaluation *e, const om_test *test, const om_plan 
         uint64_t *bits = at == 0 ? out : spare;
         memset(bits, 0, OM_BLOCK_WORDS * sizeof *bits);
         for (uint32_t i = at; i < end; i++) {
-            touch_rows(bits, true, plan->column, list[i], list[i] + 1);
+            om_bits_touch(bits, true, plan->column, list[i], list[i] + 1);
         }
         if (at != 0) {
             om_bits_join(out, spare, OM_SCAN_AND);
@@ -310,57 +309,6 @@ static void all_bits(const om_evaluation *e, const om_test *test, const om_plan 
             }
         }
     }
-}
-
-/* ---- Places ------------------------------------------------------------------------------------- */
-typedef struct cell_walk {
-    const om_evaluation *e;
-    const om_circle *circle;
-    const om_metacolumn *column;
-    uint64_t *out;
-} cell_walk;
-
-/* Cells [first, first + 4^level) are a square; its points are codes [lo, hi). Squares that lie inside or
- * outside as a whole are not looked into. The depth is at most 32. */
-static void walk_cells(const cell_walk *walk, uint64_t first, uint32_t level, uint32_t lo,
-                       uint32_t hi)
-{
-    enum { FEW = 12 };
-    const om_metacolumn *column = walk->column;
-    if (hi - lo <= FEW || level == 0) {
-        for (uint32_t code = lo; code < hi; code++) {
-            if (om_circle_has(walk->circle, column->points[code].lat, column->points[code].lon)) {
-                touch_rows(walk->out, true, column, code, code + 1);
-            }
-        }
-        return;
-    }
-    double lat[2], lon[2];
-    om_geo_square(first, level, lat, lon);
-    const int in = om_circle_square(walk->circle, lat, lon);
-    if (in != 0) {
-        if (in > 0) {
-            touch_rows(walk->out, true, column, lo, hi);
-        }
-        return;
-    }
-    const uint64_t quarter = UINT64_C(1) << (2 * level - 2);
-    for (uint32_t i = 0; i < 4 && lo < hi; i++) {
-        uint32_t end = hi;
-        if (i < 3) {
-            end = lo + om_cells_below(column->cells + lo, hi - lo, first + (i + 1) * quarter);
-        }
-        walk_cells(walk, first + i * quarter, level - 1, lo, end);
-        lo = end;
-    }
-}
-
-static void circle_bits(const om_evaluation *e, const om_test *test, const om_plan *plan,
-                        uint64_t *out)
-{
-    const cell_walk walk = {e, &test->u.circle, plan->column, out};
-    memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
-    walk_cells(&walk, 0, 32, plan->lo, plan->hi);
 }
 
 /* ---- Tests -------------------------------------------------------------------------------------- */
@@ -398,7 +346,8 @@ uint32_t om_test_bits(const om_evaluation *e, const om_node *node, uint64_t *out
         return list_bits(e, test, plan, out);
     }
     if (test->kind == OM_TEST_GEO) {
-        circle_bits(e, test, plan, out);
+        memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+        om_near_bits(&test->u.circle, plan, out);
     } else if (test->kind == OM_TEST_ALL) {
         all_bits(e, test, plan, out, spare->words);
     } else {
@@ -431,7 +380,7 @@ uint32_t om_test_join(const om_evaluation *e, const om_node *node, uint32_t kind
         return count;
     }
     if (kind == OM_SCAN_OR && !test->negate && test->kind == OM_TEST_RANGE && column != NULL) {
-        touch_rows(out, true, column, plan->lo, plan->hi);
+        om_bits_touch(out, true, column, plan->lo, plan->hi);
         return om_bits_count(e, out);
     }
     (void)om_test_bits(e, node, spare->words, spare + 1);

@@ -12,13 +12,15 @@ typedef struct om_predicate_text {
     const omen_param *params;
     uint64_t param_count;
 } om_predicate_text;
-/* Values are copied. Errors as at omen_filter_compile. Memory through alloc, bounded by the limits there. */
+/* Values are copied; fields are known by their ids, so that the schema may grow. Errors as at
+ * omen_filter_compile. Memory through alloc, which must outlive the predicate. */
 omen_status_t om_predicate_compile(const om_alloc *alloc, const om_schema *schema,
                                    const om_predicate_text *text, om_predicate **out,
                                    omen_error *err) OM_NODISCARD;
 void om_predicate_free(om_predicate *predicate);
 /* Rows that pass: bit i of words[0 .. OM_BLOCK_WORDS) is row i of the block (bits from its rows on are 0).
- * Returns their number. scratch: om_predicate_scratch bytes, aligned to 64. */
+ * Returns their number. scratch: om_predicate_scratch bytes, aligned to 64, for one thread at a time; what is
+ * in it before does not matter. */
 size_t om_predicate_scratch(const om_predicate *predicate);
 uint32_t om_predicate_block(const om_predicate *predicate, const om_metablock *block,
                             uint64_t *words, void *scratch);
