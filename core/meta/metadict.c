@@ -94,6 +94,7 @@ static omen_status_t append_value(om_metadict *dict, const uint8_t *value, size_
         }
         end += size;
         OM_TRY(om_bytes_room(&dict->offsets, sizeof end, err));
+        OM_TRY(om_bytes_room(&dict->values, size + 1, err)); /* an address for empty ones, too */
         OM_TRY(om_bytes_put(&dict->values, value, size, err));
         OM_TRY(om_bytes_put(&dict->offsets, &end, sizeof end, err));
     } else {

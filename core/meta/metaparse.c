@@ -265,7 +265,7 @@ static omen_status_t parse_items(om_metaparse *parse, const om_meta_input *input
 {
     bool absent = input->column == NULL || input->column->data == NULL;
     for (uint64_t i = 0; i < input->count; i++) {
-        const uint8_t *text = NULL;
+        const uint8_t *text = (const uint8_t *)"";
         size_t length = 0;
         omen_status_t status = absent ? OMEN_OK : slice(input, i, &text, &length, parse->error);
         if (status != OMEN_OK) {
@@ -275,7 +275,7 @@ static omen_status_t parse_items(om_metaparse *parse, const om_meta_input *input
         status = parse_item(parse, text, length);
         if (status == OMEN_INVALID_ARGUMENT && input->refuse != NULL) {
             status = input->refuse(input->ctx, i, status, parse->error);
-            status = status != OMEN_OK ? status : parse_item(parse, NULL, 0);
+            status = status != OMEN_OK ? status : parse_item(parse, (const uint8_t *)"", 0);
         }
         if (status != OMEN_OK) {
             return status;
@@ -305,6 +305,12 @@ static omen_status_t begin(om_metaparse *parse, const om_meta_input *input)
         return om_fail_memory(parse->error, "metadata", next);
     }
     memset(parse->next, 0xFF, next); /* OM_NO_FIELD */
+    /* From here on these have an address, also for values that are empty. */
+    omen_status_t status = om_bytes_room(&parse->payload, 1, parse->error);
+    status = status != OMEN_OK ? status : om_bytes_room(&parse->text, 1, parse->error);
+    if (status != OMEN_OK) {
+        return status;
+    }
     return om_bytes_room(&parse->out, (size_t)input->count * OM_ROW_HEAD, parse->error);
 }
 
