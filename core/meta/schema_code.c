@@ -128,6 +128,9 @@ omen_status_t om_schema_import(om_schema *schema, const uint8_t *bytes, size_t s
     if (head[0] > OMEN_MAX_FIELDS || head[1] > OMEN_MAX_FIELDS - head[0]) {
         return lost(err, "more fields than a collection can have");
     }
+    if (head[0] > om_schema_count(schema)) {
+        return lost(err, "fields that do not follow the others");
+    }
     size_t at = HEAD;
     for (uint32_t i = 0; i < head[1]; i++) {
         om_field field;

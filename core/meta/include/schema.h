@@ -37,7 +37,7 @@ bool om_field_same(const om_field *a, const om_field *b);
 omen_status_t om_schema_add(om_schema *schema, om_field *field, omen_error *err) OM_NODISCARD;
 
 /* The bytes of fields [first, count), for the log, manifests and segment files (FORMAT.md), and back: fields
- * that are there already must agree. Input is hostile: OMEN_DATA_LOSS. */
+ * that are there already must agree, and the others follow them. Input is hostile: OMEN_DATA_LOSS. */
 size_t om_schema_export_size(const om_schema *schema, uint32_t first);
 void om_schema_export(const om_schema *schema, uint32_t first, uint8_t *out);
 omen_status_t om_schema_import(om_schema *schema, const uint8_t *bytes, size_t size,
