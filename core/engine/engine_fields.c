@@ -144,6 +144,32 @@ omen_status_t om_fields_row(const om_fields_look *look, uint32_t slot, om_bytes 
     return status;
 }
 
+/* Epoch pinned and write_mu held. */
+void om_fields_stats(om_segment *seg, omen_stats *out)
+{
+    const om_fields *fields = om_fields_of(seg);
+    if (fields == NULL) {
+        return;
+    }
+    const om_parts *parts = &atomic_load(&fields->parts)->parts;
+    const om_rowdir *dir = atomic_load(&fields->dir);
+    out->bytes_metadata += fields->meta.bytes;
+    out->bytes_text += fields->text.bytes;
+    out->text_rows += atomic_load(&fields->text_rows);
+    for (uint32_t i = 0; i < parts->meta_count; i++) {
+        const struct om_meta_block *block = parts->meta[i].holder;
+        out->bytes_metadata += block != NULL && block->bytes != NULL ? block->size : 0;
+    }
+    for (uint32_t i = 0; i < parts->text_count; i++) {
+        const struct om_text_image *image = parts->text[i].holder;
+        out->bytes_text += image != NULL && image->bytes != NULL ? image->size : 0;
+    }
+    for (uint32_t i = 0; dir != NULL && i < dir->room; i++) {
+        const om_rowchunk *chunk = atomic_load_explicit(&dir->chunk[i], memory_order_relaxed);
+        out->bytes_metadata += chunk != NULL ? sizeof *chunk : 0;
+    }
+}
+
 /* ---- Life -------------------------------------------------------------------------------------- */
 omen_status_t om_fields_start(om_segment *seg, om_fields **out, omen_error *err)
 {

@@ -119,6 +119,7 @@ typedef struct om_fields {
     _Atomic bool untidy;  /* something waits to be freed */
     _Atomic uint64_t text_rows;
 } om_fields;
+void om_fields_stats(om_segment *seg, omen_stats *out);
 void om_retired_free_list(const om_alloc *alloc, om_retired *list);
 /* NULL ok. Nobody reads the segment any more. */
 void om_fields_free(om_segment *seg);

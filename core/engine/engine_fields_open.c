@@ -105,6 +105,24 @@ static omen_status_t map_image(om_segment *seg, om_mapped *mapped, om_parts_list
     return OMEN_OK;
 }
 
+/* Rows with words, for statistics: out of the image's header, which is in the first block. What else is wrong with
+ * it shows when it is used. */
+static uint64_t count_worded(om_segment *seg, om_mapped *mapped)
+{
+    const om_section *section = &mapped->section[OM_SECTION_TEXT];
+    om_textimage *image = NULL;
+    uint64_t rows = 0;
+    if (section->data != NULL &&
+        om_segfile_verify(mapped->file, section, 0, om_min_u64(section->bytes, 4096), NULL) ==
+            OMEN_OK &&
+        om_textimage_open(&seg->rt->alloc, section->data, (size_t)section->bytes, &image, NULL) ==
+            OMEN_OK) {
+        rows = om_textimage_worded(image);
+        om_textimage_free(image);
+    }
+    return rows;
+}
+
 omen_status_t om_fields_map(om_segment *seg, om_mapped *mapped, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -128,6 +146,7 @@ omen_status_t om_fields_map(om_segment *seg, om_mapped *mapped, omen_error *err)
     OM_TRY(om_fields_start(seg, &fields, err));
     atomic_store(&fields->parts, list);
     atomic_store(&fields->covered, mapped->rows);
+    atomic_store(&fields->text_rows, count_worded(seg, mapped));
     list = NULL;
 out:
     om_parts_free(&seg->rt->alloc, list);

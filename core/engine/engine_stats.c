@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_disk.h"
+#include "engine_fields_int.h"
 
 static uint64_t later(uint64_t timeout_us)
 {
@@ -144,7 +144,9 @@ static void add_segment(om_segment *seg, omen_stats *out)
                           om_array_bytes(&seg->store->array[OM_A_NORMS]) +
                           om_array_bytes(&seg->store->array[OM_A_DEAD]);
     }
+    om_fields_stats(seg, out);
     om_rwlock_read(&seg->c->ids_mu);
+    out->bytes_ids += seg->births.room * sizeof *seg->births.list;
     out->bytes_ids +=
         om_idmap_bytes(&seg->map) + (seg->table != NULL ? om_idtable_bytes(seg->table) : 0);
     om_rwlock_unlock(&seg->c->ids_mu);
@@ -177,6 +179,7 @@ omen_status_t om_collection_stats(omen_collection *handle, omen_stats *out, omen
     om_ctx_unpin(ctx);
     om_ctx_release(ctx);
     out->dim = c->options.dim;
+    out->fields = om_schema_count(c->schema);
     out->deleted = out->rows - out->count;
     out->bytes_scratch = om_ctx_bytes(c->rt);
     for (uint32_t i = 0; i < OM_SHARDS; i++) {

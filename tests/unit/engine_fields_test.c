@@ -43,6 +43,15 @@ static void rows_and_blocks_say_the_same(void **state)
     assert_int_equal(parts->meta[0].rows, OM_FULL_ROWS);
     it_check(&x, x.f.c);
     it_check_text(&x, x.f.c);
+    uint64_t titles = 0;
+    for (uint32_t key = 0; key < ROWS; key++) {
+        titles += x.item[key].has_title;
+    }
+    omen_stats stats = {.struct_size = sizeof stats};
+    OK(&x.f, omen_get_stats(x.f.c, &stats, &x.f.err));
+    assert_int_equal(stats.fields, 5);
+    assert_int_equal(stats.text_rows, titles);
+    assert_true(stats.bytes_metadata > ROWS && stats.bytes_text > titles);
     it_end(&x);
 }
 
@@ -241,6 +250,9 @@ static void what_is_sealed_comes_back(void **state)
     reopen(&x);
     it_check(&x, x.f.c);
     it_check_text(&x, x.f.c);
+    omen_stats stats = {.struct_size = sizeof stats};
+    OK(&x.f, omen_get_stats(x.f.c, &stats, &x.f.err));
+    assert_true(stats.text_rows > 0 && stats.fields == 5);
     churn(&x, 5, 6000);
     omen_collection *snapshot = NULL;
     it_item *then = malloc(x.count * sizeof *then);
