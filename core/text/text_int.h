@@ -92,7 +92,7 @@ enum {
     OM_TEXT_VERSION = 1,
     OM_TEXT_TAIL = 64,     /* zeros behind the lists, so that reads may run over */
     OM_TEXT_GROUP = 32,    /* blocks of a group */
-    OM_TEXT_MAX_BITS = 30, /* of a packed count */
+    OM_TEXT_MAX_BITS = 24, /* of a packed count: those of a block sum up below 2^32 */
     OM_TEXT_MAX_IMPACTS = 64
 };
 typedef struct om_texthead {
@@ -188,7 +188,7 @@ static inline uint32_t om_textlist_count(const om_textlist *list, uint32_t block
 {
     return block + 1 < list->blocks ? OM_PACK : list->df - block * OM_PACK;
 }
-/* Rows (below the image's rows) and counts (1 to 2^30) of a block into arrays of OM_PACK, aligned to 16.
+/* Rows (below the image's rows) and counts (1 to 2^24) of a block into arrays of OM_PACK, aligned to 16.
  * False: damaged. */
 bool om_textlist_rows(const om_textlist *list, uint32_t block, uint32_t *rows);
 bool om_textlist_counts(const om_textlist *list, uint32_t block, uint32_t *counts);

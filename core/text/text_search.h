@@ -50,7 +50,7 @@ static inline uint32_t om_formula_lift(float x)
 /* ---- A word's list in an image, while it is searched ----------------------------------------------------- */
 #define OM_NO_BLOCK UINT32_MAX
 typedef struct om_lane {
-    uint32_t rows[OM_PACK] __attribute__((aligned(64)));
+    uint32_t rows[OM_PACK] __attribute__((aligned(64))); /* behind the last one: larger than any */
     uint32_t counts[OM_PACK];
     uint32_t scores[OM_PACK];
     om_textlist list;
@@ -62,9 +62,10 @@ typedef struct om_lane {
     bool counted, scored, placed; /* counts[], scores[], places are of the block */
     uint32_t offset;              /* in its phrase */
     om_textplaces places;
-    uint32_t *positions; /* of one row */
+    uint32_t starts[OM_PACK]; /* of each row in places */
+    uint32_t *positions;      /* of one row */
     size_t positions_room;
-    uint32_t found;
+    uint32_t found; /* the place in rows[] that was asked for last */
 } om_lane;
 /* Resets the lane to a list; false: damaged. */
 bool om_lane_open(om_lane *lane, const om_textimage *image, uint32_t term,
@@ -82,8 +83,25 @@ uint32_t om_lane_range_bound(om_lane *lane, uint32_t from, uint32_t to);
 bool om_lane_load(om_lane *lane, uint32_t block);
 bool om_lane_count(om_lane *lane); /* counts of the block that is loaded */
 bool om_lane_score(om_lane *lane); /* and scores */
-/* The place in rows[] of the first row not below this one, n when there is none. */
+/* The place in rows[] of the first row not below this one, n or more when there is none. */
 uint32_t om_lane_place(const om_lane *lane, uint32_t row);
+/* The same from lane->found on, which it moves: for rows that ascend. */
+static inline uint32_t om_lane_forward(om_lane *lane, uint32_t row)
+{
+    enum { STEP = 16 };
+    const int32_t *rows = (const int32_t *)lane->rows; /* all are below 2^31 */
+    const int32_t wanted = (int32_t)row;
+    uint32_t at = om_min_u32(lane->found, OM_PACK - 1) & ~(uint32_t)(STEP - 1);
+    int32_t below = 0;
+    while (at < OM_PACK - STEP && rows[at + STEP - 1] < wanted) {
+        at += STEP;
+    }
+    for (uint32_t i = 0; i < STEP; i++) {
+        below += rows[at + i] < wanted;
+    }
+    lane->found = at + (uint32_t)below;
+    return lane->found;
+}
 
 /* ---- A search --------------------------------------------------------------------------------------------- */
 typedef struct om_runclause {

@@ -66,19 +66,14 @@ uint32_t om_lane_range_bound(om_lane *lane, uint32_t from, uint32_t to)
 }
 
 /* ---- Places ------------------------------------------------------------------------------------------------ */
-bool om_lane_seek(om_lane *lane, uint32_t row)
+/* The first block from low on whose last row is not below row; `blocks` when there is none. So far ahead as steps
+ * double, then between. */
+static uint32_t gallop(const uint32_t *last, uint32_t low, uint32_t blocks, uint32_t row)
 {
-    const uint32_t blocks = lane->list.blocks;
-    if (lane->list.kind != OM_LIST_LONG) {
-        lane->next = lane->rows[lane->n - 1] < row;
-        return lane->next == 0;
-    }
-    const uint32_t *last = lane->list.last;
-    uint32_t low = lane->next, step = 1;
+    uint32_t step = 1;
     if (low >= blocks || last[low] >= row) {
-        return low < blocks;
+        return low;
     }
-    /* last[low] is below; so far ahead as steps double, then between. */
     while (blocks - low > step && last[low + step] < row) {
         low += step;
         step *= 2;
@@ -92,32 +87,31 @@ bool om_lane_seek(om_lane *lane, uint32_t row)
             high = middle;
         }
     }
-    lane->next = high;
-    return high < blocks;
+    return high;
+}
+
+bool om_lane_seek(om_lane *lane, uint32_t row)
+{
+    if (lane->list.kind == OM_LIST_LONG) {
+        lane->next = gallop(lane->list.last, lane->next, lane->list.blocks, row);
+    } else {
+        lane->next = lane->rows[lane->n - 1] < row;
+    }
+    return lane->next < lane->list.blocks;
 }
 
 uint32_t om_lane_place(const om_lane *lane, uint32_t row)
 {
+    /* Seven steps without a branch to guess. */
     const uint32_t *rows = lane->rows;
-    uint32_t at = 0;
-    if (lane->n == OM_PACK) {
-        /* Seven steps without a branch to guess. */
-        at += rows[at + 63] < row ? 64 : 0;
-        at += rows[at + 31] < row ? 32 : 0;
-        at += rows[at + 15] < row ? 16 : 0;
-        at += rows[at + 7] < row ? 8 : 0;
-        at += rows[at + 3] < row ? 4 : 0;
-        at += rows[at + 1] < row ? 2 : 0;
-        at += rows[at] < row ? 1 : 0;
-        return at + (at == OM_PACK - 1 && rows[at] < row);
-    }
-    uint32_t length = lane->n;
-    while (length > 1) {
-        const uint32_t half = length / 2;
-        at += rows[at + half - 1] < row ? half : 0;
-        length -= half;
-    }
-    return at + (at < lane->n && rows[at] < row);
+    uint32_t at = rows[63] < row ? 64 : 0;
+    at += rows[at + 31] < row ? 32 : 0;
+    at += rows[at + 15] < row ? 16 : 0;
+    at += rows[at + 7] < row ? 8 : 0;
+    at += rows[at + 3] < row ? 4 : 0;
+    at += rows[at + 1] < row ? 2 : 0;
+    at += rows[at] < row ? 1 : 0;
+    return at + (at == OM_PACK - 1 && rows[at] < row);
 }
 
 /* ---- Blocks --------------------------------------------------------------------------------------------------- */
@@ -133,6 +127,10 @@ bool om_lane_load(om_lane *lane, uint32_t block)
         return false;
     }
     lane->block = block;
+    lane->found = 0;
+    for (uint32_t i = lane->n; i < OM_PACK; i++) {
+        lane->rows[i] = INT32_MAX;
+    }
     return true;
 }
 

@@ -41,24 +41,52 @@ bool om_phrase_match(const om_alloc *alloc, const om_phrasepart *parts, uint32_t
     return true;
 }
 
+/* Where the positions of the lane's block are, row by row. */
+static omen_status_t find_places(om_lane *lane, omen_error *err)
+{
+    uint32_t start = 0;
+    if (lane->placed) {
+        return OMEN_OK;
+    }
+    if (!om_textlist_places(&lane->list, lane->block, lane->counts, &lane->places)) {
+        return om_text_damaged(err, "positions are out of bounds");
+    }
+    for (uint32_t i = 0; i < lane->n; i++) {
+        lane->starts[i] = start;
+        start += lane->counts[i];
+    }
+    lane->placed = true;
+    return OMEN_OK;
+}
+
 /* The positions of the lane's word in the row at its place. */
 static omen_status_t load_positions(const om_alloc *alloc, om_lane *lane, om_phrasepart *part,
                                     omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    if (!lane->placed &&
-        !om_textlist_places(&lane->list, lane->block, lane->counts, &lane->places)) {
-        return om_text_damaged(err, "positions are out of bounds");
-    }
-    lane->placed = true;
-    uint64_t from = 0;
-    for (uint32_t i = 0; i < lane->found; i++) {
-        from += lane->counts[i];
-    }
     const uint32_t count = lane->counts[lane->found];
-    OM_TRY(om_text_room(alloc, (void **)&lane->positions, &lane->positions_room, count, 4, err));
-    om_textplaces_get(&lane->places, from, count, lane->positions);
-    *part = (om_phrasepart){.positions = lane->positions, .count = count, .offset = lane->offset};
+    OM_TRY(find_places(lane, err));
+    if (count > lane->positions_room) {
+        OM_TRY(om_text_room(alloc, (void **)&lane->positions, &lane->positions_room, count, 4,
+                            err));
+    }
+    om_textplaces_get(&lane->places, lane->starts[lane->found], count, lane->positions);
+    *part =
+        (om_phrasepart){.positions = lane->positions, .count = count, .offset = lane->offset};
+out:
+    return status;
+}
+
+/* Two words that stand once each, which most do: no lists. */
+static omen_status_t count_pair(om_lane *a, om_lane *b, uint32_t *count, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    uint32_t at, other;
+    OM_TRY(find_places(a, err));
+    OM_TRY(find_places(b, err));
+    om_textplaces_get(&a->places, a->starts[a->found], 1, &at);
+    om_textplaces_get(&b->places, b->starts[b->found], 1, &other);
+    *count = (uint64_t)at + b->offset == (uint64_t)other + a->offset;
 out:
     return status;
 }
@@ -69,6 +97,11 @@ omen_status_t om_phrase_count(const om_alloc *alloc, const om_runclause *clause,
     omen_status_t status = OMEN_OK;
     om_phrasepart few[FEW];
     om_phrasepart *parts = few;
+    om_lane *const *lanes = clause->lanes;
+    if (clause->count == 2 && lanes[0]->counts[lanes[0]->found] == 1 &&
+        lanes[1]->counts[lanes[1]->found] == 1) {
+        return count_pair(lanes[0], lanes[1], count, err);
+    }
     if (clause->count > FEW) {
         parts = om_alloc_get(alloc, clause->count * sizeof *parts, 64);
     }
@@ -76,12 +109,7 @@ omen_status_t om_phrase_count(const om_alloc *alloc, const om_runclause *clause,
         return om_fail_memory(err, "a phrase", clause->count * sizeof *parts);
     }
     for (uint32_t k = 0; k < clause->count; k++) {
-        om_lane *lane = clause->lanes[k];
-        if (!om_lane_count(lane)) {
-            status = om_text_damaged(err, "counts are out of bounds");
-            goto out;
-        }
-        OM_TRY(load_positions(alloc, lane, &parts[k], err));
+        OM_TRY(load_positions(alloc, lanes[k], &parts[k], err));
     }
     if (!om_phrase_match(alloc, parts, clause->count, count)) {
         status = om_fail_memory(err, "a phrase", clause->count * sizeof *count);

@@ -4,6 +4,7 @@
 
 /* Everything in a row is addressed by u32. */
 #define MAX_ROW_BYTES (UINT32_C(1) << 31)
+#define MAX_WORDS (UINT32_C(1) << OM_TEXT_MAX_BITS)
 
 /* ---- Order ---------------------------------------------------------------------------------------- */
 void om_text_sort(uint32_t *order, uint32_t *spare, uint32_t count, om_text_compare compare,
@@ -204,9 +205,10 @@ static omen_status_t add_field(om_textbuf *out, size_t row, size_t at, uint16_t 
     }
     /* At most 16 bytes a word in the arrays; behind them keys and their spare, which nobody keeps. */
     const uint64_t arrays = bytes + (uint64_t)list.count * 16 + 32;
-    if (arrays + (out->size - row) > MAX_ROW_BYTES) {
+    if (list.count > MAX_WORDS || arrays + (out->size - row) > MAX_ROW_BYTES) {
         return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
-                       "text: the words of an item need more than %u bytes", MAX_ROW_BYTES);
+                       "text: an item has more than %u words, or they need more than %u bytes",
+                       MAX_WORDS, MAX_ROW_BYTES);
     }
     omen_status_t status = room(out, (size_t)(arrays + (uint64_t)list.count * 16 + 8), err);
     if (status != OMEN_OK) {

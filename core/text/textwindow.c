@@ -7,6 +7,8 @@
 typedef struct window {
     uint32_t from, to;
     uint32_t asked;
+    bool summed; /* sums[] is of these rows */
+    bool dense;  /* so many rows that sums[] is searched, not the touched ones */
 } window;
 
 static omen_status_t damaged(omen_error *err)
@@ -25,18 +27,17 @@ static omen_status_t find_row(om_lane *lane, uint32_t row, bool *there, omen_err
     if (!om_lane_load(lane, lane->next)) {
         return damaged(err);
     }
-    lane->found = om_lane_place(lane, row);
-    *there = lane->found < lane->n && lane->rows[lane->found] == row;
+    const uint32_t at = om_lane_forward(lane, row);
+    *there = at < lane->n && lane->rows[at] == row;
     return OMEN_OK;
 }
 
-/* What the clause adds to a row; 0: nothing. `enough`: when its bound there is below, the row is no candidate,
- * and *sum becomes 0. */
-static omen_status_t ask_word(om_runclause *clause, uint32_t row, uint32_t enough, uint32_t *sum,
+/* What a word adds to a row. `enough`: when the bound of its block there is below, the row is no candidate, and
+ * *sum becomes 0. */
+static omen_status_t ask_word(om_lane *lane, uint32_t row, uint32_t enough, uint32_t *sum,
                               omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    om_lane *lane = clause->lanes[0];
     bool there;
     if (!om_lane_seek(lane, row)) {
         return OMEN_OK;
@@ -60,26 +61,133 @@ out:
     return status;
 }
 
+/* A word is asked about *n candidates; those that are not enough any more go. */
+static omen_status_t ask_rows(om_textrun *run, om_runclause *clause, uint32_t enough, uint32_t *n,
+                              omen_error *err)
+{
+    om_textscratch *s = run->scratch;
+    om_lane *lane = clause->lanes[0];
+    const uint32_t count = *n;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t sum = s->row_sums[i];
+        const uint32_t row = s->rows[i];
+        if (sum + clause->bound < enough) {
+            continue;
+        }
+        omen_status_t status = ask_word(lane, row, enough, &sum, err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        s->rows[kept] = row;
+        s->row_sums[kept] = sum;
+        kept += sum >= enough;
+    }
+    *n = kept;
+    return OMEN_OK;
+}
+
+/* The phrase is there no more often than its rarest word: most rows are out before positions are read. */
 static omen_status_t ask_phrase(const om_textrun *run, om_runclause *clause, uint32_t row,
-                                uint32_t *sum, omen_error *err)
+                                uint32_t enough, uint32_t *sum, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    uint32_t count;
+    uint32_t count = UINT32_MAX;
     for (uint32_t k = 0; k < clause->count; k++) {
+        om_lane *lane = clause->lanes[k];
         bool there;
-        OM_TRY(find_row(clause->lanes[k], row, &there, err));
+        OM_TRY(find_row(lane, row, &there, err));
         if (!there) {
             return OMEN_OK;
         }
+        if (!om_lane_count(lane)) {
+            return damaged(err);
+        }
+        count = om_min_u32(count, lane->counts[lane->found]);
+    }
+    const om_textlist *list = &clause->lanes[0]->list;
+    const uint32_t length = om_textimage_length(list->image, list->field, row);
+    if (*sum + om_formula_score(&clause->formula, count, length) + 2 < enough) {
+        *sum = 0;
+        return OMEN_OK;
     }
     OM_TRY(om_phrase_count(run->scratch->alloc, clause, &count, err));
-    if (count != 0) {
-        const om_textlist *list = &clause->lanes[0]->list;
-        *sum += om_formula_score(&clause->formula, count,
-                                 om_textimage_length(list->image, list->field, row));
-    }
+    *sum += count != 0 ? om_formula_score(&clause->formula, count, length) : 0;
 out:
     return status;
+}
+
+static omen_status_t ask_phrases(om_textrun *run, om_runclause *clause, uint32_t enough,
+                                 uint32_t *n, omen_error *err)
+{
+    om_textscratch *s = run->scratch;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < *n; i++) {
+        uint32_t sum = s->row_sums[i];
+        const uint32_t row = s->rows[i];
+        if (sum + clause->bound < enough) {
+            continue;
+        }
+        omen_status_t status = ask_phrase(run, clause, row, enough, &sum, err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        s->rows[kept] = row;
+        s->row_sums[kept] = sum;
+        kept += sum >= enough;
+    }
+    *n = kept;
+    return OMEN_OK;
+}
+
+/* The same as ask_rows when there are so many candidates that every block is wanted: all of the word's rows of the
+ * window are added to those sums that are candidates'. */
+static omen_status_t ask_window(om_textrun *run, const window *w, om_runclause *clause,
+                                uint32_t enough, uint32_t *n, omen_error *err)
+{
+    om_textscratch *s = run->scratch;
+    om_lane *lane = clause->lanes[0];
+    const uint32_t count = *n, span = w->to - w->from;
+    uint32_t kept = 0;
+    if (!om_lane_seek(lane, s->rows[0])) {
+        return OMEN_OK;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        s->sums[s->rows[i] - w->from] = s->row_sums[i];
+    }
+    for (uint32_t block = lane->next; block < lane->list.blocks; block++) {
+        run->search->counters.postings += lane->block == block ? 0 : OM_PACK;
+        if (!om_lane_load(lane, block) || !om_lane_score(lane)) {
+            return damaged(err);
+        }
+        for (uint32_t i = 0; i < lane->n; i++) {
+            const uint32_t at = lane->rows[i] - w->from;
+            if (at < span) {
+                const uint32_t sum = s->sums[at];
+                s->sums[at] = sum + (sum != 0 ? lane->scores[i] : 0);
+            }
+        }
+        if (om_lane_last(lane, block) >= s->rows[count - 1]) {
+            break;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t row = s->rows[i], sum = s->sums[row - w->from];
+        s->sums[row - w->from] = 0;
+        s->rows[kept] = row;
+        s->row_sums[kept] = sum;
+        kept += sum >= enough;
+    }
+    *n = kept;
+    return OMEN_OK;
+}
+
+/* Asking about a candidate costs as much as adding so many rows. */
+enum { ASK_COST = 4 };
+static bool asks_window(const om_textrun *run, const window *w, const om_runclause *clause,
+                        uint32_t n)
+{
+    return w->summed && clause->cost * (w->to - w->from) / run->limit < (uint64_t)n * ASK_COST;
 }
 
 /* Asks the clauses [0, w->asked), the strongest first, about n candidates in ascending order; those that cannot
@@ -95,31 +203,22 @@ static omen_status_t ask_all(om_textrun *run, const window *w, uint32_t n, omen_
     }
     for (uint32_t j = w->asked; j-- > 0 && n != 0;) {
         om_runclause *clause = s->order[j];
-        uint32_t kept = 0;
         rest -= clause->bound;
         const uint32_t enough = run->need > rest ? run->need - rest : 0;
-        for (uint32_t i = 0; i < n; i++) {
-            uint32_t sum = s->row_sums[i];
-            const uint32_t row = s->rows[i];
-            if (sum + clause->bound < enough) {
-                continue;
-            }
-            status = clause->count == 1 ? ask_word(clause, row, enough, &sum, err)
-                                        : ask_phrase(run, clause, row, &sum, err);
-            if (status != OMEN_OK) {
-                return status;
-            }
-            s->rows[kept] = row;
-            s->row_sums[kept] = sum;
-            kept += sum >= enough;
+        if (clause->count > 1) {
+            OM_TRY(ask_phrases(run, clause, enough, &n, err));
+        } else if (asks_window(run, w, clause, n)) {
+            OM_TRY(ask_window(run, w, clause, enough, &n, err));
+        } else {
+            OM_TRY(ask_rows(run, clause, enough, &n, err));
         }
-        n = kept;
     }
     for (uint32_t i = 0; i < n; i++) {
         if (s->row_sums[i] != 0 && s->row_sums[i] >= run->need) {
             om_textrun_offer(run, s->rows[i], s->row_sums[i]);
         }
     }
+out:
     return status;
 }
 
@@ -133,17 +232,14 @@ static uint32_t bound_below(const om_textrun *run, uint32_t end)
 }
 
 /* ---- One clause that brings up rows ------------------------------------------------------------------- */
-/* Rows of the loaded and scored block in the window, with sums that can be enough. */
-static uint32_t pick(om_textrun *run, const window *w, const om_lane *lane, uint32_t enough)
+/* The candidates that pass. */
+static uint32_t pick_passing(om_textrun *run, uint32_t n)
 {
     om_textscratch *s = run->scratch;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < lane->n; i++) {
-        s->rows[n] = lane->rows[i];
-        s->row_sums[n] = lane->scores[i];
-        n += lane->scores[i] >= enough && lane->rows[i] >= w->from && lane->rows[i] < w->to;
-    }
     uint32_t kept = 0;
+    if (run->from->pass == NULL && run->from->dead == NULL) {
+        return n;
+    }
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t row = s->rows[i];
         s->row_sums[kept] = s->row_sums[i];
@@ -151,6 +247,37 @@ static uint32_t pick(om_textrun *run, const window *w, const om_lane *lane, uint
         kept += om_textrun_passes(run, row);
     }
     return kept;
+}
+
+/* True when one of 16 scores can be enough. They are below 2^31, and signed comparisons are what every vector
+ * unit has. */
+static inline bool any_enough(const uint32_t *scores, uint32_t enough)
+{
+    const int32_t limit = (int32_t)enough;
+    int32_t any = 0;
+    for (uint32_t i = 0; i < 16; i++) {
+        any |= -((int32_t)scores[i] >= limit);
+    }
+    return any != 0;
+}
+
+/* Rows of the loaded and scored block in the window, with sums that can be enough. */
+static uint32_t pick(om_textrun *run, const window *w, const om_lane *lane, uint32_t enough)
+{
+    om_textscratch *s = run->scratch;
+    uint32_t n = 0;
+    for (uint32_t first = 0; first < lane->n; first += 16) {
+        if (!any_enough(lane->scores + first, enough)) {
+            continue;
+        }
+        const uint32_t end = om_min_u32(first + 16, lane->n);
+        for (uint32_t i = first; i < end; i++) {
+            s->rows[n] = lane->rows[i];
+            s->row_sums[n] = lane->scores[i];
+            n += lane->scores[i] >= enough && lane->rows[i] >= w->from && lane->rows[i] < w->to;
+        }
+    }
+    return pick_passing(run, n);
 }
 
 static omen_status_t lead_word(om_textrun *run, const window *w, omen_error *err)
@@ -202,8 +329,9 @@ static omen_status_t walk_phrase(om_textrun *run, const window *w, om_runclause 
         return OMEN_OK;
     }
     for (uint32_t block = lane->next; block < lane->list.blocks; block++) {
+        const uint32_t enough = run->need > others ? run->need - others : 0;
         OM_TRY(om_textrun_stop(run));
-        if (om_lane_block_bound(lane, block) + others < run->need) {
+        if (om_lane_block_bound(lane, block) < enough) {
             run->search->counters.blocks_skipped++;
         } else {
             if (!om_lane_load(lane, block)) {
@@ -217,7 +345,7 @@ static omen_status_t walk_phrase(om_textrun *run, const window *w, om_runclause 
                     break;
                 }
                 if (row >= w->from && om_textrun_passes(run, row)) {
-                    OM_TRY(ask_phrase(run, clause, row, &sum, err));
+                    OM_TRY(ask_phrase(run, clause, row, enough, &sum, err));
                 }
                 if (sum != 0) {
                     OM_TRY(take(run, w, row, sum, err));
@@ -247,7 +375,9 @@ static omen_status_t add_one(om_textrun *run, const window *w, uint32_t row, uin
     const uint32_t at = row - w->from;
     (void)err;
     run->scratch->sums[at] += sum;
-    run->scratch->touched[at / 64] |= UINT64_C(1) << (at % 64);
+    if (!w->dense) {
+        run->scratch->touched[at / 64] |= UINT64_C(1) << (at % 64);
+    }
     return OMEN_OK;
 }
 
@@ -255,21 +385,23 @@ static void add_block(om_textrun *run, const window *w, const om_lane *lane)
 {
     uint32_t *sums = run->scratch->sums;
     uint64_t *touched = run->scratch->touched;
+    const uint32_t span = w->to - w->from;
     uint32_t begin = 0, end = lane->n;
     if (lane->rows[0] < w->from) {
         begin = om_lane_place(lane, w->from);
     }
     if (lane->rows[end - 1] >= w->to) {
-        end = om_lane_place(lane, w->to);
+        end = om_min_u32(end, om_lane_place(lane, w->to));
     }
-    const uint32_t span = w->to - w->from;
     for (uint32_t i = begin; i < end; i++) {
         const uint32_t at = lane->rows[i] - w->from;
         if (OM_UNLIKELY(at >= span)) { /* only rows that do not ascend get here: damage */
             continue;
         }
         sums[at] += lane->scores[i];
-        touched[at / 64] |= UINT64_C(1) << (at % 64);
+        if (!w->dense) {
+            touched[at / 64] |= UINT64_C(1) << (at % 64);
+        }
     }
 }
 
@@ -299,7 +431,7 @@ static omen_status_t add_word(om_textrun *run, const window *w, om_runclause *cl
 }
 
 /* The touched rows become candidates, and the sums are zero again. */
-static uint32_t collect(om_textrun *run, const window *w, uint32_t enough)
+static uint32_t collect_touched(om_textrun *run, const window *w, uint32_t enough)
 {
     om_textscratch *s = run->scratch;
     const uint32_t words = (w->to - w->from + 63) / 64;
@@ -314,14 +446,27 @@ static uint32_t collect(om_textrun *run, const window *w, uint32_t enough)
         }
         s->touched[i] = 0;
     }
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t row = s->rows[i];
-        s->row_sums[kept] = s->row_sums[i];
-        s->rows[kept] = row;
-        kept += om_textrun_passes(run, row);
+    return n;
+}
+
+/* The same without touched[]; sums[] has room for whole sixteens. */
+static uint32_t collect_dense(om_textrun *run, const window *w, uint32_t enough)
+{
+    om_textscratch *s = run->scratch;
+    const uint32_t span = w->to - w->from;
+    uint32_t n = 0;
+    for (uint32_t first = 0; first < span; first += 16) {
+        if (!any_enough(s->sums + first, enough)) {
+            continue;
+        }
+        for (uint32_t at = first; at < first + 16; at++) {
+            s->rows[n] = w->from + at;
+            s->row_sums[n] = s->sums[at];
+            n += s->sums[at] >= enough;
+        }
     }
-    return kept;
+    memset(s->sums, 0, (size_t)span * sizeof *s->sums);
+    return n;
 }
 
 static omen_status_t add_window(om_textrun *run, const window *w, omen_error *err)
@@ -336,7 +481,9 @@ static omen_status_t add_window(om_textrun *run, const window *w, omen_error *er
                                     : walk_phrase(run, w, clause, others, add_one, err);
     }
     const uint32_t rest = bound_below(run, w->asked);
-    const uint32_t n = collect(run, w, run->need > rest ? run->need - rest : 1);
+    const uint32_t enough = run->need > rest ? run->need - rest : 1;
+    uint32_t n = w->dense ? collect_dense(run, w, enough) : collect_touched(run, w, enough);
+    n = pick_passing(run, n);
     if (status == OMEN_OK && n != 0) {
         status = ask_all(run, w, n, err);
     }
@@ -382,10 +529,10 @@ static uint32_t count_asked(const om_textrun *run)
 }
 
 /* So wide that about two thousand rows are brought up. */
-static uint32_t window_rows(const om_textrun *run, uint32_t asked)
+static void set_width(const om_textrun *run, window *w)
 {
     uint64_t cost = 1;
-    for (uint32_t j = asked; j < run->clauses; j++) {
+    for (uint32_t j = w->asked; j < run->clauses; j++) {
         cost += run->scratch->order[j]->cost;
     }
     const uint64_t wanted = (uint64_t)run->limit * 2048 / cost;
@@ -393,7 +540,9 @@ static uint32_t window_rows(const om_textrun *run, uint32_t asked)
     while (rows < OM_WINDOW_MAX && rows < wanted) {
         rows *= 2;
     }
-    return rows;
+    w->to = run->limit - w->from > rows ? w->from + rows : run->limit;
+    w->summed = true;
+    w->dense = cost >= run->limit / 2;
 }
 
 static omen_status_t lead(om_textrun *run, const window *w, omen_error *err)
@@ -455,7 +604,7 @@ out:
 /* A passing row costs a search in every list, most often with a block decoded. */
 static bool few_pass(const om_textrun *run)
 {
-    enum { ASK_COST = 24 };
+    enum { PASS_COST = 24 };
     uint64_t rows = 0, cost = 0;
     if (run->from->pass == NULL) {
         return false;
@@ -466,7 +615,7 @@ static bool few_pass(const om_textrun *run)
     for (uint32_t j = 0; j < run->clauses; j++) {
         cost += run->scratch->order[j]->cost;
     }
-    return (rows + 1) * run->clauses * ASK_COST < cost;
+    return (rows + 1) * run->clauses * PASS_COST < cost;
 }
 
 omen_status_t om_textwindow_run(om_textrun *run, omen_error *err)
@@ -487,8 +636,7 @@ omen_status_t om_textwindow_run(om_textrun *run, omen_error *err)
             status = lead(run, &w, err);
             break;
         }
-        const uint32_t rows = window_rows(run, asked);
-        w.to = run->limit - from > rows ? from + rows : run->limit;
+        set_width(run, &w);
         OM_TRY(om_textrun_stop(run));
         OM_TRY(run_window(run, &w, asked, err));
         from = w.to;
