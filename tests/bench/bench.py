@@ -178,7 +178,7 @@ def machine():
     versions = {"omen": omen.__version__, "kernels": omen.isa, "python": platform.python_version(),
                 "numpy": np.__version__}
     from importlib import metadata
-    for package in ("hnswlib", "faiss-cpu", "usearch", "pyvsag"):
+    for package in ("hnswlib", "faiss-cpu", "usearch", "pyvsag", "tantivy"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -239,7 +239,8 @@ def write(out):
             plot(name, threads, curves, os.path.join(out, "%s-%d.png" % (name, threads)))
     lines += recall_section(extras) + tables_section(extras, "service", "The service")
     lines += tables_section(extras, "durable", "Databases on disk")
-    lines += tables_section(extras, "filter", "Filters") + notes()
+    lines += tables_section(extras, "filter", "Filters")
+    lines += tables_section(extras, "text", "Text search") + notes()
     with open(os.path.join(out, "RESULTS.md"), "w", encoding="utf-8") as file:
         file.write("\n".join(lines).rstrip() + "\n")
 

@@ -3,8 +3,8 @@
 #
 #   make bench                                  everything; about 50 minutes on two cores
 #   make bench SETS=fashion-mnist QUICK=1       one set, fewer repeats
-#   SETS     of fashion-mnist, lowdim-1m, clustered-1m, service, durable, filter; default: all. One or more of them
-#            replace their part of the last results; a run of all starts anew
+#   SETS     of fashion-mnist, lowdim-1m, clustered-1m, service, durable, filter, text; default: all. One or more
+#            of them replace their part of the last results; a run of all starts anew
 #   QUICK=1  synthetic sets of 100,000 rows, 2,000 queries, fewer repeats
 #   DATA     a folder with whole sets: fashion-mnist-784-euclidean/, ... (see README.md)
 #   SYSTEMS  names of systems (omen, hnswlib, ...); default: all
@@ -48,11 +48,13 @@ tables=
 service=
 durable=
 filter=
-for name in ${sets:-fashion-mnist lowdim-1m clustered-1m service durable filter}; do
+text=
+for name in ${sets:-fashion-mnist lowdim-1m clustered-1m service durable filter text}; do
     case $name in
     service) service=1 ;;
     durable) durable=1 ;;
     filter) filter=1 ;;
+    text) text=1 ;;
     *) tables="$tables $name" ;;
     esac
 done
@@ -73,6 +75,10 @@ fi
 if [ -n "$filter" ]; then
     # shellcheck disable=SC2086
     "$venv/bin/python" "$here/filter_bench.py" --build "$build" --out "$out" $flags
+fi
+if [ -n "$text" ]; then
+    # shellcheck disable=SC2086
+    "$venv/bin/python" "$here/text_bench.py" --build "$build" --out "$out" --data "${DATA:-}" $flags
 fi
 if [ "${RESULTS:-0}" = 1 ]; then
     rm -f "$here"/*.png

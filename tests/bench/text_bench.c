@@ -1,7 +1,7 @@
-/* text_bench.c - BM25 by core/text alone, one thread: text_bench DOCS QUERIES IMAGE_ROWS ROUNDS
+/* text_bench.c - BM25 by core/text alone, one thread: text_bench DOCS QUERIES IMAGE_ROWS
  * DOCS: a text a line. QUERIES: a class, a tab and a query a line; classes one behind the other. IMAGE_ROWS: rows
- * of an image, 0: one image of all. Prints JSON: seconds to index, bytes, and for each class the seconds of its
- * fastest round, the queries' analysis included, and the best scores, to be compared with those of others.
+ * of an image; 0: one image of all. Prints a line of JSON when the index is built; then, for each line that it
+ * reads, it runs all queries and prints the seconds of each (its analysis included) and its best score.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
@@ -146,20 +146,22 @@ static void read_docs(index_of *index, const char *path, uint32_t image_rows)
 }
 
 /* ---- Queries --------------------------------------------------------------------------------------------- */
-typedef struct query_class {
-    char name[32];
-    char **texts;
+typedef struct query_list {
+    char **classes, **texts;
     uint32_t count, room;
-    double seconds, scores, postings, candidates, skipped;
-    uint64_t found;
-} query_class;
+} query_list;
 
-static uint32_t read_queries(const char *path, query_class *classes)
+static char *copy(const char *text)
+{
+    const size_t size = strlen(text) + 1;
+    return memcpy(more(NULL, size), text, size);
+}
+
+static void read_queries(const char *path, query_list *out)
 {
     FILE *file = fopen(path, "r");
     char *line = NULL;
     size_t room = 0;
-    uint32_t count = 0;
     if (file == NULL) {
         fail("no QUERIES");
     }
@@ -170,100 +172,94 @@ static uint32_t read_queries(const char *path, query_class *classes)
         }
         *tab = 0;
         tab[1 + strcspn(tab + 1, "\n")] = 0;
-        if (count == 0 || strcmp(classes[count - 1].name, line) != 0) {
-            if (count == MAX_CLASSES || strlen(line) >= sizeof classes->name) {
-                fail("too many classes");
-            }
-            snprintf(classes[count++].name, sizeof classes->name, "%s", line);
+        if (out->count == out->room) {
+            out->room = out->room * 2 + 64;
+            out->texts = more(out->texts, out->room * sizeof *out->texts);
+            out->classes = more(out->classes, out->room * sizeof *out->classes);
         }
-        query_class *class = &classes[count - 1];
-        if (class->count == class->room) {
-            class->room = class->room * 2 + 64;
-            class->texts = more(class->texts, class->room * sizeof *class->texts);
-        }
-        class->texts[class->count] = more(NULL, strlen(tab + 1) + 1);
-        strcpy(class->texts[class->count++], tab + 1);
+        out->classes[out->count] = copy(line);
+        out->texts[out->count++] = copy(tab + 1);
     }
     free(line);
     fclose(file);
-    return count;
 }
 
-static void run_class(const index_of *index, query_class *class, const om_text_source *sources,
-                      om_textscratch *scratch)
+/* Seconds of a query; *best: its best score. */
+static double run_query(const index_of *index, const char *text, const om_text_source *sources,
+                        om_textscratch *scratch, double *best)
 {
     const om_text_target target = {.field = 0, .weight = 1, .analyser = index->analyser};
+    const om_textquery_options options = {.text = text,
+                                          .length = strlen(text),
+                                          .targets = &target,
+                                          .target_count = 1,
+                                          .k1 = 1.2f,
+                                          .b = 0.75f};
     om_text_hit hits[K];
+    om_textquery *query;
     omen_error err;
     const uint64_t begin = om_now_ns();
-    class->scores = class->postings = class->candidates = class->skipped = 0;
-    class->found = 0;
-    for (uint32_t i = 0; i < class->count; i++) {
-        const om_textquery_options options = {.text = class->texts[i],
-                                              .length = strlen(class->texts[i]),
-                                              .targets = &target,
-                                              .target_count = 1,
-                                              .k1 = 1.2f,
-                                              .b = 0.75f};
-        om_textquery *query;
-        need(om_textquery_create(&alloc_all, &options, &query, &err), &err);
-        om_text_search search = {.query = query,
-                                 .sources = sources,
-                                 .source_count = index->count,
-                                 .limit = K,
-                                 .hits = hits};
-        need(om_text_run(&search, scratch, &err), &err);
-        om_textquery_free(query);
-        class->found += search.found;
-        class->scores += search.found != 0 ? (double)hits[0].score : 0;
-        class->postings += (double)search.counters.postings;
-        class->candidates += (double)search.counters.candidates;
-        class->skipped += (double)search.counters.blocks_skipped;
+    need(om_textquery_create(&alloc_all, &options, &query, &err), &err);
+    om_text_search search = {.query = query,
+                             .sources = sources,
+                             .source_count = index->count,
+                             .limit = K,
+                             .hits = hits};
+    need(om_text_run(&search, scratch, &err), &err);
+    om_textquery_free(query);
+    const uint64_t end = om_now_ns();
+    *best = search.found != 0 ? (double)hits[0].score : 0;
+    return (double)(end - begin) * 1e-9;
+}
+
+static void run_round(const index_of *index, const query_list *queries,
+                      const om_text_source *sources, om_textscratch *scratch)
+{
+    printf("{");
+    for (uint32_t i = 0; i < queries->count; i++) {
+        const bool first = i == 0 || strcmp(queries->classes[i], queries->classes[i - 1]) != 0;
+        double best;
+        const double seconds = run_query(index, queries->texts[i], sources, scratch, &best);
+        if (first) {
+            printf("%s\"%s\": [", i == 0 ? "" : "], ", queries->classes[i]);
+        }
+        printf("%s[%.9f, %.5f]", first ? "" : ", ", seconds, best);
     }
-    const double seconds = (double)(om_now_ns() - begin) * 1e-9;
-    class->seconds = class->seconds <= 0 || seconds < class->seconds ? seconds : class->seconds;
+    printf("%s}\n", queries->count == 0 ? "" : "]");
+    fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-    static query_class classes[MAX_CLASSES];
     const om_analyser_options plain = {.flags = OMEN_FIELD_NO_STEMMING};
     index_of index = {.count = 0};
+    query_list queries = {.count = 0};
     om_textscratch *scratch;
+    uint64_t bytes = 0;
     omen_error err;
-    if (argc != 5) {
-        fail("text_bench DOCS QUERIES IMAGE_ROWS ROUNDS");
+    if (argc != 4) {
+        fail("text_bench DOCS QUERIES IMAGE_ROWS");
     }
     need(om_analyser_create(&alloc_all, &plain, &index.analyser, &err), &err);
     need(om_words_create(&alloc_all, &index.words, &err), &err);
     need(om_textscratch_create(&alloc_all, &scratch, &err), &err);
-    const uint32_t count = read_queries(argv[2], classes);
+    read_queries(argv[2], &queries);
     const uint64_t begin = om_now_ns();
     read_docs(&index, argv[1], (uint32_t)strtoul(argv[3], NULL, 10));
-    const double built_in = (double)(om_now_ns() - begin) * 1e-9;
-    om_text_source *sources = more(NULL, index.count * sizeof *sources);
-    uint64_t bytes = 0;
+    const double seconds = (double)(om_now_ns() - begin) * 1e-9;
+    om_text_source *sources = more(NULL, (index.count + 1) * sizeof *sources);
     for (uint32_t i = 0; i < index.count; i++) {
         sources[i] = (om_text_source){.image = index.images[i].image,
                                       .count = om_textimage_rows(index.images[i].image)};
         bytes += index.images[i].size;
     }
-    for (uint32_t round = 0; round < (uint32_t)strtoul(argv[4], NULL, 10); round++) {
-        for (uint32_t c = 0; c < count; c++) {
-            run_class(&index, &classes[c], sources, scratch);
+    printf("{\"rows\": %" PRIu64 ", \"index_s\": %.3f, \"bytes\": %" PRIu64 "}\n", index.rows,
+           seconds, bytes);
+    fflush(stdout);
+    for (int c = getchar(); c != EOF; c = getchar()) {
+        if (c == '\n') {
+            run_round(&index, &queries, sources, scratch);
         }
     }
-    printf("{\"rows\": %" PRIu64 ", \"index_s\": %.3f, \"bytes\": %" PRIu64 ", \"classes\": {",
-           index.rows, built_in, bytes);
-    for (uint32_t c = 0; c < count; c++) {
-        const query_class *class = &classes[c];
-        const double n = class->count;
-        printf("%s\"%s\": {\"qps\": %.1f, \"score\": %.4f, \"found\": %.2f, \"postings\": %.0f, "
-               "\"candidates\": %.0f, \"skipped\": %.0f}",
-               c == 0 ? "" : ", ", class->name, n / class->seconds, class->scores / n,
-               (double)class->found / n, class->postings / n, class->candidates / n,
-               class->skipped / n);
-    }
-    printf("}}\n");
     return 0;
 }
