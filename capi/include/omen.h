@@ -551,6 +551,7 @@ OMEN_CALL omen_fetch_fields(omen_collection *c, const uint64_t *keys, uint64_t c
                             const char *const *names, uint64_t name_count, omen_rows **out,
                             omen_error *err);
 OMEN_API void omen_rows_column(const omen_rows *r, uint32_t field, omen_column *out);  /* lives as r    */
+OMEN_API uint64_t omen_rows_count(const omen_rows *r);                  /* values of each column        */
 OMEN_API void omen_rows_free(omen_rows *r);
 OMEN_CALL omen_count(omen_collection *c, uint64_t *count, omen_error *err);
 /* The keys of the live items, in the order they were written: up to `capacity` of them from *cursor on

@@ -28,6 +28,33 @@ out:
     return status;
 }
 
+omen_status_t omen_declare_fields(omen_collection *c, const omen_field *fields, uint64_t count,
+                                  omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    OM_TRY(check(c, err));
+    if (count != 0) {
+        OM_TRY(om_pointer_check(fields, "fields", err));
+    }
+    OM_TRY(om_collection_declare_fields(c, fields, count, err));
+out:
+    return status;
+}
+
+omen_status_t omen_list_fields(omen_collection *c, omen_field *fields, uint64_t capacity,
+                               uint64_t *count, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    OM_TRY(check(c, err));
+    if (capacity != 0) {
+        OM_TRY(om_pointer_check(fields, "fields", err));
+    }
+    OM_TRY(om_pointer_check(count, "count", err));
+    OM_TRY(om_collection_list_fields(c, fields, capacity, count, err));
+out:
+    return status;
+}
+
 omen_status_t omen_save(omen_collection *c, const char *path, omen_op *op, omen_error *err)
 {
     omen_status_t status = OMEN_OK;

@@ -23,5 +23,6 @@ omen_status_t om_handle_check(const om_handle *handle, uint64_t magic, const cha
 /* Whether a free call may release the handle: not after a fork, not twice. */
 bool om_handle_owned(const om_handle *handle, uint64_t magic);
 omen_status_t om_op_check(const omen_op *op, omen_error *err) OM_NODISCARD; /* NULL is fine */
+omen_status_t om_filter_check(const void *filter, omen_error *err) OM_NODISCARD; /* NULL is fine */
 omen_status_t om_pointer_check(const void *pointer, const char *name, omen_error *err) OM_NODISCARD;
 #endif

@@ -96,7 +96,26 @@ const char *omen_detail_name(int32_t detail)
         [OMEN_D_BACKLOG] = "BACKLOG",
         [OMEN_D_HANDLE] = "HANDLE",
         [OMEN_D_TYPE] = "TYPE",
+        [OMEN_D_METADATA] = "METADATA",
+        [OMEN_D_FIELD] = "FIELD",
     };
     const int32_t count = (int32_t)(sizeof names / sizeof names[0]);
     return detail >= 0 && detail < count ? names[detail] : "UNKNOWN";
+}
+
+const char *omen_plan_name(uint32_t plan)
+{
+    static const char *const names[] = {
+        [OMEN_PLAN_EXACT] = "exact",
+        [OMEN_PLAN_GRAPH] = "graph",
+        [OMEN_PLAN_EMPTY] = "empty",
+        [OMEN_PLAN_FILTER_IN] = "filter_in",
+        [OMEN_PLAN_FILTER_HOP] = "filter_hop",
+        [OMEN_PLAN_FILTER_BRIDGE] = "filter_bridge",
+        [OMEN_PLAN_ABANDONED] = "abandoned",
+        [OMEN_PLAN_TEXT] = "text",
+        [OMEN_PLAN_HYBRID] = "hybrid",
+    };
+    const uint32_t count = sizeof names / sizeof names[0];
+    return plan < count && names[plan] != NULL ? names[plan] : "unknown";
 }

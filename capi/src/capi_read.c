@@ -19,6 +19,7 @@ omen_status_t omen_search(omen_collection *c, const omen_query *query, omen_hits
     OM_TRY(om_struct_in(&q, sizeof q, query, "omen_query", err));
     OM_TRY(om_struct_in(&h, sizeof h, hits, "omen_hits", err));
     OM_TRY(om_op_check(q.op, err));
+    OM_TRY(om_filter_check(q.filter, err));
     OM_TRY(om_collection_search(c, &q, &h, err));
     /* The only field that is written; an older caller's struct ends before it. */
     if (hits->struct_size >= offsetof(omen_hits, version) + sizeof hits->version) {
@@ -79,18 +80,47 @@ out:
     return status;
 }
 
-omen_status_t omen_fetch(omen_collection *c, const uint64_t *keys, uint64_t count, uint32_t fields,
-                         omen_rows **out, omen_error *err)
+static omen_status_t fetch(omen_collection *c, const om_fetch *in, omen_rows **out,
+                           omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     OM_TRY(check(c, err));
-    if (count != 0) {
-        OM_TRY(om_pointer_check(keys, "keys", err));
+    if (in->count != 0) {
+        OM_TRY(om_pointer_check(in->keys, "keys", err));
+    }
+    if (in->name_count != 0) {
+        OM_TRY(om_pointer_check(in->names, "names", err));
     }
     OM_TRY(om_pointer_check(out, "out", err));
-    OM_TRY(om_collection_fetch(c, keys, count, fields, out, err));
+    OM_TRY(om_collection_fetch(c, in, out, err));
 out:
     return status;
+}
+
+omen_status_t omen_fetch(omen_collection *c, const uint64_t *keys, uint64_t count, uint32_t fields,
+                         omen_rows **out, omen_error *err)
+{
+    om_fetch in = {.keys = keys, .count = count, .fields = fields};
+    return fetch(c, &in, out, err);
+}
+
+omen_status_t omen_fetch_fields(omen_collection *c, const uint64_t *keys, uint64_t count,
+                                uint32_t fields, const char *const *names, uint64_t name_count,
+                                omen_rows **out, omen_error *err)
+{
+    om_fetch in = {.keys = keys,
+                   .count = count,
+                   .fields = fields,
+                   .some = true,
+                   .names = names,
+                   .name_count = name_count};
+    return fetch(c, &in, out, err);
+}
+
+uint64_t omen_rows_count(const omen_rows *r)
+{
+    const void *head = r;
+    return om_handle_owned(head, OM_MAGIC_ROWS) ? om_rows_count(r) : 0;
 }
 
 void omen_rows_column(const omen_rows *r, uint32_t field, omen_column *out)

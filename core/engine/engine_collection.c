@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine_fields_int.h"
+#include "engine_filter.h"
 
 enum { DEFAULT_M = 16, DEFAULT_EF_CONSTRUCTION = 100 };
 /* The tail of rows that are not in the graph yet is scanned by every search. A million rows of
@@ -245,6 +246,7 @@ static void destroy(om_collection *c)
     om_schema_detach(c);
     om_streams_free(alloc, &c->streams);
     om_write_free_scratch(c);
+    om_filters_free(c);
     om_cond_destroy(&c->queue_moved);
     om_mutex_destroy(&c->queue_mu);
     om_rwlock_destroy(&c->ids_mu);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "engine_int.h"
+#include "textindex.h"
 
 omen_status_t om_epochs_init(omen_runtime *rt, omen_error *err)
 {
@@ -25,6 +26,8 @@ static void free_ctx(const om_alloc *alloc, om_ctx *ctx)
     om_alloc_put(alloc, ctx->probe, ctx->probe_bytes, OM_CACHE_LINE);
     om_alloc_put(alloc, ctx->beam, (size_t)ctx->beam_cap * 3 * sizeof(uint64_t), OM_CACHE_LINE);
     om_alloc_put(alloc, ctx->hits, ctx->hits_cap * sizeof(om_hit), OM_CACHE_LINE);
+    om_alloc_put(alloc, ctx->bits, ctx->bit_words * sizeof(uint64_t), OM_CACHE_LINE);
+    om_textscratch_free(ctx->text);
 }
 
 void om_epochs_free(omen_runtime *rt)
@@ -206,11 +209,39 @@ omen_status_t om_ctx_reserve(omen_runtime *rt, om_ctx *ctx, const om_ctx_need *n
     }
     OM_TRY(reserve_arrays(&rt->alloc, ctx, need, err));
 out:
+    om_ctx_note_bytes(ctx);
+    return status;
+}
+
+void om_ctx_note_bytes(om_ctx *ctx)
+{
     atomic_store_explicit(&ctx->bytes,
                           (ctx->graph != NULL ? om_graph_ctx_bytes(ctx->graph) : 0) +
+                              (ctx->text != NULL ? om_textscratch_bytes(ctx->text) : 0) +
                               ctx->query_floats * sizeof(float) + ctx->probe_bytes +
                               (uint64_t)ctx->beam_cap * 3 * sizeof(uint64_t) +
-                              ctx->hits_cap * sizeof(om_hit),
+                              ctx->hits_cap * sizeof(om_hit) + ctx->bit_words * sizeof(uint64_t),
                           memory_order_relaxed);
+}
+
+omen_status_t om_ctx_bits(omen_runtime *rt, om_ctx *ctx, size_t words, omen_error *err)
+{
+    void *block = ctx->bits;
+    if (words <= ctx->bit_words) {
+        return OMEN_OK;
+    }
+    words = om_round_up(words + words / 8, 8); /* rows come, and it shall not be made anew each time */
+    omen_status_t status = widen(&rt->alloc, &block, ctx->bit_words * sizeof(uint64_t),
+                                 words * sizeof(uint64_t), err);
+    if (status == OMEN_OK) {
+        ctx->bits = block;
+        ctx->bit_words = words;
+        om_ctx_note_bytes(ctx);
+    }
     return status;
+}
+
+omen_status_t om_ctx_text(omen_runtime *rt, om_ctx *ctx, omen_error *err)
+{
+    return ctx->text != NULL ? OMEN_OK : om_textscratch_create(&rt->alloc, &ctx->text, err);
 }

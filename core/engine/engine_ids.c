@@ -1,10 +1,10 @@
-/* engine_ids.c - ids as columns, and their way to keys, slots and back: lookup, get, fetch.
+/* engine_ids.c - ids as columns, and their way to keys and rows: lookup, get.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_answer.h"
 
-enum { UUID_BYTES = 16, KEY_BYTES = 8, CONVERT_CHUNK = 1024 };
+enum { UUID_BYTES = 16, KEY_BYTES = 8, CONVERT_CHUNK = 1024, STEADY_ROUNDS = 4 };
 
 static uint64_t offset_at(const omen_column *column, uint64_t i)
 {
@@ -46,7 +46,7 @@ static omen_status_t check_offsets(const omen_column *column, uint64_t n, const 
     return OMEN_OK;
 }
 
-static uint32_t fixed_width(const om_collection *c)
+uint32_t om_id_width(const om_collection *c)
 {
     switch (c->options.id_type) {
     case OMEN_ID_U64:
@@ -75,7 +75,7 @@ omen_status_t om_column_check_shape(const omen_column *column, uint64_t n, const
 omen_status_t om_column_check(const om_collection *c, const omen_column *column, uint64_t n,
                               omen_error *err)
 {
-    uint32_t width = fixed_width(c);
+    uint32_t width = om_id_width(c);
     if (column->offset_bits == 0) {
         if (column->offsets != NULL || column->width == 0 || column->width > OMEN_MAX_STRING_ID ||
             (width != 0 && column->width != width)) {
@@ -91,7 +91,7 @@ omen_status_t om_column_check(const om_collection *c, const omen_column *column,
 
 omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item, omen_error *err)
 {
-    uint32_t width = fixed_width(c);
+    uint32_t width = om_id_width(c);
     if (width != 0 ? id.length != width : id.length == 0 || id.length > OMEN_MAX_STRING_ID) {
         return om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, item,
                             "item %llu: the id has %zu bytes, must have %u to %u",
@@ -113,11 +113,8 @@ uint64_t om_id_u64(om_id id)
 }
 
 /* ---- Keys by id ------------------------------------------------------------------------------ */
-/* Epoch pinned and ids_mu held, as all that goes through segments and their tables. */
-typedef omen_status_t (*reading)(const om_reader *from, void *args, omen_error *err);
-
-static omen_status_t read_pinned(omen_collection *handle, reading reader, void *args,
-                                 omen_error *err)
+omen_status_t om_read_pinned(omen_collection *handle, bool lock, om_reading reader, void *args,
+                             omen_error *err)
 {
     om_collection *c = handle->c;
     om_ctx *ctx = NULL;
@@ -126,12 +123,32 @@ static omen_status_t read_pinned(omen_collection *handle, reading reader, void *
         return status;
     }
     om_ctx_pin(c->rt, ctx);
-    om_rwlock_read(&c->ids_mu);
+    if (lock) {
+        om_rwlock_read(&c->ids_mu);
+    }
     om_reader from = om_reader_of(handle);
     status = reader(&from, args, err);
-    om_rwlock_unlock(&c->ids_mu);
+    if (lock) {
+        om_rwlock_unlock(&c->ids_mu);
+    }
     om_ctx_unpin(ctx);
     om_ctx_release(ctx);
+    return status;
+}
+
+omen_status_t om_read_steady(omen_collection *handle, om_reading reader, void *args,
+                             omen_error *err)
+{
+    om_collection *c = handle->c;
+    omen_status_t status = OMEN_OK;
+    for (uint32_t round = 0; round < STEADY_ROUNDS; round++) {
+        uint32_t replacing = atomic_load(&c->replacing);
+        status = om_read_pinned(handle, false, reader, args, err);
+        if (status != OMEN_OK || handle->snapshot != NULL ||
+            ((replacing & 1) == 0 && atomic_load(&c->replacing) == replacing)) {
+            break;
+        }
+    }
     return status;
 }
 
@@ -167,7 +184,7 @@ omen_status_t om_collection_lookup(omen_collection *handle, const omen_column *i
     if (count != 0) {
         OM_TRY(om_column_check(c, ids, count, err));
     }
-    status = read_pinned(handle, lookup_keys, &l, err);
+    status = om_read_pinned(handle, true, lookup_keys, &l, err);
 out:
     return status;
 }
@@ -260,137 +277,7 @@ omen_status_t om_collection_get(omen_collection *handle, const om_get *get, omen
     om_get g = *get;
     OM_TRY(om_collection_alive(handle->c, err));
     OM_TRY(check_get(handle->c, &g, err));
-    status = read_pinned(handle, get_rows, &g, err);
+    status = om_read_pinned(handle, true, get_rows, &g, err);
 out:
     return status;
-}
-
-/* ---- Ids by key ------------------------------------------------------------------------------ */
-struct omen_rows {
-    om_handle handle;
-    omen_runtime *rt;
-    uint64_t count;
-    uint32_t width; /* 0: offsets */
-    uint64_t *offsets;
-    uint8_t *data;
-    size_t bytes;
-};
-
-void om_rows_free(omen_rows *rows)
-{
-    omen_runtime *rt = rows->rt;
-    rows->handle.magic = OM_MAGIC_FREED;
-    om_alloc_put(&rt->alloc, rows->offsets, (size_t)(rows->count + 1) * sizeof(uint64_t),
-                 OM_CACHE_LINE);
-    om_alloc_put(&rt->alloc, rows->data, rows->bytes, OM_CACHE_LINE);
-    om_alloc_put(&rt->alloc, rows, sizeof *rows, _Alignof(omen_rows));
-    om_runtime_unref(rt);
-}
-
-void om_rows_column(const omen_rows *rows, uint32_t field, omen_column *out)
-{
-    memset(out, 0, sizeof *out);
-    if (field != OMEN_FIELD_ID) {
-        return;
-    }
-    out->data = rows->data;
-    out->offsets = rows->width == 0 ? rows->offsets : NULL;
-    out->offset_bits = rows->width == 0 ? 64 : 0;
-    out->width = rows->width;
-}
-
-static omen_status_t make_rows(om_collection *c, uint64_t count, omen_rows **out, omen_error *err)
-{
-    const om_alloc *alloc = &c->rt->alloc;
-    omen_rows *rows = om_alloc_zero(alloc, 1, sizeof *rows, _Alignof(omen_rows));
-    if (rows == NULL) {
-        return om_fail_memory(err, "fetched rows", sizeof *rows);
-    }
-    rows->handle = (om_handle){.magic = OM_MAGIC_ROWS, .generation = om_fork_generation()};
-    rows->rt = c->rt;
-    om_runtime_ref(c->rt);
-    rows->width = fixed_width(c);
-    rows->count = count;
-    rows->offsets = om_alloc_zero(alloc, (size_t)count + 1, sizeof(uint64_t), OM_CACHE_LINE);
-    if (rows->offsets == NULL) {
-        om_rows_free(rows);
-        return om_fail_memory(err, "fetched rows", (count + 1) * sizeof(uint64_t));
-    }
-    *out = rows;
-    return OMEN_OK;
-}
-
-/* The id of a key: bytes NULL when the key is absent. `scratch` holds a u64 id. */
-static omen_status_t id_of_key(const om_reader *from, uint64_t key, uint64_t *scratch, om_id *out,
-                               omen_error *err)
-{
-    om_place place;
-    *out = (om_id){.bytes = NULL};
-    omen_status_t status = om_reader_find(from, key, &place, err);
-    if (status != OMEN_OK || place.segment == NULL) {
-        return status;
-    }
-    return om_segment_id(place.segment, place.slot, scratch, out, err);
-}
-
-typedef struct fetch {
-    const uint64_t *keys;
-    omen_rows *rows;
-} fetch;
-
-/* First the lengths, then the bytes, both under one lock. */
-static omen_status_t fetch_ids(const om_reader *from, void *args, omen_error *err)
-{
-    omen_status_t status = OMEN_OK;
-    const fetch *f = args;
-    omen_rows *rows = f->rows;
-    uint64_t scratch;
-    om_id id;
-    for (uint64_t i = 0; i < rows->count; i++) {
-        OM_TRY(id_of_key(from, f->keys[i], &scratch, &id, err));
-        size_t length = rows->width != 0 ? rows->width : id.bytes != NULL ? id.length : 0;
-        rows->offsets[i + 1] = rows->offsets[i] + length;
-    }
-    rows->bytes = (size_t)rows->offsets[rows->count];
-    rows->data = om_alloc_get(&from->c->rt->alloc, rows->bytes, OM_CACHE_LINE);
-    if (rows->data == NULL) {
-        return om_fail_memory(err, "fetched rows", rows->bytes);
-    }
-    for (uint64_t i = 0; i < rows->count; i++) {
-        size_t length = (size_t)(rows->offsets[i + 1] - rows->offsets[i]);
-        OM_TRY(id_of_key(from, f->keys[i], &scratch, &id, err));
-        if (id.bytes == NULL) {
-            memset(rows->data + rows->offsets[i], 0xFF, length);
-        } else {
-            memcpy(rows->data + rows->offsets[i], id.bytes,
-                   length < id.length ? length : id.length);
-        }
-    }
-out:
-    return status;
-}
-
-omen_status_t om_collection_fetch(omen_collection *handle, const uint64_t *keys, uint64_t count,
-                                  uint32_t fields, omen_rows **out, omen_error *err)
-{
-    omen_status_t status = OMEN_OK;
-    om_collection *c = handle->c;
-    omen_rows *rows = NULL;
-    uint64_t rejections = om_rejections(c->rt);
-    OM_TRY(om_collection_alive(c, err));
-    if (fields != OMEN_FIELD_ID || count > OMEN_MAX_BATCH_ITEMS) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
-                       "fields 0x%x must be OMEN_FIELD_ID, count %llu at most %u", fields,
-                       (unsigned long long)count, OMEN_MAX_BATCH_ITEMS);
-    }
-    OM_TRY(make_rows(c, count, &rows, err));
-    fetch f = {.keys = keys, .rows = rows};
-    status = read_pinned(handle, fetch_ids, &f, err);
-    if (status != OMEN_OK) {
-        om_rows_free(rows);
-        goto out;
-    }
-    *out = rows;
-out:
-    return om_explain_memory(c->rt, rejections, status, err);
 }

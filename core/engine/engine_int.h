@@ -28,6 +28,8 @@ enum {
     OM_RANK_BUILD = 22,
     OM_RANK_QUEUE = 25,
     OM_RANK_WRITE = 30,
+    OM_RANK_FILTERS = 34,
+    OM_RANK_FILTER = 35,
     OM_RANK_IDS = 40,
     OM_RANK_DB = 50,
     OM_RANK_REQUESTS = 55,
@@ -71,6 +73,10 @@ typedef struct om_ctx {
     uint32_t beam_cap;
     om_hit *hits; /* [hits_cap] */
     uint32_t hits_cap;
+    uint32_t turn; /* of walks, of which some are noted */
+    uint64_t *bits; /* [bit_words] rows that pass a filter and live */
+    size_t bit_words;
+    struct om_textscratch *text; /* NULL until the first search for words */
     _Atomic uint64_t bytes;
 } om_ctx;
 typedef struct om_ctx_chunk {
@@ -95,6 +101,7 @@ struct omen_runtime {
     om_executor *executor;
     const om_kernels *kernels;
     om_epochs epochs;
+    _Atomic uint64_t serials; /* handed out: segments and snapshots */
     om_indexer *indexer;
     _Atomic(struct om_words *) words[OM_WORDS_KEPT]; /* scratch of analysers that nobody uses */
 };
@@ -112,6 +119,11 @@ typedef struct om_ctx_need {
 } om_ctx_need;
 omen_status_t om_ctx_reserve(omen_runtime *rt, om_ctx *ctx, const om_ctx_need *need,
                              omen_error *err) OM_NODISCARD;
+/* Room for so many words in ctx->bits. */
+omen_status_t om_ctx_bits(omen_runtime *rt, om_ctx *ctx, size_t words, omen_error *err) OM_NODISCARD;
+/* The scratch of searches for words. */
+omen_status_t om_ctx_text(omen_runtime *rt, om_ctx *ctx, omen_error *err) OM_NODISCARD;
+void om_ctx_note_bytes(om_ctx *ctx);
 /* A tag for something that was just made unreachable; passed when no reader can still hold it. */
 uint64_t om_epoch_tag(omen_runtime *rt);
 bool om_epoch_passed(omen_runtime *rt, uint64_t tag);
@@ -268,6 +280,7 @@ typedef struct om_window { /* clipping in 1,024 rows, coded by the codec in use 
 typedef struct om_shard {
     _Alignas(64) _Atomic uint64_t searches;
     _Atomic uint64_t distances, hops;
+    _Atomic uint64_t walked, walked_ef; /* some unfiltered walks: distances and widths, summed */
 } om_shard;
 
 typedef struct om_birth { /* rows from `first` on, up to the next birth's, are of this write */
@@ -299,6 +312,7 @@ struct om_segment {
     om_graph_params graph_params;
     om_layout layout;
     uint64_t id; /* of its file; 0 in memory */
+    uint64_t serial; /* of no other segment of the runtime */
     _Atomic uint32_t refs;
 
     _Atomic uint64_t first_version, last_version; /* of its rows; 0: none */
@@ -406,12 +420,16 @@ struct om_collection {
     uint32_t pins;                        /* snapshots alive: ids of deleted rows are kept */
 
     om_rwlock ids_mu; /* rank IDS: the maps and tables of its segments */
+    _Atomic(struct om_filters *) filters; /* compiled ones (engine_filter.h); NULL until the first */
+    _Atomic uint64_t costs; /* om_plan_costs: two floats, 0 until measured (engine_filtered.c), */
+    _Atomic uint32_t cost_rows; /* on so many rows */
     om_shard shards[OM_SHARDS];
 };
 
 /* A set whose tombstones are copies: what omen_snapshot hands out (engine_snapshot.c). */
 typedef struct om_snapshot {
     om_set *set;
+    uint64_t serial; /* of no other snapshot or segment of the runtime; never 0 */
     uint64_t version;
     uint64_t live;
     uint32_t *live_rows; /* [set->count] of these, not dead */
@@ -549,6 +567,7 @@ omen_status_t om_column_check(const om_collection *c, const omen_column *column,
 omen_status_t om_id_check(const om_collection *c, om_id id, uint64_t item,
                           omen_error *err) OM_NODISCARD;
 uint64_t om_id_u64(om_id id);
+uint32_t om_id_width(const om_collection *c); /* bytes of its ids; 0: they vary */
 /* Where the live row of a key is. ids_mu held. */
 omen_status_t om_find_key(om_collection *c, uint64_t key, om_place *out,
                           omen_error *err) OM_NODISCARD;
@@ -676,53 +695,6 @@ omen_status_t om_indexer_create(omen_runtime *rt, om_indexer **out, omen_error *
 void om_indexer_free(om_indexer *indexer);
 void om_indexer_notify(om_segment *seg);
 void om_indexer_forget(om_segment *seg);
-
-/* ---- Searching (engine_search.c, engine_scan.c, engine_rerank.c) ----------------------------- */
-typedef struct om_search {
-    om_collection *c;
-    const om_snapshot *snapshot; /* NULL: the present */
-    om_segment *seg;             /* being searched */
-    uint32_t part;               /* its place in the set */
-    const uint64_t *dead;        /* of a snapshot: copied tombstones of seg */
-    om_ctx *ctx;
-    om_view *view;
-    om_stop stop;
-    const float *query; /* cosine: of length 1 */
-    uint32_t flags, k, ef, rerank;
-    uint32_t rows, live; /* as seen when it began */
-    uint32_t size;       /* of the heap ctx->hits */
-    uint32_t kept;       /* its size before this segment */
-    uint32_t found;      /* live rows of this segment that were scored */
-    uint32_t cap;
-    bool partial, timed;
-    omen_explain explain;
-    om_graph_counters counters;
-    omen_error *err;
-} om_search;
-uint32_t om_default_ef(uint32_t metric, uint32_t k, uint32_t rows);
-omen_status_t om_search_one(om_search *s) OM_NODISCARD;
-/* The best of rows [first, last), in full precision, into the heap. */
-omen_status_t om_scan_raw(om_search *s, uint32_t first, uint32_t last) OM_NODISCARD;
-/* The best `cap` live rows of [first, last) by their codes, ascending, into beam. */
-omen_status_t om_scan_codes(om_search *s, const om_probe *probe, uint32_t first, uint32_t last,
-                            uint32_t cap, uint32_t *found) OM_NODISCARD;
-/* Scores the nearest of `keys` (ascending) in full precision into the heap. */
-omen_status_t om_rerank(om_search *s, const om_probe *probe, const uint64_t *keys, uint32_t n,
-                        uint32_t most) OM_NODISCARD;
-float om_exact_distance(const om_search *s, uint32_t slot);
-/* Dead, or not there yet, for this search. */
-static inline bool om_search_skips(const om_search *s, uint32_t slot)
-{
-    if (OM_LIKELY(s->snapshot == NULL)) {
-        return om_view_is_dead(s->view, slot);
-    }
-    return slot >= s->rows || ((s->dead[slot >> 6] >> (slot & 63)) & 1) != 0;
-}
-void om_heap_push(om_search *s, om_hit hit);
-void om_heap_sort(om_search *s);   /* ascending; the heap is no heap any more */
-void om_heap_unique(om_search *s); /* after the sort: one hit a key, the newest slot */
-/* Stops the search with what it has when the deadline passed and that is allowed. */
-omen_status_t om_search_stopped(om_search *s, omen_status_t status) OM_NODISCARD;
 
 /* ---- Segment files (engine_save.c, engine_mapped.c, engine_attach.c) ---------- */
 typedef struct

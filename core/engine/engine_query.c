@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_filter.h"
 
 /* One call. Workers take query after query; the first failure ends it for all. */
 typedef struct job {
@@ -16,14 +16,10 @@ typedef struct job {
     _Atomic uint32_t next;
     _Atomic uint32_t failed; /* 1: taken by the worker that reports */
     const om_snapshot *snapshot;
+    om_filter *filter;
     omen_status_t status;
     omen_error error;
 } job;
-
-static bool all_finite(const float *values, uint32_t dim, const om_kernels *kernels)
-{
-    return kernels->finite_f32(values, dim);
-}
 
 /* Length 1, in double where the squares leave the range of floats; a zero vector stays zero. */
 static void normalize(const om_kernels *kernels, float *x, uint32_t dim)
@@ -42,31 +38,35 @@ static void normalize(const om_kernels *kernels, float *x, uint32_t dim)
     }
 }
 
-/* The query as floats in the context. */
-static omen_status_t load_query(const job *j, om_ctx *ctx, uint32_t q, omen_error *err)
+static void to_floats(const om_kernels *kernels, uint32_t dtype, const uint8_t *from, float *to,
+                      uint32_t dim)
 {
-    om_collection *c = j->c;
+    if (dtype == OMEN_F32) {
+        memcpy(to, from, dim * sizeof(float));
+    } else if (dtype == OMEN_F16 && (uintptr_t)from % sizeof(uint16_t) != 0) {
+        for (uint32_t i = 0; i < dim; i++) {
+            uint16_t half;
+            memcpy(&half, from + (size_t)i * sizeof half, sizeof half);
+            om_to_f32(kernels, OMEN_F16, &half, &to[i], 1);
+        }
+    } else {
+        om_to_f32(kernels, dtype, from, to, dim);
+    }
+}
+
+omen_status_t om_query_load(om_collection *c, om_ctx *ctx, const om_query_vector *from,
+                            omen_error *err)
+{
     uint32_t dim = c->options.dim;
-    om_ctx_need need = {.floats = om_round_up(dim, 16), .hits = 2 * (j->query->k + OM_SLACK)};
+    om_ctx_need need = {.floats = om_round_up(dim, 16), .hits = 2 * (from->k + OM_SLACK)};
     omen_status_t status = om_ctx_reserve(c->rt, ctx, &need, err);
     if (status != OMEN_OK) {
         return status;
     }
-    const uint8_t *from = (const uint8_t *)j->query->vectors + q * j->stride;
-    if (j->dtype == OMEN_F32) {
-        memcpy(ctx->query, from, dim * sizeof(float));
-    } else if (j->dtype == OMEN_F16 && (uintptr_t)from % sizeof(uint16_t) != 0) {
-        for (uint32_t i = 0; i < dim; i++) {
-            uint16_t half;
-            memcpy(&half, from + (size_t)i * sizeof half, sizeof half);
-            om_to_f32(c->rt->kernels, OMEN_F16, &half, &ctx->query[i], 1);
-        }
-    } else {
-        om_to_f32(c->rt->kernels, j->dtype, from, ctx->query, dim);
-    }
-    if (!all_finite(ctx->query, dim, c->rt->kernels)) {
-        return om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_NOT_FINITE, q,
-                            "query %u: a component is NaN or infinite", q);
+    to_floats(c->rt->kernels, from->dtype, from->vector, ctx->query, dim);
+    if (!c->rt->kernels->finite_f32(ctx->query, dim)) {
+        return om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_NOT_FINITE, from->item,
+                            "%s %u: a component is NaN or infinite", from->what, from->item);
     }
     if (c->options.metric == OMEN_COSINE) {
         normalize(c->rt->kernels, ctx->query, dim);
@@ -95,6 +95,9 @@ static void store_hits(const job *j, const om_search *s, uint32_t q)
     if (j->hits->explain != NULL) {
         j->hits->explain[q] = s->explain;
     }
+    if (j->hits->filters != NULL) {
+        j->hits->filters[q] = s->filters;
+    }
 }
 
 static omen_status_t run_query(const job *j, om_ctx *ctx, uint32_t q, omen_error *err)
@@ -108,9 +111,16 @@ static omen_status_t run_query(const job *j, om_ctx *ctx, uint32_t q, omen_error
                    .ef = j->ef,
                    .rerank = j->rerank,
                    .cap = j->query->k + OM_SLACK,
-                   .timed = j->hits->explain != NULL,
+                   .timed = j->hits->explain != NULL || j->hits->filters != NULL,
+                   .estimates = j->hits->filters != NULL,
+                   .filter = j->filter,
                    .err = err};
-    omen_status_t status = load_query(j, ctx, q, err);
+    om_query_vector vector = {.vector = (const uint8_t *)j->query->vectors + q * j->stride,
+                              .dtype = j->dtype,
+                              .k = j->query->k,
+                              .item = q,
+                              .what = "query"};
+    omen_status_t status = om_query_load(j->c, ctx, &vector, err);
     if (status != OMEN_OK) {
         return status;
     }
@@ -225,7 +235,29 @@ static omen_status_t wait_visible(om_collection *c, uint64_t version, omen_error
     return OMEN_OK;
 }
 
-static uint64_t deadline_after(uint64_t timeout_us)
+omen_status_t om_query_version(const omen_collection *handle, uint64_t min_version,
+                               uint64_t *version, omen_error *err)
+{
+    const om_snapshot *snapshot = handle->snapshot;
+    uint64_t now = 0;
+    if (snapshot == NULL) {
+        omen_status_t status = wait_visible(handle->c, min_version, err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        now = atomic_load(&handle->c->version);
+    } else if (min_version > snapshot->version) {
+        return om_fail(err, OMEN_OUT_OF_RANGE, OMEN_D_NONE,
+                       "min_version: %llu is above %llu, the version of the snapshot",
+                       (unsigned long long)min_version, (unsigned long long)snapshot->version);
+    } else {
+        now = snapshot->version;
+    }
+    *version = now > min_version ? now : min_version;
+    return OMEN_OK;
+}
+
+uint64_t om_query_deadline(uint64_t timeout_us)
 {
     uint64_t ns, deadline;
     if (timeout_us == 0 || __builtin_mul_overflow(timeout_us, UINT64_C(1000), &ns) ||
@@ -254,19 +286,12 @@ omen_status_t om_collection_search(omen_collection *handle, const omen_query *qu
     om_collection *c = handle->c;
     job j = {.c = c, .query = query, .hits = hits, .snapshot = handle->snapshot};
     uint64_t rejections = om_rejections(c->rt);
+    uint64_t version = 0;
     OM_TRY(om_collection_alive(c, err));
     OM_TRY(check_query(&j, err));
-    j.deadline_ns = deadline_after(query->timeout_us);
-    if (handle->snapshot == NULL) {
-        OM_TRY(wait_visible(c, query->min_version, err));
-    } else if (query->min_version > handle->snapshot->version) {
-        return om_fail(err, OMEN_OUT_OF_RANGE, OMEN_D_NONE,
-                       "min_version: %llu is above %llu, the version of the snapshot",
-                       (unsigned long long)query->min_version,
-                       (unsigned long long)handle->snapshot->version);
-    }
-    uint64_t version =
-        handle->snapshot != NULL ? handle->snapshot->version : atomic_load(&c->version);
+    OM_TRY(om_filter_of(c, query->filter, &j.filter, err));
+    j.deadline_ns = om_query_deadline(query->timeout_us);
+    OM_TRY(om_query_version(handle, query->min_version, &version, err));
     if (query->count != 0) {
         j.ef = query->ef;
         j.rerank = query->rerank != 0 ? om_max_u32(query->rerank, query->k) : 0;
@@ -278,7 +303,7 @@ omen_status_t om_collection_search(omen_collection *handle, const omen_query *qu
             return om_explain_memory(c->rt, rejections, j.status, err);
         }
     }
-    hits->version = version > query->min_version ? version : query->min_version;
+    hits->version = version;
 out:
     return status;
 }

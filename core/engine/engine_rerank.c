@@ -3,7 +3,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "engine_int.h"
+#include "engine_search.h"
 
 enum { AHEAD = 4, PREFETCH_BYTES = 1024 };
 

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_search.h"
 
 enum { CHUNK = 256, RAW_CHUNK = 256 };
 

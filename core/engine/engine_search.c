@@ -5,10 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine_int.h"
+#include "engine_filter.h"
 
 enum { LATE_ROUNDS = 4, WIDEN_AGAIN = 4, WIDEN_MOST = 16, LIVE_SCANNED = 1000 };
-enum { SMALL_ROWS = 1024, FEW_ROWS = 10000 };
+enum { SMALL_ROWS = 1024, FEW_ROWS = 10000, NOTE_EVERY = 8 };
 /* Beams of the default, measured on every set of tests/recall (recall@10 0.96 or more, at most 5 % of the
  * rows looked at beyond 10,000) and on the two sets of a million rows of tests/bench: clustered-1m needs 160
  * for 0.955 (0.933 at 116), 0.3 % of its rows. */
@@ -36,11 +36,6 @@ uint32_t om_default_ef(uint32_t metric, uint32_t k, uint32_t rows)
     return om_min_u32(om_max_u32(ef, 2 * k), OMEN_MAX_EF);
 }
 
-static uint64_t clock_of(const om_search *s)
-{
-    return s->timed ? om_now_ns() : 0;
-}
-
 /* What a search of a segment works on: rows first, then the view, so that the view has all of these rows. */
 static void look(om_search *s)
 {
@@ -59,9 +54,8 @@ static void look(om_search *s)
     }
 }
 
-/* Merges two ascending lists into the third part of the beam block; returns the length. */
-static uint32_t merge(om_search *s, const uint64_t *a, uint32_t na, const uint64_t *b, uint32_t nb,
-                      const uint64_t **out)
+uint32_t om_search_merge(om_search *s, const uint64_t *a, uint32_t na, const uint64_t *b,
+                         uint32_t nb, const uint64_t **out)
 {
     if (nb == 0) {
         *out = a;
@@ -99,7 +93,7 @@ static bool scans_instead(const om_search *s, uint32_t ef)
             (s->view->indexed <= SMALL_ROWS || s->view->indexed <= 4 * ef));
 }
 
-static omen_status_t prepare_probe(om_search *s, uint32_t ef, om_probe *probe)
+omen_status_t om_search_probe(om_search *s, uint32_t ef, om_probe *probe)
 {
     om_ctx *ctx = s->ctx;
     size_t dim = om_round_up(s->c->options.dim, 16);
@@ -142,42 +136,43 @@ static omen_status_t approximate(om_search *s, uint32_t ef, uint32_t rerank)
             atomic_load_explicit(&s->view->codes_owner->encoded, memory_order_acquire);
         coded = om_min_u32(om_max_u32(encoded, coded), s->rows);
     }
-    uint64_t t0 = clock_of(s);
-    OM_TRY(prepare_probe(s, ef, &probe));
+    uint64_t t0 = om_search_clock(s);
+    OM_TRY(om_search_probe(s, ef, &probe));
     if (!scan_all) {
         OM_TRY(om_mapped_ready(s->seg, &s->stop, s->err));
         OM_TRY(om_graph_ctx_reserve(s->ctx->graph, s->view->graph, ef, s->err));
         status = om_graph_search(s->view->graph, s->ctx->graph, &probe, ef, &s->stop, &from_graph,
                                  &in_graph, &s->counters);
+        s->walked_ef += ef;
         if (status != OMEN_OK) {
             OM_TRY(om_search_stopped(s, status));
         }
     }
-    uint64_t t1 = clock_of(s);
+    uint64_t t1 = om_search_clock(s);
     if (!s->partial && first < coded) {
         OM_TRY(om_scan_codes(s, &probe, first, coded, om_min_u32(ef, coded - first), &in_scan));
     }
-    uint64_t t2 = clock_of(s);
-    uint32_t n = merge(s, from_graph, in_graph, s->ctx->beam, in_scan, &keys);
+    uint64_t t2 = om_search_clock(s);
+    uint32_t n = om_search_merge(s, from_graph, in_graph, s->ctx->beam, in_scan, &keys);
     OM_TRY(om_rerank(s, &probe, keys, n, rerank));
-    uint64_t t3 = clock_of(s);
+    uint64_t t3 = om_search_clock(s);
     if (!s->partial && coded < s->rows) {
         OM_TRY(om_scan_raw(s, coded, s->rows));
     }
     s->explain.plan = scan_all ? OMEN_PLAN_EXACT : OMEN_PLAN_GRAPH;
     s->explain.graph_ns += t1 - t0;
     s->explain.rerank_ns += t3 - t2;
-    s->explain.scan_ns += (t2 - t1) + (clock_of(s) - t3);
+    s->explain.scan_ns += (t2 - t1) + (om_search_clock(s) - t3);
 out:
     return status;
 }
 
 static omen_status_t exact(om_search *s)
 {
-    uint64_t begun = clock_of(s);
+    uint64_t begun = om_search_clock(s);
     s->explain.plan = OMEN_PLAN_EXACT;
     omen_status_t status = om_scan_raw(s, 0, s->rows);
-    s->explain.scan_ns += clock_of(s) - begun;
+    s->explain.scan_ns += om_search_clock(s) - begun;
     return status;
 }
 
@@ -194,14 +189,13 @@ static bool mostly_dead(const om_search *s)
            (s->live <= om_max_u32(LIVE_SCANNED, 4 * s->k) || s->live < s->rows / WIDEN_MOST);
 }
 
-/* The heap as it was before this segment, kept in the second half of its block. */
-static void keep_heap(om_search *s)
+void om_search_keep_heap(om_search *s)
 {
     s->kept = s->size;
     memcpy(s->ctx->hits + s->cap, s->ctx->hits, s->size * sizeof(om_hit));
 }
 
-static void again(om_search *s)
+void om_search_again(om_search *s)
 {
     s->size = s->kept;
     s->found = 0;
@@ -213,12 +207,20 @@ static omen_status_t find(om_search *s)
 {
     omen_status_t status = OMEN_OK;
     if (s->view == NULL || s->rows == 0) {
+        s->explain.plan = OMEN_PLAN_EMPTY;
         return OMEN_OK;
+    }
+    if (OM_UNLIKELY(s->filter != NULL)) {
+        bool all = false;
+        status = om_search_passing(s, &all);
+        if (status != OMEN_OK || !all) {
+            return status;
+        }
     }
     if ((s->flags & OMEN_EXACT) != 0 || s->view->codec == NULL || mostly_dead(s)) {
         return exact(s);
     }
-    keep_heap(s);
+    om_search_keep_heap(s);
     uint32_t base = s->ef != 0 ? s->ef : om_default_ef(s->c->options.metric, s->k, s->rows);
     uint32_t ef = widened(s, om_max_u32(base, s->k));
     s->explain.ef = ef;
@@ -226,12 +228,12 @@ static omen_status_t find(om_search *s)
     if (s->found < wanted(s) && !s->partial && ef < OMEN_MAX_EF &&
         s->explain.plan == OMEN_PLAN_GRAPH) {
         ef = om_min_u32(ef * WIDEN_AGAIN, OMEN_MAX_EF);
-        again(s);
+        om_search_again(s);
         s->explain.ef = ef;
         OM_TRY(approximate(s, ef, s->rerank));
     }
     if (s->found < wanted(s) && !s->partial) {
-        again(s);
+        om_search_again(s);
         OM_TRY(exact(s));
     }
 out:
@@ -251,11 +253,17 @@ static omen_status_t find_in(om_search *s, om_segment *seg, uint32_t part)
 static omen_status_t find_all(om_search *s, const om_set *set, uint32_t *last_rows)
 {
     omen_status_t status = OMEN_OK;
-    s->explain.plan = OMEN_PLAN_EXACT;
-    uint32_t plan = OMEN_PLAN_EXACT;
+    uint32_t plan = s->filter != NULL ? OMEN_PLAN_EMPTY : OMEN_PLAN_EXACT;
+    uint32_t most = 0; /* rows of the segment whose plan it is */
+    s->filters = (omen_filter_explain){.tests = s->filters.tests};
+    s->seen = 0;
     for (uint32_t part = 0; part < set->count && !s->partial; part++) {
         OM_TRY(find_in(s, set->part[part], part));
-        plan = s->explain.plan == OMEN_PLAN_GRAPH ? OMEN_PLAN_GRAPH : plan;
+        if (s->explain.plan != OMEN_PLAN_EMPTY && s->rows > most) {
+            plan = s->explain.plan;
+            most = s->rows;
+        }
+        s->seen += s->live;
         *last_rows = s->rows;
     }
     s->explain.plan = plan;
@@ -279,7 +287,8 @@ static omen_status_t scan_newer(om_search *s, const om_segment *last, uint32_t r
         look(s);
         uint32_t first = s->seg == last ? rows : 0;
         if (s->view != NULL && s->rows > first) {
-            omen_status_t status = om_scan_raw(s, first, s->rows);
+            omen_status_t status = s->filter != NULL ? om_scan_late_passing(s, first)
+                                                     : om_scan_raw(s, first, s->rows);
             if (status != OMEN_OK) {
                 return status;
             }
@@ -331,7 +340,38 @@ static void drop_dead(om_search *s)
     s->size = kept;
 }
 
-static omen_status_t search_pinned(om_search *s)
+/* What a walk of a filtered search is weighed against. */
+static void note_walks(const om_search *s)
+{
+    om_shard *shard = &s->c->shards[s->ctx->index % OM_SHARDS];
+    atomic_fetch_add_explicit(&shard->walked_ef, s->walked_ef, memory_order_relaxed);
+    atomic_fetch_add_explicit(&shard->walked, s->counters.distances, memory_order_relaxed);
+}
+
+double om_walk_distances(const om_collection *c, uint32_t ef)
+{
+    uint64_t distances = 0;
+    uint64_t wide = 0;
+    for (uint32_t i = 0; i < OM_SHARDS; i++) {
+        distances += atomic_load_explicit(&c->shards[i].walked, memory_order_relaxed);
+        wide += atomic_load_explicit(&c->shards[i].walked_ef, memory_order_relaxed);
+    }
+    return wide != 0 ? (double)distances / (double)wide * (double)ef : 0;
+}
+
+/* Rows become shares. */
+static void summarize(om_search *s)
+{
+    double seen = s->seen != 0 ? (double)s->seen : 1;
+    if (s->filter == NULL) {
+        s->filters.matches = s->seen;
+        s->filters.estimated = seen;
+    }
+    s->filters.estimated = fmin(s->filters.estimated / seen, 1);
+    s->filters.selectivity = fmin((double)s->filters.matches / seen, 1);
+}
+
+omen_status_t om_search_pinned(om_search *s)
 {
     omen_status_t status = OMEN_OK;
     bool raced = false;
@@ -348,7 +388,15 @@ static omen_status_t search_pinned(om_search *s)
         om_heap_unique(s);
     }
     s->size = om_min_u32(s->size, s->k);
+    if (s->filter == NULL && s->walked_ef != 0 && (s->ctx->turn++ & (NOTE_EVERY - 1)) == 0) {
+        note_walks(s);
+    }
+    if (s->filter != NULL || s->estimates) {
+        summarize(s);
+    }
 out:
+    s->explain.distances = s->counters.distances;
+    s->explain.hops = s->counters.hops;
     return status;
 }
 
@@ -357,10 +405,8 @@ omen_status_t om_search_one(om_search *s)
     omen_status_t status = OMEN_OK;
     om_collection *c = s->c;
     om_ctx_pin(c->rt, s->ctx);
-    status = search_pinned(s);
+    status = om_search_pinned(s);
     om_ctx_unpin(s->ctx);
-    s->explain.distances = s->counters.distances;
-    s->explain.hops = s->counters.hops;
     om_shard *shard = &c->shards[s->ctx->index % OM_SHARDS];
     atomic_fetch_add_explicit(&shard->searches, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&shard->distances, s->counters.distances, memory_order_relaxed);

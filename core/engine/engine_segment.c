@@ -41,6 +41,7 @@ omen_status_t om_segment_create(om_collection *c, om_segment **out, omen_error *
         goto no_marks;
     }
     seg->rt = rt;
+    seg->serial = atomic_fetch_add_explicit(&rt->serials, 1, memory_order_relaxed) + 1;
     seg->c = c;
     seg->index_limit = UINT32_MAX;
     seg->ids_kept = c->db != NULL && c->db->disk != NULL;

@@ -233,6 +233,7 @@ static omen_status_t fill(om_collection *c, om_snapshot *snapshot, omen_error *e
     const om_set *set = om_set_load(c);
     OM_TRY(om_set_make(c->rt, set->part, set->count, &snapshot->set, err));
     OM_TRY(make_arrays(c, snapshot, err));
+    snapshot->serial = atomic_fetch_add_explicit(&c->rt->serials, 1, memory_order_relaxed) + 1;
     snapshot->version = atomic_load(&c->version);
     om_rwlock_write(&c->ids_mu);
     for (uint32_t i = 0; i < set->count; i++) {

@@ -191,11 +191,16 @@ static void constants_have_names(void **state)
     assert_string_equal(omen_status_name(16), "UNKNOWN");
     assert_string_equal(omen_detail_name(OMEN_D_DIM_MISMATCH), "DIM_MISMATCH");
     assert_string_equal(omen_detail_name(OMEN_D_TYPE), "TYPE");
-    assert_string_equal(omen_detail_name(OMEN_D_TYPE + 1), "UNKNOWN");
+    assert_string_equal(omen_detail_name(OMEN_D_FIELD + 1), "UNKNOWN");
     assert_string_equal(omen_detail_name(-1), "UNKNOWN");
-    for (int32_t i = 0; i <= OMEN_D_TYPE; i++) {
+    for (int32_t i = 0; i <= OMEN_D_FIELD; i++) {
         assert_non_null(omen_detail_name(i));
     }
+    assert_string_equal(omen_detail_name(OMEN_D_FIELD), "FIELD");
+    assert_string_equal(omen_plan_name(OMEN_PLAN_FILTER_IN), "filter_in");
+    assert_string_equal(omen_plan_name(OMEN_PLAN_HYBRID), "hybrid");
+    assert_string_equal(omen_plan_name(0), "unknown");
+    assert_string_equal(omen_plan_name(OMEN_PLAN_HYBRID + 1), "unknown");
     assert_int_equal(omen_abi_version(), OMEN_ABI_MAJOR << 16 | OMEN_ABI_MINOR);
     assert_true(omen_format_version() >= 1);
     assert_true(strchr(omen_version_string(), '.') != NULL);

@@ -18,6 +18,7 @@ typedef struct om_handle {
 #define OM_MAGIC_DB UINT64_C(0x6f6d656e2d646221)
 #define OM_MAGIC_COLLECTION UINT64_C(0x6f6d656e2d636f6c)
 #define OM_MAGIC_ROWS UINT64_C(0x6f6d656e2d726f77)
+#define OM_MAGIC_FILTER UINT64_C(0x6f6d656e2d666c74)
 #define OM_MAGIC_OP UINT64_C(0x6f6d656e2d6f7021)
 #define OM_MAGIC_FREED UINT64_C(0x6f6d656e2d676f6e)
 /* Every handle type begins with om_handle; omen_op carries the magic in a field of its own. */
@@ -79,8 +80,17 @@ typedef struct om_get {
     uint8_t *found;
 } om_get;
 omen_status_t om_collection_get(omen_collection *handle, const om_get *get, omen_error *err);
-omen_status_t om_collection_fetch(omen_collection *handle, const uint64_t *keys, uint64_t count,
-                                  uint32_t fields, omen_rows **out, omen_error *err);
+typedef struct om_fetch {
+    const uint64_t *keys;
+    uint64_t count;
+    uint32_t fields; /* OMEN_FIELD_* */
+    bool some;       /* only the named fields of the metadata */
+    const char *const *names;
+    uint64_t name_count;
+} om_fetch;
+omen_status_t om_collection_fetch(omen_collection *handle, const om_fetch *in, omen_rows **out,
+                                  omen_error *err);
+uint64_t om_rows_count(const omen_rows *rows);
 void om_rows_column(const omen_rows *rows, uint32_t field, omen_column *out);
 void om_rows_free(omen_rows *rows);
 /* Keys of live items from *cursor on, in slot order. */
@@ -92,6 +102,39 @@ typedef struct om_scan {
 } om_scan;
 omen_status_t om_collection_scan(omen_collection *handle, const om_scan *scan, omen_error *err);
 omen_status_t om_collection_count(omen_collection *handle, uint64_t *count, omen_error *err);
+/* Legs and structs in `in` are complete. */
+omen_status_t om_collection_find(omen_collection *handle, const omen_request *in, omen_hits *hits,
+                                 omen_error *err);
+typedef struct om_condition {
+    const char *text;
+    size_t length;
+    const omen_param *params;
+    uint64_t param_count;
+} om_condition;
+omen_status_t om_filter_compile(omen_collection *handle, const om_condition *condition,
+                                omen_filter **out, omen_error *err);
+omen_status_t om_filter_from_keys(omen_collection *handle, const uint64_t *keys, uint64_t count,
+                                  omen_filter **out, omen_error *err);
+void om_filter_free(omen_filter *filter);
+omen_status_t om_collection_count_where(omen_collection *handle, const omen_filter *filter,
+                                        uint64_t *count, omen_error *err);
+omen_status_t om_collection_delete_where(omen_collection *handle, const omen_filter *filter,
+                                         const omen_batch *origin, omen_write_result *result,
+                                         omen_op *op, omen_error *err);
+typedef struct om_facet {
+    const omen_filter *filter;
+    const char *field;
+    uint32_t limit;
+} om_facet;
+omen_status_t om_collection_facet(omen_collection *handle, const om_facet *in, omen_rows **out,
+                                  omen_error *err);
+typedef struct om_item_listing {
+    const omen_listing *options; /* complete */
+    uint64_t *keys;
+    uint64_t capacity;
+} om_item_listing;
+omen_status_t om_collection_list_items(omen_collection *handle, const om_item_listing *in,
+                                       uint64_t *count, omen_error *err);
 omen_status_t om_collection_recall(omen_collection *handle, const omen_recall_options *opt,
                                    omen_recall *out, omen_op *op, omen_error *err);
 omen_status_t om_collection_stats(omen_collection *handle, omen_stats *out, omen_error *err);

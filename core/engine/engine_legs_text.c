@@ -1,0 +1,313 @@
+/* engine_legs_text.c - legs by words: BM25 over the images and single rows of all segments.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "engine_find.h"
+
+enum { ROUNDS = 4, FIRST_SOURCES = 64 };
+#define DEFAULT_K1 1.2f
+#define DEFAULT_B 0.75f
+
+/* ---- The query ----------------------------------------------------------------------------------- */
+static omen_status_t compile(om_find *f, om_find_leg *leg)
+{
+    const om_alloc *alloc = &f->c->rt->alloc;
+    const omen_leg *in = leg->in;
+    uint32_t count = 1;
+    const om_text_of *of = leg->field != NULL ? om_text_of_field(f->c, leg->field->id)
+                                              : om_text_fields(f->c, &count);
+    om_text_target *targets = om_alloc_zero(alloc, count, sizeof *targets, OM_CACHE_LINE);
+    if (targets == NULL) {
+        return om_fail_memory(f->err, "fields of a text query", count * sizeof *targets);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        targets[i] = (om_text_target){of[i].field, of[i].weight, of[i].analyser};
+    }
+    bool chosen = in->k1 == 0 && in->b == 0;
+    om_textquery_options options = {.text = in->text != NULL ? in->text : "",
+                                    .length = in->text_len,
+                                    .targets = targets,
+                                    .target_count = count,
+                                    .k1 = chosen ? DEFAULT_K1 : in->k1,
+                                    .b = chosen ? DEFAULT_B : in->b};
+    omen_status_t status = om_textquery_create(alloc, &options, &leg->query, f->err);
+    om_alloc_put(alloc, targets, count * sizeof *targets, OM_CACHE_LINE);
+    return status;
+}
+
+/* ---- What is searched ---------------------------------------------------------------------------- */
+typedef struct sources {
+    om_find *f;
+    om_text_source *list; /* f->sources */
+    uint32_t count;
+} sources;
+
+static omen_status_t add_source(sources *to, const om_part *part, const om_pass *pass,
+                                uint32_t first, om_text_source source)
+{
+    om_find *f = to->f;
+    if (to->count == f->source_room) {
+        uint32_t room = f->source_room != 0 ? f->source_room * 2 : FIRST_SOURCES;
+        om_text_source *grown =
+            om_alloc_grow(&f->c->rt->alloc, f->sources, f->source_room * sizeof *grown,
+                          room * sizeof *grown, OM_CACHE_LINE);
+        if (grown == NULL) {
+            return om_fail_memory(f->err, "parts of a text search", room * sizeof *grown);
+        }
+        f->sources = grown;
+        f->source_room = room;
+        to->list = grown;
+    }
+    source.pass = pass != NULL ? pass->words + first / 64 : NULL;
+    source.dead = part->view->dead;
+    if (part->snapshot != NULL) {
+        source.dead = (const _Atomic uint64_t *)(const void *)part->snapshot->dead[part->number];
+    }
+    source.dead_shift = first;
+    to->list[to->count++] = source;
+    return om_find_origin(f, part->segment, &to->list[to->count - 1].tag);
+}
+
+static omen_status_t add_images(sources *to, const om_part *part, const om_pass *pass,
+                                const om_fields_look *look)
+{
+    for (uint32_t i = 0; i < look->parts->text_count; i++) {
+        const om_text_part *text = &look->parts->text[i];
+        om_text_source source = {.image = NULL};
+        if (text->none || text->first >= part->rows) {
+            continue;
+        }
+        omen_status_t status = om_fields_image(look, i, &source.image, to->f->err);
+        if (status == OMEN_OK) {
+            source.count = om_min_u32(text->rows, part->rows - text->first);
+            status = add_source(to, part, pass, text->first, source);
+        }
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    return OMEN_OK;
+}
+
+static omen_status_t add_rows(sources *to, const om_part *part, const om_pass *pass,
+                              const om_fields_look *look)
+{
+    for (uint32_t slot = look->parts->text_covered; slot < part->rows; slot += OM_CHUNK_ROWS) {
+        const om_rowchunk *chunk = om_fields_chunk(look, slot);
+        if (chunk == NULL) {
+            continue;
+        }
+        om_text_source source = {.rows = chunk->text,
+                                 .count = om_min_u32(OM_CHUNK_ROWS, part->rows - slot)};
+        omen_status_t status = add_source(to, part, pass, slot, source);
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    return OMEN_OK;
+}
+
+static omen_status_t add_part(sources *to, const om_part *part)
+{
+    omen_status_t status = OMEN_OK;
+    om_find *f = to->f;
+    const om_pass *pass = NULL;
+    om_fields_look look;
+    uint32_t matches = part->live;
+    om_pass_need need = {.segment = part->segment,
+                         .rows = part->rows,
+                         .past = part->snapshot != NULL,
+                         .stop = &f->stop};
+    om_fields_look_at(part->segment, part->rows, &look);
+    if (f->filter != NULL) {
+        OM_TRY(om_filter_pass(f->filter, &need, &pass, f->err));
+        OM_TRY(om_part_matches(part, pass, &matches, f->err));
+        if (f->hits->filters != NULL) {
+            double guess = 0;
+            OM_TRY(om_pass_estimate(f->filter, &look, pass, &guess, f->err));
+            f->filters.estimated += guess;
+        }
+    }
+    f->filters.matches += matches;
+    if (!look.any || matches == 0) {
+        return OMEN_OK;
+    }
+    if (part->view->mapped != NULL && part->snapshot == NULL) {
+        OM_TRY(om_mapped_touch(part->view->mapped, OM_TOUCH_DEAD, 0, part->rows, f->err));
+    }
+    OM_TRY(add_images(to, part, pass, &look));
+    status = add_rows(to, part, pass, &look);
+out:
+    return status;
+}
+
+static omen_status_t gather(om_find *f, sources *to)
+{
+    om_reader from = om_reader_of(f->handle);
+    uint64_t live = 0;
+    uint64_t begun = om_find_clock(f);
+    f->filters.matches = 0;
+    f->filters.estimated = 0;
+    for (uint32_t i = 0; i < from.set->count; i++) {
+        om_part part = om_part_of(&from, i);
+        if (part.rows == 0 || part.view == NULL) {
+            continue;
+        }
+        live += part.live;
+        omen_status_t status = add_part(to, &part);
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    double share = live != 0 ? (double)f->filters.matches / (double)live : 0;
+    f->filters.selectivity = share < 1 ? share : 1;
+    double guess = f->filter == NULL ? 1 : live != 0 ? f->filters.estimated / (double)live : 0;
+    f->filters.estimated = guess < 1 ? guess : 1;
+    f->filters.filter_ns += om_find_clock(f) - begun;
+    return OMEN_OK;
+}
+
+/* ---- What is found ------------------------------------------------------------------------------- */
+static omen_status_t key_of(om_find *f, om_segment *seg, uint32_t slot, uint64_t *key, bool *dead)
+{
+    const om_view *view = om_view_load(seg);
+    *dead = f->handle->snapshot == NULL && om_view_is_dead(view, slot);
+    if (view->mapped != NULL) {
+        omen_status_t status = om_mapped_touch(view->mapped, OM_TOUCH_KEYS, slot, 1, f->err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    *key = view->keys[slot];
+    return OMEN_OK;
+}
+
+static bool stands_before(const om_ranked *a, const om_ranked *b)
+{
+    return a->value != b->value ? a->value > b->value : a->key < b->key;
+}
+
+/* Equal scores come by source and row; they are to come by key. */
+static void insert(om_ranked *items, uint32_t at)
+{
+    om_ranked item = items[at];
+    for (; at != 0 && items[at - 1].value == item.value && stands_before(&item, &items[at - 1]);
+         at--) {
+        items[at] = items[at - 1];
+    }
+    items[at] = item;
+}
+
+/* An item that is replaced meanwhile can be there twice: as the same text it has the same score. */
+static bool is_there(const om_find_leg *leg, uint64_t key)
+{
+    for (uint32_t i = 0; i < leg->count; i++) {
+        if (leg->items[i].key == key) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static omen_status_t take_hits(om_find *f, om_find_leg *leg, const om_text_search *search,
+                               bool raced, uint32_t *died)
+{
+    leg->count = 0;
+    *died = 0;
+    for (uint32_t i = 0; i < search->found && leg->count < leg->limit; i++) {
+        const om_text_hit *hit = &search->hits[i];
+        const om_text_source *source = &search->sources[hit->source];
+        om_ranked *item = &leg->items[leg->count];
+        bool dead = false;
+        *item = (om_ranked){.value = hit->score,
+                            .origin = source->tag,
+                            .slot = source->dead_shift + hit->row};
+        omen_status_t status =
+            key_of(f, f->segments[source->tag], item->slot, &item->key, &dead);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        *died += dead;
+        if (!dead && !(raced && is_there(leg, item->key))) {
+            insert(leg->items, leg->count++);
+        }
+    }
+    return OMEN_OK;
+}
+
+static void note(om_find *f, const om_text_search *search)
+{
+    f->filters.postings += search->counters.postings;
+    f->filters.candidates += search->counters.candidates;
+    f->explain.plan = f->filter != NULL && f->filters.matches == 0 ? OMEN_PLAN_EMPTY
+                                                                   : OMEN_PLAN_TEXT;
+}
+
+static omen_status_t run(om_find *f, om_find_leg *leg, om_text_search *search)
+{
+    sources to = {.f = f, .list = f->sources};
+    omen_status_t status = gather(f, &to);
+    if (status != OMEN_OK) {
+        return status;
+    }
+    uint64_t begun = om_find_clock(f);
+    search->query = leg->query;
+    search->sources = f->sources;
+    search->source_count = to.count;
+    search->found = 0;
+    if (to.count != 0) {
+        status = om_text_run(search, f->ctx->text, f->err);
+    }
+    f->filters.text_ns += om_find_clock(f) - begun;
+    if (status == OMEN_DEADLINE_EXCEEDED && (f->in->flags & OMEN_PARTIAL_OK) != 0) {
+        f->partial = true;
+        status = OMEN_OK;
+    }
+    return status;
+}
+
+/* An item that is replaced while its old row counts as dead and its new one is not seen yet would be
+ * missed, and hits that die meanwhile are missing: then all is done again, a few times at most. */
+static omen_status_t search_steadily(om_find *f, om_find_leg *leg, om_text_search *search)
+{
+    om_collection *c = f->c;
+    omen_status_t status = OMEN_OK;
+    bool again = true;
+    for (uint32_t round = 0; round < ROUNDS && again && status == OMEN_OK; round++) {
+        uint32_t replacing = atomic_load(&c->replacing);
+        uint32_t died = 0;
+        status = run(f, leg, search);
+        again = f->handle->snapshot == NULL &&
+                ((replacing & 1) != 0 || atomic_load(&c->replacing) != replacing);
+        if (status == OMEN_OK) {
+            status = take_hits(f, leg, search, again || round != 0, &died);
+            again |= died != 0 && leg->count < leg->limit && search->found == search->limit;
+            again &= !f->partial;
+        }
+    }
+    return status;
+}
+
+omen_status_t om_leg_text(om_find *f, om_find_leg *leg)
+{
+    omen_status_t status = OMEN_OK;
+    const om_alloc *alloc = &f->c->rt->alloc;
+    om_text_search search = {.limit = leg->limit + OM_SLACK, .stop = &f->stop};
+    size_t bytes = search.limit * sizeof *search.hits;
+    if (leg->query == NULL) {
+        OM_TRY(compile(f, leg));
+    }
+    OM_TRY(om_leg_room(f, leg, leg->limit));
+    OM_TRY(om_ctx_text(f->c->rt, f->ctx, f->err));
+    search.hits = om_alloc_get(alloc, bytes, OM_CACHE_LINE);
+    if (search.hits == NULL) {
+        return om_fail_memory(f->err, "hits of a text search", bytes);
+    }
+    status = search_steadily(f, leg, &search);
+    om_alloc_put(alloc, search.hits, bytes, OM_CACHE_LINE);
+    om_ctx_note_bytes(f->ctx);
+    f->searches++;
+    note(f, &search);
+out:
+    return status;
+}
