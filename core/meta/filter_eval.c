@@ -125,7 +125,7 @@ static uint32_t narrow_bits(const om_evaluation *e, const om_node *part, uint64_
         return om_test_join(e, part, OM_SCAN_AND, out, spare);
     }
     (void)evaluate(e, part, spare->words, spare + 1);
-    om_bits_join(out, spare->words, OM_SCAN_AND);
+    om_bits_join(e, out, spare->words, OM_SCAN_AND);
     return om_bits_count(e, out);
 }
 
@@ -162,7 +162,7 @@ static uint32_t evaluate_and(const om_evaluation *e, const om_node *node, uint64
         count = listed ? narrow_few(e, part, few, count, spare) : narrow_bits(e, part, out, spare);
     }
     if (listed) {
-        memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+        memset(out, 0, e->words * sizeof *out);
         om_bits_set(out, few, count);
     }
     return count;
@@ -185,7 +185,7 @@ static uint32_t evaluate_or(const om_evaluation *e, const om_node *node, uint64_
             count = om_test_join(e, part, OM_SCAN_OR, out, spare);
         } else {
             (void)evaluate(e, part, spare->words, spare + 1);
-            om_bits_join(out, spare->words, OM_SCAN_OR);
+            om_bits_join(e, out, spare->words, OM_SCAN_OR);
             count = om_bits_count(e, out);
         }
     }
@@ -198,7 +198,7 @@ static uint32_t evaluate(const om_evaluation *e, const om_node *node, uint64_t *
 {
     const om_plan *plan = &e->plans[node->index];
     if (plan->most == 0) {
-        memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+        memset(out, 0, e->words * sizeof *out);
         return 0;
     }
     if (plan->least == e->rows) {
@@ -250,6 +250,7 @@ uint32_t om_predicate_block(const om_predicate *predicate, const om_metablock *b
                              .listed = (uint32_t *)(void *)(base + at.listed),
                              .levels = (om_level *)(void *)(base + at.levels)};
     find(&e, predicate->root);
+    memset(words + e.words, 0, (OM_BLOCK_WORDS - e.words) * sizeof *words);
     return evaluate(&e, predicate->root, words, e.levels);
 }
 

@@ -225,10 +225,9 @@ void om_test_find(const om_test *test, const om_metablock *block, uint32_t *list
         break;
     default:
         if (test->kind == OM_TEST_SET) {
-            fewest = find_set(test, list, plan);
+            (void)find_set(test, list, plan);
         } else {
             find_range(test, plan);
-            fewest = 0;
         }
         /* Of an array a row may be under several codes. */
         bound_rows(test, array ? 0 : plan->rows, plan->rows, plan);

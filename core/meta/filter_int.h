@@ -266,7 +266,7 @@ enum {
 void om_test_find(const om_test *test, const om_metablock *block, uint32_t *list, om_plan *plan);
 /* How many of ascending cells are below a bound. */
 uint32_t om_cells_below(const uint64_t *cells, uint32_t count, uint64_t bound);
-/* filter_test.c: the rows that pass as bits of out[0 .. OM_BLOCK_WORDS), and their number. spare: two
+/* filter_test.c: the rows that pass as bits of out[0 .. e->words), and their number. spare: two
  * levels. */
 uint32_t om_test_bits(const om_evaluation *e, const om_node *node, uint64_t *out, om_level *spare);
 /* Joins (OM_SCAN_AND, OM_SCAN_OR) them with the bits of out; returns how many are set then. */
@@ -274,7 +274,7 @@ uint32_t om_test_join(const om_evaluation *e, const om_node *node, uint32_t kind
                       om_level *spare);
 void om_bits_all(const om_evaluation *e, uint64_t *out);
 void om_bits_set(uint64_t *bits, const uint16_t *rows, uint32_t count);
-void om_bits_join(uint64_t *out, const uint64_t *other, uint32_t kind);
+void om_bits_join(const om_evaluation *e, uint64_t *out, const uint64_t *other, uint32_t kind);
 uint32_t om_bits_count(const om_evaluation *e, const uint64_t *bits);
 /* Sets or clears the rows of codes [lo, hi). */
 void om_bits_touch(uint64_t *bits, bool set, const om_metacolumn *column, uint32_t lo, uint32_t hi);

@@ -58,7 +58,7 @@ bool om_filter_is(const om_token *token, const char *word)
     }
     for (size_t i = 0; i < token->length; i++) {
         const char c = token->inner[i];
-        if ((c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c) != word[i]) {
+        if (c != word[i] && (c < 'a' || c > 'z' || c - 'a' != word[i] - 'A')) {
             return false;
         }
     }

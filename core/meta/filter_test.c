@@ -35,8 +35,7 @@ void om_bits_touch(uint64_t *bits, bool set, const om_metacolumn *column, uint32
 /* All rows of the block. */
 void om_bits_all(const om_evaluation *e, uint64_t *out)
 {
-    memset(out, 0xff, e->rows / 64 * sizeof *out);
-    memset(out + e->rows / 64, 0, (OM_BLOCK_WORDS - e->rows / 64) * sizeof *out);
+    memset(out, 0xff, e->words * sizeof *out);
     if (e->rows % 64 != 0) {
         out[e->rows / 64] = (UINT64_C(1) << e->rows % 64) - 1;
     }
@@ -46,7 +45,7 @@ void om_bits_all(const om_evaluation *e, uint64_t *out)
 static void fill_known(const om_evaluation *e, const om_metacolumn *column, uint64_t *out)
 {
     if (column == NULL || column->sparse) {
-        memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+        memset(out, 0, e->words * sizeof *out);
         if (column != NULL) {
             om_bits_set(out, column->rows_of, column->count);
         }
@@ -54,26 +53,25 @@ static void fill_known(const om_evaluation *e, const om_metacolumn *column, uint
         om_bits_all(e, out);
     } else {
         memcpy(out, column->present, e->words * sizeof *out);
-        memset(out + e->words, 0, (OM_BLOCK_WORDS - e->words) * sizeof *out);
     }
 }
 
-void om_bits_join(uint64_t *out, const uint64_t *other, uint32_t kind)
+void om_bits_join(const om_evaluation *e, uint64_t *out, const uint64_t *other, uint32_t kind)
 {
     if (kind == OM_SCAN_AND) {
-        for (uint32_t w = 0; w < OM_BLOCK_WORDS; w++) {
+        for (uint32_t w = 0; w < e->words; w++) {
             out[w] &= other[w];
         }
     } else {
-        for (uint32_t w = 0; w < OM_BLOCK_WORDS; w++) {
+        for (uint32_t w = 0; w < e->words; w++) {
             out[w] |= other[w];
         }
     }
 }
 
-static void remove_bits(uint64_t *out, const uint64_t *other)
+static void remove_bits(const om_evaluation *e, uint64_t *out, const uint64_t *other)
 {
-    for (uint32_t w = 0; w < OM_BLOCK_WORDS; w++) {
+    for (uint32_t w = 0; w < e->words; w++) {
         out[w] &= ~other[w];
     }
 }
@@ -112,9 +110,6 @@ static uint32_t scan_range(const om_evaluation *e, const om_metacolumn *column, 
         *last ^= behind;
         count -= (uint32_t)__builtin_popcountll(behind);
     }
-    if (kind == OM_SCAN_SET) {
-        memset(out + e->words, 0, (OM_BLOCK_WORDS - e->words) * sizeof *out);
-    }
     return count;
 }
 
@@ -141,7 +136,7 @@ static uint32_t range_bits(const om_evaluation *e, const om_test *test, const om
         if (test->negate == (plan->rows == 0)) {
             fill_known(e, column, out);
         } else {
-            memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+            memset(out, 0, e->words * sizeof *out);
         }
     } else if (om_column_scans(column) &&
                om_scan_cost(e, column) < touched * OM_COST_ROW + OM_COST_BITMAP) {
@@ -154,7 +149,7 @@ static uint32_t range_bits(const om_evaluation *e, const om_test *test, const om
     } else {
         /* The rows that match, or the others, set in an empty bitmap or cleared in that of all known ones. */
         if (from_none) {
-            memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+            memset(out, 0, e->words * sizeof *out);
         } else {
             fill_known(e, column, out);
         }
@@ -248,7 +243,7 @@ static uint32_t list_bits(const om_evaluation *e, const om_test *test, const om_
     } else {
         const bool from_none = minority != test->negate;
         if (from_none) {
-            memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+            memset(out, 0, e->words * sizeof *out);
         } else {
             fill_known(e, column, out);
         }
@@ -261,15 +256,15 @@ static uint32_t list_bits(const om_evaluation *e, const om_test *test, const om_
 static void finish_negated(const om_evaluation *e, const om_plan *plan, uint64_t *out,
                            uint64_t *spare)
 {
-    memcpy(spare, out, OM_BLOCK_WORDS * sizeof *out);
+    memcpy(spare, out, e->words * sizeof *out);
     fill_known(e, plan->column, out);
-    remove_bits(out, spare);
+    remove_bits(e, out, spare);
 }
 
 static void any_bits(const om_evaluation *e, const om_test *test, const om_plan *plan,
                      uint64_t *out)
 {
-    memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+    memset(out, 0, e->words * sizeof *out);
     if (test->kind == OM_TEST_RANGE) {
         om_bits_touch(out, true, plan->column, plan->lo, plan->hi);
     } else {
@@ -290,7 +285,7 @@ static uint32_t value_end(const om_metacolumn *column, const uint32_t *list, uin
 static void all_bits(const om_evaluation *e, const om_test *test, const om_plan *plan,
                      uint64_t *out, uint64_t *spare)
 {
-    memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+    memset(out, 0, e->words * sizeof *out);
     if (plan->values < test->u.set.count) {
         return; /* an element that no row has */
     }
@@ -298,12 +293,12 @@ static void all_bits(const om_evaluation *e, const om_test *test, const om_plan 
     for (uint32_t at = 0, end; at < plan->codes; at = end) {
         end = value_end(plan->column, list, plan->codes, at);
         uint64_t *bits = at == 0 ? out : spare;
-        memset(bits, 0, OM_BLOCK_WORDS * sizeof *bits);
+        memset(bits, 0, e->words * sizeof *bits);
         for (uint32_t i = at; i < end; i++) {
             om_bits_touch(bits, true, plan->column, list[i], list[i] + 1);
         }
         if (at != 0) {
-            om_bits_join(out, spare, OM_SCAN_AND);
+            om_bits_join(e, out, spare, OM_SCAN_AND);
             if (om_bits_count(e, out) == 0) {
                 return;
             }
@@ -321,7 +316,7 @@ static uint32_t bits_of_null(const om_evaluation *e, const om_test *test, const 
         om_bits_all(e, out);
         if (plan->column != NULL) {
             fill_known(e, plan->column, spare);
-            remove_bits(out, spare);
+            remove_bits(e, out, spare);
         }
     }
     return plan->most;
@@ -332,12 +327,12 @@ uint32_t om_test_bits(const om_evaluation *e, const om_node *node, uint64_t *out
     const om_test *test = &node->test;
     const om_plan *plan = &e->plans[node->index];
     const bool array = (test->type & OMEN_TYPE_ARRAY) != 0;
-    if (plan->most == 0) {
-        memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
-        return 0;
-    }
     if (test->kind == OM_TEST_NULL || test->kind == OM_TEST_EVERY) {
         return bits_of_null(e, test, plan, out, spare->words);
+    }
+    if (plan->most == 0 || plan->column == NULL) {
+        memset(out, 0, e->words * sizeof *out);
+        return 0;
     }
     if (test->kind == OM_TEST_RANGE && !array) {
         return range_bits(e, test, plan, out);
@@ -346,7 +341,7 @@ uint32_t om_test_bits(const om_evaluation *e, const om_node *node, uint64_t *out
         return list_bits(e, test, plan, out);
     }
     if (test->kind == OM_TEST_GEO) {
-        memset(out, 0, OM_BLOCK_WORDS * sizeof *out);
+        memset(out, 0, e->words * sizeof *out);
         om_near_bits(&test->u.circle, plan, out);
     } else if (test->kind == OM_TEST_ALL) {
         all_bits(e, test, plan, out, spare->words);
@@ -384,6 +379,6 @@ uint32_t om_test_join(const om_evaluation *e, const om_node *node, uint32_t kind
         return om_bits_count(e, out);
     }
     (void)om_test_bits(e, node, spare->words, spare + 1);
-    om_bits_join(out, spare->words, kind);
+    om_bits_join(e, out, spare->words, kind);
     return om_bits_count(e, out);
 }

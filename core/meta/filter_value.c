@@ -168,7 +168,7 @@ om_literal om_filter_value(const om_literals *values, uint32_t i)
 }
 
 /* ---- Ints and doubles by value ------------------------------------------------------------------ */
-static const double TWO_63 = 9223372036854775808.0;
+#define TWO_63 9223372036854775808.0
 
 bool om_filter_int_from(const om_literal *value, bool strict, int64_t *lo)
 {
@@ -241,6 +241,7 @@ double om_filter_double_to(const om_literal *value, bool strict)
 }
 
 /* ---- Sorting: heapsort, which needs no memory and has no bad inputs ----------------------------- */
+/* NOLINTBEGIN(bugprone-macro-parentheses): types and names take none */
 #define DEFINE_SORT(name, type, above)                                          \
     static void name##_sift(type *values, size_t root, size_t count)            \
     {                                                                           \
@@ -275,6 +276,7 @@ double om_filter_double_to(const om_literal *value, bool strict)
             name##_sift(values, 0, end);                                        \
         }                                                                       \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 #define ABOVE_NUMBER(a, b) ((a) > (b))
 #define ABOVE_SLICE(a, b) (om_slice_compare((a), (b)) > 0)
 DEFINE_SORT(om_filter_sort_ints, int64_t, ABOVE_NUMBER)
