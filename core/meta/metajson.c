@@ -30,7 +30,7 @@ omen_status_t om_metaparse_bad(om_metaparse *parse, int32_t detail, const char *
                         (size_t)(parse->at - parse->from), cut, what);
 }
 
-void om_metaparse_space(om_metaparse *parse)
+void om_metaparse_skip(om_metaparse *parse)
 {
     const uint8_t *at = parse->at;
     while (at < parse->end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')) {
@@ -255,13 +255,14 @@ static omen_status_t take_whole(om_metaparse *parse, uint64_t *value, bool *fits
     if (!is_digit(parse)) {
         return om_metaparse_bad(parse, OMEN_D_METADATA, "expected a digit");
     }
-    *value = 0;
-    *fits = true;
-    while (is_digit(parse)) {
-        *fits = *fits && !__builtin_mul_overflow(*value, UINT64_C(10), value) &&
-                !__builtin_add_overflow(*value, (uint64_t)(*parse->at - '0'), value);
-        parse->at++;
+    uint64_t sum = 0;
+    const uint8_t *at = first;
+    for (; at < parse->end && *at >= '0' && *at <= '9'; at++) {
+        sum = sum * 10 + (uint64_t)(*at - '0'); /* 19 digits fit */
     }
+    parse->at = at;
+    *fits = at - first <= 19;
+    *value = sum;
     if (*first == '0' && parse->at - first > 1) {
         return om_metaparse_bad(parse, OMEN_D_METADATA, "a number that begins with 0");
     }

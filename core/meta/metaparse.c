@@ -80,7 +80,7 @@ static omen_status_t parse_member(om_metaparse *parse, uint32_t *previous)
     OM_TRY(om_metaparse_name(parse));
     OM_TRY(find_field(parse, previous, &entry.field));
     om_metaparse_space(parse);
-    if (!om_metaparse_word(parse, ":", 1)) {
+    if (!om_metaparse_take(parse, ':')) {
         return om_metaparse_bad(parse, OMEN_D_METADATA, "expected ':'");
     }
     om_metaparse_space(parse);
@@ -104,11 +104,11 @@ static omen_status_t parse_object(om_metaparse *parse)
 {
     uint32_t previous = parse->known;
     om_metaparse_space(parse);
-    if (!om_metaparse_word(parse, "{", 1)) {
+    if (!om_metaparse_take(parse, '{')) {
         return om_metaparse_bad(parse, OMEN_D_METADATA, "expected a JSON object");
     }
     om_metaparse_space(parse);
-    bool more = !om_metaparse_word(parse, "}", 1);
+    bool more = !om_metaparse_take(parse, '}');
     while (more) {
         if (parse->at == parse->end || *parse->at != '"') {
             return om_metaparse_bad(parse, OMEN_D_METADATA, "expected a name in double quotes");
@@ -117,8 +117,8 @@ static omen_status_t parse_object(om_metaparse *parse)
         if (status != OMEN_OK) {
             return status;
         }
-        more = om_metaparse_word(parse, ",", 1);
-        if (!more && !om_metaparse_word(parse, "}", 1)) {
+        more = om_metaparse_take(parse, ',');
+        if (!more && !om_metaparse_take(parse, '}')) {
             return om_metaparse_bad(parse, OMEN_D_METADATA, "expected ',' or '}'");
         }
         om_metaparse_space(parse);
@@ -285,6 +285,37 @@ static omen_status_t parse_items(om_metaparse *parse, const om_meta_input *input
     return OMEN_OK;
 }
 
+/* Rows take about as many bytes as their text: names and quotes become entries. */
+static size_t likely_size(const om_meta_input *input)
+{
+    const omen_column *column = input->column;
+    uint64_t text = 0;
+    if (column != NULL && column->data != NULL && input->count != 0) {
+        const uint8_t *first = NULL;
+        const uint8_t *last = NULL;
+        size_t length = 0;
+        if (slice(input, 0, &first, &length, NULL) == OMEN_OK &&
+            slice(input, input->count - 1, &last, &length, NULL) == OMEN_OK && last >= first) {
+            text = (uint64_t)(last - first) + length;
+        }
+    }
+    return (size_t)(om_min_u64(text, OMEN_MAX_BATCH_BYTES) + input->count * OM_ROW_HEAD);
+}
+
+/* Memory that the rows do not need is given back: they may stay for long. */
+static void trim(om_metaparse *parse)
+{
+    om_bytes *out = &parse->out;
+    size_t size = om_round_up(out->size, 8);
+    if (out->capacity - size > size / 8 && size != 0) {
+        uint8_t *data = om_alloc_grow(out->alloc, out->data, out->capacity, size, 8);
+        if (data != NULL) {
+            out->data = data;
+            out->capacity = size;
+        }
+    }
+}
+
 static omen_status_t begin(om_metaparse *parse, const om_meta_input *input)
 {
     om_meta_rows *rows = parse->rows;
@@ -311,7 +342,7 @@ static omen_status_t begin(om_metaparse *parse, const om_meta_input *input)
     if (status != OMEN_OK) {
         return status;
     }
-    return om_bytes_room(&parse->out, (size_t)input->count * OM_ROW_HEAD, parse->error);
+    return om_bytes_room(&parse->out, likely_size(input), parse->error);
 }
 
 static void end(om_metaparse *parse)
@@ -346,6 +377,7 @@ omen_status_t om_meta_parse(const om_alloc *alloc, const om_meta_input *input, o
     OM_TRY(begin(&parse, input));
     OM_TRY(parse_items(&parse, input));
     om_metaparse_settle(&parse);
+    trim(&parse);
 out:
     end(&parse);
     rows.bytes = parse.out.data;

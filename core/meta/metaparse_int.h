@@ -56,7 +56,19 @@ omen_status_t om_metaparse_bad(om_metaparse *parse, int32_t detail, const char *
     OM_PRINTF(3, 4);
 
 /* JSON: all move parse->at. */
-void om_metaparse_space(om_metaparse *parse);
+void om_metaparse_skip(om_metaparse *parse);
+static inline void om_metaparse_space(om_metaparse *parse)
+{
+    if (parse->at < parse->end && *parse->at <= ' ') {
+        om_metaparse_skip(parse);
+    }
+}
+static inline bool om_metaparse_take(om_metaparse *parse, char c)
+{
+    bool there = parse->at < parse->end && *parse->at == (uint8_t)c;
+    parse->at += there;
+    return there;
+}
 /* Appends the string whose opening quote is behind; out is not parse->key of a name in use. */
 omen_status_t om_metaparse_string(om_metaparse *parse, om_bytes *out);
 /* The name whose opening quote is behind: parse->name, in the text itself when it has no escapes. */

@@ -184,7 +184,7 @@ static omen_status_t take_coordinate(om_metaparse *parse, uint32_t *seen, double
     }
     *seen |= bit;
     om_metaparse_space(parse);
-    if (!om_metaparse_word(parse, ":", 1)) {
+    if (!om_metaparse_take(parse, ':')) {
         return om_metaparse_bad(parse, OMEN_D_METADATA, "expected ':'");
     }
     om_metaparse_space(parse);
@@ -211,12 +211,12 @@ static omen_status_t take_geo(om_metaparse *parse)
     parse->at++;
     om_metaparse_space(parse);
     OM_TRY(take_coordinate(parse, &seen, point));
-    if (!om_metaparse_word(parse, ",", 1)) {
+    if (!om_metaparse_take(parse, ',')) {
         return om_metaparse_bad(parse, OMEN_D_TYPE, "a position is {\"lat\": y, \"lon\": x}");
     }
     om_metaparse_space(parse);
     OM_TRY(take_coordinate(parse, &seen, point));
-    if (!om_metaparse_word(parse, "}", 1)) {
+    if (!om_metaparse_take(parse, '}')) {
         return om_metaparse_bad(parse, OMEN_D_METADATA, "expected '}' after a position");
     }
     OM_TRY(om_bytes_put(&parse->payload, point, sizeof point, parse->error));
@@ -300,10 +300,10 @@ static omen_status_t take_elements(om_metaparse *parse, om_want want, uint16_t *
         }
         ++*count;
         om_metaparse_space(parse);
-        if (om_metaparse_word(parse, "]", 1)) {
+        if (om_metaparse_take(parse, ']')) {
             return OMEN_OK;
         }
-        if (!om_metaparse_word(parse, ",", 1)) {
+        if (!om_metaparse_take(parse, ',')) {
             return om_metaparse_bad(parse, OMEN_D_METADATA, "expected ',' or ']'");
         }
     }
@@ -322,7 +322,7 @@ static omen_status_t take_array(om_metaparse *parse, om_want want, uint16_t *typ
     parse->ends.size = 0;
     parse->at++;
     om_metaparse_space(parse);
-    if (om_metaparse_word(parse, "]", 1)) {
+    if (om_metaparse_take(parse, ']')) {
         base = want.type;
     } else {
         status = take_elements(parse, want, &base, &count);
