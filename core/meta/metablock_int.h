@@ -1,19 +1,20 @@
-/* metablock_int.h - where everything of a block stands: what the builder writes, the opener checks and the
- * evaluation of filters reads. FORMAT.md gives the bytes.
+/* metablock_int.h - where everything of a block stands: what the builder writes, the opener checks and
+ * the evaluation of filters reads. FORMAT.md gives the bytes.
  * Depends on: metablock.h.  Threads: any (a block never changes).  Locks: none.
  * SPDX-License-Identifier: Apache-2.0
  *
- * A column is there when at least one row has a value. Its different values are sorted: the dictionary. A code
- * is a place in it, so that a range of values is a range of codes [lo, hi), of which
+ * A column is there when at least one row has a value. Its different values are sorted: the
+ * dictionary. A code is a place in it, so that a range of values is a range of codes [lo, hi), of which
  *   - starts[hi] - starts[lo] rows have one,
  *   - these rows are order[starts[lo] .. starts[hi]), grouped by code, ascending within a code,
  *   - and in dense columns they are those with codes[row] - lo < hi - lo (unsigned).
- * Null has no place in the dictionary and in order; in dense columns its code is `distinct`, which no range
- * reaches. Dense columns have an entry a row; sparse ones (fewer than a sixteenth of the rows has a value) an
- * entry a value, of the rows rows_of[0 .. count), ascending, and are never scanned but read through order.
- * Arrays: the dictionary is of elements; row r (entry e) has the elements codes[lists[e] .. lists[e + 1]) as
- * they were written, and order has each row once under each different element. TEXT has no dictionary.
- * GEO: the dictionary is sorted by cell. */
+ * Null has no place in the dictionary and in order; in dense columns its code is `distinct`, which no
+ * range reaches. Dense columns have an entry a row; sparse ones (fewer than a sixteenth of the rows has
+ * a value) an entry a value, of the rows rows_of[0 .. count), ascending, and are never scanned but read
+ * through order.
+ * Arrays: the dictionary is of elements; row r (entry e) has the elements codes[lists[e] ..
+ * lists[e + 1]) as they were written, and order has each row once under each different element.
+ * TEXT has no dictionary. GEO: the dictionary is sorted by cell. */
 #ifndef OM_METABLOCK_INT_H
 #define OM_METABLOCK_INT_H
 #include "metablock.h"
@@ -37,24 +38,21 @@ typedef struct om_metacolumn {
     uint64_t elements; /* arrays: of all rows together; else 0 */
     uint64_t postings; /* entries of order: of arrays at most elements, of the rest count; TEXT 0 */
     /* The dictionary, strictly ascending. */
-    const int64_t *ints; /* INT64, TIME, BOOL (0, 1): [distinct]; else NULL */
-    const double
-        *doubles; /* DOUBLE: [distinct]; -0.0 stands before 0.0, which it equals: use bounds */
+    const int64_t *ints;   /* INT64, TIME, BOOL (0, 1): [distinct]; else NULL */
+    const double *doubles; /* DOUBLE: [distinct]; -0.0 before 0.0, which it equals: use bounds */
     const om_geo_point *points; /* GEO: [distinct] by (cell, bits of lat, bits of lon) */
     const uint64_t *cells;      /* GEO: [distinct] om_geo_cell of points, ascending, not strictly */
     const uint64_t *offsets;    /* STRING, BYTES: [distinct + 1] into heap; TEXT: [entries + 1] */
     const uint8_t *heap;
     uint64_t heap_size;
     /* Rows. */
-    const void
-        *codes; /* uint8_t, uint16_t or uint32_t: [entries], arrays: [elements]. Of dense columns
-                                that are no arrays padded with zeros to a multiple of 64 codes */
-    const uint32_t
-        *starts; /* [distinct + 1] modulo 2^32: differences and, but for the last, places hold */
-    const uint16_t *order; /* [postings] */
-    const uint32_t *lists; /* arrays: [entries + 1] modulo 2^32, likewise */
-    const uint64_t
-        *present; /* dense: bit r: row r has a value; (rows + 63) / 64 words; NULL: all have */
+    /* uint8_t, uint16_t or uint32_t: [entries], arrays: [elements]. Of dense columns that are no arrays
+     * padded with zeros to a multiple of 64 codes. */
+    const void *codes;
+    const uint32_t *starts;  /* [distinct + 1] modulo 2^32: differences hold, places but the last */
+    const uint16_t *order;   /* [postings] */
+    const uint32_t *lists;   /* arrays: [entries + 1] modulo 2^32, likewise */
+    const uint64_t *present; /* dense: bit r: row r has a value, zeros behind; NULL: all have */
     const uint16_t *rows_of; /* sparse: [count]; else NULL */
 } om_metacolumn;
 
@@ -135,15 +133,16 @@ static inline uint64_t om_geo_spread(uint32_t value)
     return (x | x << 1) & UINT64_C(0x5555555555555555);
 }
 
-/* degrees + half in units of 2 * half / 2^32, rounded down; the upper end belongs to the last unit. Rises with
- * degrees (not strictly). degrees is in [-half, half]. */
+/* degrees + half in units of 2 * half / 2^32, rounded down; the upper end belongs to the last unit.
+ * Rises with degrees (not strictly). degrees is in [-half, half]. */
 static inline uint32_t om_geo_unit(double degrees, double half)
 {
     double unit = (degrees + half) * (4294967296.0 / (2 * half));
     return unit >= 4294967295.0 ? UINT32_MAX : (uint32_t)unit;
 }
 
-/* The cell of a point: units of latitude in the odd bits, of longitude in the even ones (a Morton code). */
+/* The cell of a point: units of latitude in the odd bits, of longitude in the even ones (a Morton
+ * code). */
 static inline uint64_t om_geo_cell(double lat, double lon)
 {
     return om_geo_spread(om_geo_unit(lat, 90)) << 1 | om_geo_spread(om_geo_unit(lon, 180));

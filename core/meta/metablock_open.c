@@ -1,8 +1,8 @@
 /* metablock_open.c - checks the bytes of a block, so that nothing that reads it later has to.
  * SPDX-License-Identifier: Apache-2.0
  *
- * Everything is looked at but the texts of TEXT fields: they are large, nothing is searched by them here, and
- * whoever prints one checks it. */
+ * Everything is looked at but the texts of TEXT fields: they are large, nothing is searched by them
+ * here, and whoever prints one checks it. */
 #include <math.h>
 #include <string.h>
 
@@ -204,8 +204,8 @@ static const char *check_starts(const om_metacolumn *column)
     return good && sum == column->postings ? NULL : "values with a wrong number of rows";
 }
 
-/* order is right when the rows, taken one after the other, are what stands next under their codes. cursors:
- * [distinct], and are starts at first. */
+/* order is right when the rows, taken one after the other, are what stands next under their codes.
+ * cursors: [distinct], and are starts at first. */
 static bool take_posting(const om_metacolumn *column, uint32_t *cursors, uint32_t code,
                          uint32_t row)
 {

@@ -278,7 +278,8 @@ static void write_column(om_finish *finish, const om_buildcolumn *column,
     write_presence(finish, column, entry, &layout, to);
 }
 
-/* Zeros wherever a part does not fill its place, so that equal rows give equal bytes, and in the bitmap. */
+/* Zeros wherever a part does not fill its place, so that equal rows give equal bytes, and in the
+ * bitmap. */
 static void clear_gaps(const om_block_entry *entry, uint32_t rows, uint8_t *block)
 {
     om_layout layout;

@@ -1,12 +1,13 @@
 /* metabuild_int.h - the columns of a block while rows are added.
- * Depends on: metalayout.h, metasort.h.  Threads: one.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
+ * Depends on: metalayout.h, metasort.h.  Threads: one.  Locks: none.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_METABUILD_INT_H
 #define OM_METABUILD_INT_H
 #include "metalayout.h"
 #include "metasort.h"
 
-/* One field. Rows that have a value, in order, and what each has: a number of the dictionary, for arrays a list
- * of them, of TEXT the bytes. */
+/* One field. Rows that have a value, in order, and what each has: a number of the dictionary, for
+ * arrays a list of them, of TEXT the bytes. */
 typedef struct om_buildcolumn {
     uint16_t field, type;
     om_metadict dict;

@@ -1,4 +1,5 @@
-/* metadict.c - different values in a hash table, in the order they came. SPDX-License-Identifier: Apache-2.0 */
+/* metadict.c - different values in a hash table, in the order they came.
+ * SPDX-License-Identifier: Apache-2.0 */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

@@ -39,8 +39,8 @@ void om_metaparse_skip(om_metaparse *parse)
     parse->at = at;
 }
 
-/* Behind the bytes of a string that stand for themselves: at a quote, a backslash, a control character, a byte
- * that is no UTF-8, or the end. */
+/* Behind the bytes of a string that stand for themselves: at a quote, a backslash, a control
+ * character, a byte that is no UTF-8, or the end. */
 static const uint8_t *plain_end(const uint8_t *at, const uint8_t *end)
 {
     const uint64_t high = UINT64_C(0x8080808080808080);

@@ -1,5 +1,5 @@
-/* metalayout.h - a block as bytes: its head, the entry of a column, and where the parts of a column stand, which
- * follows from its counts. The builder and the opener compute it alike.
+/* metalayout.h - a block as bytes: its head, the entry of a column, and where the parts of a column
+ * stand, which follows from its counts. The builder and the opener compute it alike.
  * Depends on: metablock_int.h.  Threads: any.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_METALAYOUT_H
 #define OM_METALAYOUT_H
@@ -75,8 +75,8 @@ static inline bool om_null_coded(uint16_t type, bool sparse, uint32_t count, uin
     return !om_is_array(type) && !sparse && count < rows;
 }
 
-/* Whether the counts of an entry can be of a block of `rows` rows and at most `size` bytes. What om_layout_of needs:
- * its sums cannot overflow then. */
+/* Whether the counts of an entry can be of a block of `rows` rows and at most `size` bytes. What
+ * om_layout_of needs: its sums cannot overflow then. */
 bool om_entry_possible(const om_block_entry *entry, uint32_t rows, uint64_t size);
 void om_layout_of(const om_block_entry *entry, uint32_t rows, om_layout *out);
 #endif

@@ -27,9 +27,9 @@ static void trim_zeros(om_decimal *decimal)
     }
 }
 
-/* A value that is a whole number below 2^53 over a power of ten up to 10^22 is the nearest double of that quotient,
- * since both are exact and a division rounds once: the smallest such power gives the fewest digits. Prices,
- * ratings and coordinates end here. value is above 0. */
+/* A value that is a whole number below 2^53 over a power of ten up to 10^22 is the nearest double of
+ * that quotient, since both are exact and a division rounds once: the smallest such power gives the
+ * fewest digits. Prices, ratings and coordinates end here. value is above 0. */
 static bool short_decimal(double value, om_decimal *out)
 {
     if (value < 1e-5 || value >= 1e15) {
@@ -57,7 +57,8 @@ static bool short_decimal(double value, om_decimal *out)
     return false;
 }
 
-/* value with `count` digits, rounded to nearest. The sign of the locale for the point may be several bytes. */
+/* value with `count` digits, rounded to nearest. The sign of the locale for the point may be several
+ * bytes. */
 static void rounded_decimal(double value, int count, om_decimal *out)
 {
     char text[64];
@@ -83,8 +84,8 @@ static double decimal_value(const om_decimal *decimal)
     return length > 0 && om_double_parse(text, (size_t)length, &value) ? value : INFINITY;
 }
 
-/* Fewest digits: 17 always suffice, and 15 are kept by every normal double, so shorter ones show in them as zeros
- * at the end. Below the normal range fewer digits hold. */
+/* Fewest digits: 17 always suffice, and 15 are kept by every normal double, so shorter ones show in
+ * them as zeros at the end. Below the normal range fewer digits hold. */
 static void shortest_decimal(double value, om_decimal *out)
 {
     if (short_decimal(value, out)) {

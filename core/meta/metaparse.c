@@ -1,9 +1,10 @@
-/* metaparse.c - JSON objects become meta rows: names become fields, values payloads, entries are put in order.
+/* metaparse.c - JSON objects become meta rows: names become fields, values payloads, entries are put
+ * in order.
  * SPDX-License-Identifier: Apache-2.0
  *
- * One pass over the text, no tree. Items of a batch mostly have the same names in the same order, so the field
- * that followed this one in the item before is tried first: one comparison instead of a hash. A refused item leaves
- * nothing behind: new fields get their types when an item is accepted. */
+ * One pass over the text, no tree. Items of a batch mostly have the same names in the same order, so
+ * the field that followed this one in the item before is tried first: one comparison instead of a
+ * hash. A refused item leaves nothing behind: new fields get their types when an item is accepted. */
 #include "metarow.h"
 
 #include <string.h>
@@ -18,8 +19,8 @@ static bool has_name(const om_field *field, const om_metaparse *parse)
            memcmp(field->name, parse->name, parse->name_length) == 0;
 }
 
-/* The field of parse->name. *previous is the field before it in this item (known: none, or one that is not in the
- * schema yet), and becomes this one. */
+/* The field of parse->name. *previous is the field before it in this item (known: none, or one that is
+ * not in the schema yet), and becomes this one. */
 static omen_status_t find_field(om_metaparse *parse, uint32_t *previous, uint16_t *field)
 {
     uint16_t guess = parse->next[*previous];
@@ -130,7 +131,8 @@ static omen_status_t parse_object(om_metaparse *parse)
     return OMEN_OK;
 }
 
-/* By field. They mostly are in order already; the gaps are for the text that tries what they are not (Ciura 2001). */
+/* By field. They mostly are in order already; the gaps are for the text that tries what they are not
+ * (Ciura 2001). */
 static void sort_entries(om_parsed *entries, uint32_t count)
 {
     static const uint32_t gaps[] = {3937, 1750, 701, 301, 132, 57, 23, 10, 4, 1};

@@ -12,8 +12,8 @@ typedef struct om_parsed {
     size_t offset; /* in payload */
 } om_parsed;
 
-/* What a field that the batch adds has been through; beside om_meta_rows.added. Its type there is 0 until an
- * accepted item has a value, and OMEN_TYPE_ARRAY alone while these are empty arrays. */
+/* What a field that the batch adds has been through; beside om_meta_rows.added. Its type there is 0
+ * until an accepted item has a value, and OMEN_TYPE_ARRAY alone while these are empty arrays. */
 typedef struct om_added {
     uint32_t slot;  /* in the table of names */
     uint16_t place; /* where settling moves it; OM_NO_FIELD: it goes */
@@ -92,9 +92,11 @@ typedef struct om_want {
 /* The value at parse->at (not a null) into payload; *type is what it became. */
 omen_status_t om_metaparse_value(om_metaparse *parse, om_want want, uint16_t *type);
 
-/* After the last item: the fields that the batch adds get one type each in all rows; names without a value go. */
+/* After the last item: the fields that the batch adds get one type each in all rows; names without a
+ * value go. */
 void om_metaparse_settle(om_metaparse *parse);
-/* Integers of a payload (INT64 or an array of it): whether doubles hold all of them; and makes them doubles. */
+/* Integers of a payload (INT64 or an array of it): whether doubles hold all of them; and makes them
+ * doubles. */
 bool om_meta_widens(const uint8_t *payload, uint32_t size);
 void om_meta_widen(uint8_t *payload, uint32_t size);
 #endif

@@ -76,7 +76,8 @@ out:
     return status;
 }
 
-/* A whole number for a field of doubles: taken when it is one exactly, so that no id is changed in silence. */
+/* A whole number for a field of doubles: taken when it is one exactly, so that no id is changed in
+ * silence. */
 static omen_status_t whole_as_double(om_metaparse *parse, const om_json_number *number, double *out)
 {
     if (number->fits && om_double_holds(number->value)) {

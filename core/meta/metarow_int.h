@@ -82,8 +82,8 @@ const char *om_meta_payload_fault(uint16_t type, const uint8_t *payload, uint32_
 omen_status_t om_bytes_put(om_bytes *bytes, const void *data, size_t size,
                            omen_error *err) OM_NODISCARD;
 
-/* Bytes that JSON strings cannot hold as they are: a high bit for each quote, backslash and control character;
- * the lowest one is exact. */
+/* Bytes that JSON strings cannot hold as they are: a high bit for each quote, backslash and control
+ * character; the lowest one is exact. */
 static inline uint64_t om_json_special(uint64_t word)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);

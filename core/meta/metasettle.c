@@ -1,4 +1,5 @@
-/* metasettle.c - the fields that a batch adds get one type in all its rows, and then their place in the schema.
+/* metasettle.c - the fields that a batch adds get one type in all its rows, and then their place in
+ * the schema.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* metasort.c - sorts the values of a dictionary. SPDX-License-Identifier: Apache-2.0
  *
- * Numbers become unsigned keys of 8 bytes and are sorted by radix. Strings are sorted by their first 8 bytes so,
- * then runs that agree by the next 8, and so on: no string is compared with another as a whole, and the work is
- * bounded by the bytes that there are, whatever they look like. */
+ * Numbers become unsigned keys of 8 bytes and are sorted by radix. Strings are sorted by their first 8
+ * bytes so, then runs that agree by the next 8, and so on: no string is compared with another as a
+ * whole, and the work is bounded by the bytes that there are, whatever they look like. */
 #include "metasort.h"
 
 #include <string.h>
@@ -83,8 +83,8 @@ static uint64_t key_at(const uint8_t *bytes, size_t size, uint64_t depth)
     return __builtin_bswap64(om_load64(part));
 }
 
-/* A run of strings that agree up to depth + 8, zeros behind their ends taken for bytes: those that end there go
- * first, by their length. Returns how many these are: 9 at most, as they are different. */
+/* A run of strings that agree up to depth + 8, zeros behind their ends taken for bytes: those that end
+ * there go first, by their length. Returns how many these are: 9 at most, as they are different. */
 static uint32_t settle_short(const om_metadict *dict, om_sortitem *items, uint32_t count,
                              uint64_t depth)
 {
@@ -151,8 +151,8 @@ static int compare_points(const uint8_t *a, const uint8_t *b)
     return (x > y) - (x < y);
 }
 
-/* Points of one cell by the bits of their numbers. A cell is about a centimetre wide: only data made for it has
- * many different points in one, and then shell sort bounds the work. */
+/* Points of one cell by the bits of their numbers. A cell is about a centimetre wide: only data made
+ * for it has many different points in one, and then shell sort bounds the work. */
 static void sort_cell(const om_metadict *dict, om_sortitem *items, uint32_t count)
 {
     static const uint32_t gaps[] = {47093, 20930, 9302, 4134, 1837, 816, 363,

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* Days from 1970-01-01 to a day of the proleptic Gregorian calendar, by years that begin in March: a leap day
- * is then the last of its year. */
+/* Days from 1970-01-01 to a day of the proleptic Gregorian calendar, by years that begin in March: a
+ * leap day is then the last of its year. */
 static int64_t days_from_civil(int64_t year, int64_t month, int64_t day)
 {
     year -= month <= 2;

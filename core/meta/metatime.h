@@ -5,15 +5,16 @@
 #include "metarow.h"
 
 #define OM_TIME_TEXT 40
-/* What om_time_parse reads, in UTC ("...Z"), without zeros at the end of the fraction. Returns its length. */
+/* What om_time_parse reads, in UTC ("...Z"), without zeros at the end of the fraction. Returns its
+ * length. */
 size_t om_time_print(int64_t micros, char out[OM_TIME_TEXT]);
 
 #define OM_DOUBLE_TEXT 32
-/* The fewest digits that read back as the same double, always with a point or an exponent, as Python prints
- * it; value is finite. Does not depend on the locale. Returns its length. */
+/* The fewest digits that read back as the same double, always with a point or an exponent, as Python
+ * prints it; value is finite. Does not depend on the locale. Returns its length. */
 size_t om_double_print(double value, char out[OM_DOUBLE_TEXT]);
-/* A number in the grammar of JSON, rounded to the nearest double: false when it is beyond their range. length is at
- * most OM_NUMBER_TEXT. Does not depend on the locale. */
+/* A number in the grammar of JSON, rounded to the nearest double: false when it is beyond their range.
+ * length is at most OM_NUMBER_TEXT. Does not depend on the locale. */
 #define OM_NUMBER_TEXT 1024u
 bool om_double_parse(const char *text, size_t length, double *out);
 /* Whether a double holds an integer exactly. */

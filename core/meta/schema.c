@@ -1,8 +1,8 @@
 /* schema.c - the fields of a collection: chunks that never move, found through a table of hashes.
  * SPDX-License-Identifier: Apache-2.0
  *
- * Readers take no lock. A field is written, then its number goes into the table and into the count, both with
- * release: whoever sees the number sees the field. Nothing is ever taken away. */
+ * Readers take no lock. A field is written, then its number goes into the table and into the count,
+ * both with release: whoever sees the number sees the field. Nothing is ever taken away. */
 #include "schema.h"
 
 #include <math.h>

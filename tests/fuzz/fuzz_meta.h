@@ -1,4 +1,5 @@
-/* fuzz_meta.h - what the fuzz targets of core/meta share: a schema of all types, and reading all of a block.
+/* fuzz_meta.h - what the fuzz targets of core/meta share: a schema of all types, and reading all of a
+ * block.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef FUZZ_META_H
 #define FUZZ_META_H

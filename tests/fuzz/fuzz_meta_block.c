@@ -1,5 +1,5 @@
-/* fuzz_meta_block.c - hostile bytes of a block, a row or a schema (first byte: 0, 1, 2): refused, or all of it can be
- * read. SPDX-License-Identifier: Apache-2.0 */
+/* fuzz_meta_block.c - hostile bytes of a block, a row or a schema (first byte: 0, 1, 2): refused, or
+ * all of it can be read. SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz_meta.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,6 +1,6 @@
-/* fuzz_meta_json.c - lines of JSON as one batch: whatever is taken jansson takes too, gives good rows, prints as the
- * same values and reads back as the same bytes. The first byte: bit 0 patches, bit 1 declared fields, bit 2 bad
- * items are left out. SPDX-License-Identifier: Apache-2.0 */
+/* fuzz_meta_json.c - lines of JSON as one batch: whatever is taken jansson takes too, gives good rows,
+ * prints as the same values and reads back as the same bytes. The first byte: bit 0 patches, bit 1
+ * declared fields, bit 2 bad items are left out. SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
 
 #include "fuzz_meta.h"
@@ -35,7 +35,8 @@ static bool same(const json_t *a, const json_t *b)
     return json_equal(a, b);
 }
 
-/* Times may be written in another zone and positions as doubles: only what has no other form is compared. */
+/* Times may be written in another zone and positions as doubles: only what has no other form is
+ * compared. */
 static void compare(const json_t *item, json_t *printed, const om_schema *schema)
 {
     const char *name;

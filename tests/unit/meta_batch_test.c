@@ -1,5 +1,5 @@
-/* meta_batch_test.c - what a batch adds: types over all its items, refused items, joining the schema, patches,
- * and rows out of the log. SPDX-License-Identifier: Apache-2.0 */
+/* meta_batch_test.c - what a batch adds: types over all its items, refused items, joining the schema,
+ * patches, and rows out of the log. SPDX-License-Identifier: Apache-2.0 */
 #include "meta_fixture.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* meta_block_test.c - blocks against their rows: what comes out, dictionaries and orders by brute force, facets,
- * every shape of column, damage. SPDX-License-Identifier: Apache-2.0 */
+/* meta_block_test.c - blocks against their rows: what comes out, dictionaries and orders by brute
+ * force, facets, every shape of column, damage. SPDX-License-Identifier: Apache-2.0 */
 #include "meta_fixture.h"
 
 #include <stdio.h>
@@ -329,7 +329,8 @@ static void sorted_rows(void **state)
     end_sample(&sample);
 }
 
-/* As many different values as codes of one byte and of two hold, with and without nulls, in a whole block. */
+/* As many different values as codes of one byte and of two hold, with and without nulls, in a whole
+ * block. */
 static void codes_of_every_width(void **state)
 {
     (void)state;

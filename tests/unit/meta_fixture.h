@@ -1,4 +1,5 @@
-/* meta_fixture.h - what the tests of core/meta share: counted memory, schemas, batches of JSON, random items.
+/* meta_fixture.h - what the tests of core/meta share: counted memory, schemas, batches of JSON, random
+ * items.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef META_FIXTURE_H
 #define META_FIXTURE_H
@@ -44,7 +45,7 @@ om_bytes meta_print(const om_alloc *alloc, const om_schema *schema, const uint8_
 /* All types: field i of META_ALL has the type that its name says. */
 enum { META_ALL = 14 };
 extern const omen_field meta_all[META_ALL];
-/* A random item of these fields, each there with `share` of 16; few: values out of few. What is printed again must be
- * equal to it. */
+/* A random item of these fields, each there with `share` of 16; few: values out of few. What is
+ * printed again must be equal to it. */
 json_t *meta_random_item(uint64_t *seed, uint32_t share, bool few);
 #endif

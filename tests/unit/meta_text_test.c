@@ -1,4 +1,5 @@
-/* meta_text_test.c - times against timegm, doubles against the C library, base64, UTF-8 against a slow rule.
+/* meta_text_test.c - times against timegm, doubles against the C library, base64, UTF-8 against a slow
+ * rule.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
@@ -358,7 +359,8 @@ static void base64_both_ways(void **state)
     }
 }
 
-/* Every code point is encoded and taken; every sequence of two and three bytes is judged by decoding it. */
+/* Every code point is encoded and taken; every sequence of two and three bytes is judged by decoding
+ * it. */
 static bool valid_slowly(const uint8_t *bytes, size_t length)
 {
     for (size_t i = 0; i < length;) {

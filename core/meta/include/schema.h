@@ -27,17 +27,20 @@ const om_field *om_schema_at(const om_schema *schema, uint32_t id); /* id < coun
 /* NULL: none has this name. */
 const om_field *om_schema_find(const om_schema *schema, const char *name, size_t length);
 
-/* Checks a declaration and fills in its defaults. Whether there is a stemmer of this language, core/text knows. */
+/* Checks a declaration and fills in its defaults. Whether there is a stemmer of this language,
+ * core/text knows. */
 omen_status_t om_field_check(const omen_field *in, om_field *out, omen_error *err) OM_NODISCARD;
 void om_field_describe(const om_field *field, omen_field *out);
 /* Whether two fields of one name agree in type and options. */
 bool om_field_same(const om_field *a, const om_field *b);
-/* Adds a checked field, whose id is set, or finds that it is there already just so. ALREADY_EXISTS / FIELD when
- * it is there with another type or options; RESOURCE_EXHAUSTED / LIMIT beyond OMEN_MAX_FIELDS. */
+/* Adds a checked field, whose id is set, or finds that it is there already just so. ALREADY_EXISTS /
+ * FIELD when it is there with another type or options; RESOURCE_EXHAUSTED / LIMIT beyond
+ * OMEN_MAX_FIELDS. */
 omen_status_t om_schema_add(om_schema *schema, om_field *field, omen_error *err) OM_NODISCARD;
 
-/* The bytes of fields [first, count), for the log, manifests and segment files (FORMAT.md), and back: fields
- * that are there already must agree, and the others follow them. Input is hostile: OMEN_DATA_LOSS. */
+/* The bytes of fields [first, count), for the log, manifests and segment files (FORMAT.md), and back:
+ * fields that are there already must agree, and the others follow them. Input is hostile:
+ * OMEN_DATA_LOSS. */
 size_t om_schema_export_size(const om_schema *schema, uint32_t first);
 void om_schema_export(const om_schema *schema, uint32_t first, uint8_t *out);
 omen_status_t om_schema_import(om_schema *schema, const uint8_t *bytes, size_t size,
