@@ -273,7 +273,7 @@ def check_hardening(_update, library):
         if "W" in flags and "E" in flags:
             problems.append("a segment is writable and executable")
     needed = set(re.findall(r"NEEDED.*\[(.*?)\.so", dynamic))
-    if needed - {"libc", "libm", "libxxhash", "libzstd", "libroaring", "ld-linux-x86-64", "ld-linux-aarch64"}:
+    if needed - {"libc", "libm", "libutf8proc", "libstemmer", "ld-linux-x86-64", "ld-linux-aarch64"}:
         problems.append("unexpected dependencies: %s" % ", ".join(sorted(needed)))
     if problems:
         raise Failure("\n".join(problems))
@@ -283,7 +283,8 @@ def check_baseline(update, library):
     if not (tool("abidw") and tool("abidiff")):
         print("abigail-tools are not installed")
         return SKIP
-    baseline = os.path.join(LEDGERS, "omendb-0.2.abi")
+    version = re.findall(r"OMEN_ABI_M(?:AJ|IN)OR (\d+)u", open(HEADER, encoding="utf-8").read())
+    baseline = os.path.join(LEDGERS, "omendb-%s.abi" % ".".join(version))
     if update:
         output(["abidw", "--headers-dir", INCLUDE, "--drop-private-types", "--exported-interfaces-only",
                 "--no-corpus-path", "--no-comp-dir-path", "--out-file", baseline, library])
