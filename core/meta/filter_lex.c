@@ -48,7 +48,10 @@ static bool is_space(char c)
 static char peek(const om_parse *parse, size_t ahead)
 {
     const size_t at = parse->token.at + ahead;
-    return at < parse->in->length ? parse->in->text[at] : '\0';
+    if (at >= parse->in->length) {
+        return '\0';
+    }
+    return parse->in->text[at];
 }
 
 bool om_filter_is(const om_token *token, const char *word)
