@@ -197,6 +197,9 @@ static void test_large_literals(void **state)
     assert_int_equal(ask(&t, "i >= -9223372036854775808", NULL, 0, NULL), 3);
     assert_int_equal(ask(&t, "i > -9223372036854775808", NULL, 0, NULL), 2);
     assert_int_equal(ask(&t, "i < -9223372036854775808", NULL, 0, NULL), 0);
+    assert_int_equal(ask(&t, "i < 99999999999999999999", NULL, 0, NULL), 3);
+    assert_int_equal(ask(&t, "i > -99999999999999999999", NULL, 0, NULL), 3);
+    assert_int_equal(ask(&t, "i = -9223372036854775808 OR i = 00", NULL, 0, NULL), 2);
     assert_int_equal(ask(&t, "i > 1e300 OR i < -1e300", NULL, 0, NULL), 0);
     assert_int_equal(ask(&t, "i BETWEEN -1e300 AND 1e300", NULL, 0, NULL), 3);
     assert_int_equal(ask(&t, "i NOT BETWEEN 0.5 AND 1e300", NULL, 0, NULL), 2);

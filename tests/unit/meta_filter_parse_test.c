@@ -196,6 +196,7 @@ static void test_syntax(void **state)
     refuses("year = -", syntax, "byte 7: expected a number");
     refuses("year = .5", syntax, "byte 7: expected a number");
     refuses("rating < 1e999", syntax, "byte 9: expected a number of at most");
+    refuses("year = -12345678901234567890123456789012345678901234567890e999", syntax, "at most");
     refuses("year = $1", syntax, "byte 7: expected a parameter that is bound, found $1, and 0 are");
     refuses("year = $0", syntax, "$1 to $1024");
     refuses("year = $1025", syntax, "$1 to $1024");
@@ -287,6 +288,7 @@ static void test_limits(void **state)
     limit("year IN (1999", ", 5", ")", 1023, 0, "", OMEN_OK);
     limit("year IN (1999", ", 5", ")", 1024, 0, "", OMEN_INVALID_ARGUMENT);
     limit("year IN (1999", ", 5", ") AND public", 1023, 0, "", OMEN_INVALID_ARGUMENT);
+    limit("rating < 1", "0", "", 300, 0, "", OMEN_OK);
     limit("public", " ", "", OMEN_MAX_FILTER - 6, 0, "", OMEN_OK);
     limit("public", " ", "", OMEN_MAX_FILTER - 5, 0, "", OMEN_INVALID_ARGUMENT);
 }
@@ -362,8 +364,22 @@ static void test_params(void **state)
     refuses_param("year = $1", (omen_param){OMEN_TYPE_INT64, 1, NULL, NULL}, OMEN_D_TYPE,
                   "no data");
     refuses_param("year = $1", (omen_param){OMEN_TYPE_GEO, 1, years, NULL}, OMEN_D_TYPE, "none of");
+    refuses_param("genre LIKE $1", (omen_param){OMEN_TYPE_INT64, 1, years, NULL}, OMEN_D_TYPE,
+                  "cannot be compared with an int 5");
     refuses_param("year = $2", (omen_param){OMEN_TYPE_INT64, 1, years, NULL}, OMEN_D_FILTER_SYNTAX,
                   "found $2, and 1 are");
+}
+
+static void test_param_count(void **state)
+{
+    const char *text = "public";
+    const om_predicate_text source = {text, strlen(text), NULL, OMEN_MAX_PARAMS + 1};
+    om_predicate *predicate = NULL;
+    omen_error err;
+    (void)state;
+    assert_int_equal(om_predicate_compile(&test_alloc, schema, &source, &predicate, &err),
+                     OMEN_INVALID_ARGUMENT);
+    assert_int_equal(err.detail, OMEN_D_LIMIT);
 }
 
 /* Every allocation fails once: nothing leaks, nothing is half made. */
@@ -393,9 +409,15 @@ static void failing_put(void *ctx, void *memory, size_t size, size_t align)
 
 static void test_no_memory(void **state)
 {
-    const char *text =
-        "(year IN (1, 2, 1999) OR tags CONTAINS ALL ('a', 'b')) AND NOT genre LIKE 'x%' "
-        "AND \"a \"\"b\"\".c\" = 6";
+    /* Enough conditions for several chunks of memory at every stage. */
+    char text[8192];
+    size_t at = (size_t)snprintf(text, sizeof text,
+                                 "(year IN (1, 2, 1999) OR tags CONTAINS ALL ('a', 'b')) AND "
+                                 "NOT genre LIKE 'x%%' AND \"a \"\"b\"\".c\" = 6");
+    for (uint32_t i = 0; i < 60; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at,
+                               " AND (year != %u OR genre IN ('%u', '%u%060u'))", i, i, i, i);
+    }
     (void)state;
     for (uint32_t n = 0;; n++) {
         failing memory = {n, 0};
@@ -421,9 +443,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),  cmocka_unit_test(test_tests),
-        cmocka_unit_test(test_names),  cmocka_unit_test(test_syntax),
-        cmocka_unit_test(test_types),  cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_params), cmocka_unit_test(test_no_memory)};
+        cmocka_unit_test(test_words),    cmocka_unit_test(test_tests),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_syntax),
+        cmocka_unit_test(test_types),    cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_params),   cmocka_unit_test(test_param_count),
+        cmocka_unit_test(test_no_memory)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
