@@ -1,7 +1,7 @@
 # Makefile - the front door: forwards to CMake and the scripts. `make help` lists the targets.
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := build
-.PHONY: help churn cover-store crash crash-states faults model deps deps-build build demo serve check check-full bench fmt lint install
+.PHONY: help eval churn cover-store crash crash-states faults model deps deps-build build demo serve check check-full bench fmt lint install
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 export DATA SETS QUICK
@@ -53,6 +53,9 @@ model: deps ## random operations on databases on disk, OPS of them (100000), aga
 
 cover-store: deps ## branch coverage of log, manifest, recovery and parsers; GROUPS=log for one of them
 	@python3 tests/tools/cover.py $(GROUPS) --jobs $(JOBS) --missed
+
+eval: build ## filtered, text and hybrid search against known answers; DATA=DIR for more sets
+	@build/bin/eval $(or $(DATA),demo/data demo/films)
 
 churn: build ## rounds of deleting and re-inserting; ROWS (200000), ROUNDS (10): recall, memory, disk
 	@build/bin/churn --rows $(or $(ROWS),200000) --rounds $(or $(ROUNDS),10)
