@@ -7,7 +7,7 @@
 #include "rng.h"
 #include "textindex.h"
 
-/* ---- Words -------------------------------------------------------------------------------------- */
+/* ---- Words ---------------------------------------------------------------------------------- */
 /* FORMAT.md: 8 bytes at a time, the last ones filled up with zeros. */
 static inline uint64_t om_text_hash(const char *word, uint32_t length, uint64_t seed)
 {
@@ -19,16 +19,16 @@ static inline uint64_t om_text_hash(const char *word, uint32_t length, uint64_t 
     }
     return hash;
 }
-/* The numbers in order[0 .. count), sorted by compare (below, at, above 0); spare: as many. Stable, n log n
- * whatever comes. */
+/* The numbers in order[0 .. count), sorted by compare (below, at, above 0); spare: as many. Stable,
+ * n log n whatever comes. */
 typedef int (*om_text_compare)(const void *ctx, uint32_t a, uint32_t b);
 void om_text_sort(uint32_t *order, uint32_t *spare, uint32_t count, om_text_compare compare,
                   const void *ctx);
 
-/* ---- Text rows ----------------------------------------------------------------------------------- */
-/* u32 bytes, u32 fields; a head a field; then the fields' arrays: u32 hash[words] ascending (equal ones by
- * their words), start[words + 1] in the bytes, first[words + 1] in the positions, positions[length], bytes.
- * The last four are u16, or u32 when wide. */
+/* ---- Text rows ------------------------------------------------------------------------------ */
+/* u32 bytes, u32 fields; a head a field; then the fields' arrays: u32 hash[words] ascending (equal
+ * ones by their words), start[words + 1] in the bytes, first[words + 1] in the positions,
+ * positions[length], bytes. The last four are u16, or u32 when wide. */
 typedef struct om_rowhead {
     uint16_t field, wide;
     uint32_t words, length; /* different ones; all */
@@ -59,17 +59,18 @@ static inline uint32_t om_rowfield_number(const om_rowfield *field, const void *
 uint32_t om_rowfield_word(const om_rowfield *field, uint32_t hash, const char *word,
                           uint32_t length);
 
-/* ---- Packed integers ------------------------------------------------------------------------------ */
+/* ---- Packed integers ------------------------------------------------------------------------ */
 enum { OM_PACK = 128 }; /* integers of a full block */
 static inline uint32_t om_pack_width(uint32_t all_bits)
 {
     return all_bits == 0 ? 0 : 32 - (uint32_t)__builtin_clz(all_bits);
 }
-/* 128 integers of width bits in 16 * width bytes, in four lanes: integer i is in lane i % 4. out and in are
- * aligned to 16 in memory; the packed side need not be. */
+/* 128 integers of width bits in 16 * width bytes, in four lanes: integer i is in lane i % 4. out and
+ * in are aligned to 16 in memory; the packed side need not be. */
 void om_pack_full(const uint32_t *in, uint32_t width, uint8_t *out);
 void om_unpack_full(const uint8_t *in, uint32_t width, uint32_t *out);
-/* The same for rows: gaps less one, out[0] follows `before` (UINT32_MAX: none). Returns the or of all rows. */
+/* The same for rows: gaps less one, out[0] follows `before` (UINT32_MAX: none). Returns the or of
+ * all rows. */
 uint32_t om_unpack_rows(const uint8_t *in, uint32_t width, uint32_t before, uint32_t *out);
 /* n integers of width bits one behind the other. Reading takes up to 8 bytes behind the last one. */
 static inline uint64_t om_pack_bytes(uint64_t n, uint32_t width)
@@ -86,7 +87,7 @@ static inline uint32_t om_pack_get(const uint8_t *in, uint64_t i, uint32_t width
 }
 void om_unpack_some(const uint8_t *in, uint32_t n, uint32_t width, uint32_t *out);
 
-/* ---- The bytes of an image: FORMAT.md ------------------------------------------------------------- */
+/* ---- The bytes of an image: FORMAT.md ------------------------------------------------------- */
 #define OM_TEXT_MAGIC UINT64_C(0x0A5458455430314F) /* "O10TEXT\n" */
 enum {
     OM_TEXT_VERSION = 1,
@@ -165,7 +166,7 @@ static inline uint32_t om_textimage_length(const om_textimage *image, uint32_t f
                            : ((const uint32_t *)(const void *)lengths)[row];
 }
 
-/* ---- Reading a list --------------------------------------------------------------------------------- */
+/* ---- Reading a list ------------------------------------------------------------------------- */
 typedef enum om_listkind { OM_LIST_ONE, OM_LIST_SHORT, OM_LIST_LONG } om_listkind;
 typedef struct om_textlist {
     const om_textimage *image;
@@ -212,7 +213,7 @@ static inline void om_textplaces_get(const om_textplaces *places, uint64_t from,
     }
 }
 
-/* ---- Writing ------------------------------------------------------------------------------------------ */
+/* ---- Writing -------------------------------------------------------------------------------- */
 /* Bytes on their way: counted, collected in memory, or given to a sink. */
 typedef struct om_textout {
     const om_alloc *alloc;

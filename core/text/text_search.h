@@ -4,7 +4,7 @@
 #define OM_TEXT_SEARCH_H
 #include "text_int.h"
 
-/* ---- A query ---------------------------------------------------------------------------------------- */
+/* ---- A query -------------------------------------------------------------------------------- */
 enum { OM_QUERY_WORDS = 1024 }; /* of its text that are used */
 typedef struct om_queryword {
     uint32_t target, at, length, hash; /* hash: as in text rows */
@@ -29,10 +29,10 @@ struct om_textquery {
     size_t words_room, clauses_room, parts_room, bytes_room;
 };
 
-/* ---- Scores ------------------------------------------------------------------------------------------- */
-/* A contribution is an integer from 1 on: 1 + floor(weight * count / (count + ka + kb * length)), in floats
- * whose scale is one power of two for the whole query, all together below 2^31. Integers can be added in any
- * order. The score is the sum, rounded to a float, scaled back. */
+/* ---- Scores --------------------------------------------------------------------------------- */
+/* A contribution is an integer from 1 on: 1 + floor(weight * count / (count + ka + kb * length)), in
+ * floats whose scale is one power of two for the whole query, all together below 2^31. Integers can
+ * be added in any order. The score is the sum, rounded to a float, scaled back. */
 typedef struct om_formula {
     float weight, ka, kb;
 } om_formula;
@@ -47,7 +47,7 @@ static inline uint32_t om_formula_lift(float x)
     return (uint32_t)(x * 1.000001f) + 2;
 }
 
-/* ---- A word's list in an image, while it is searched ----------------------------------------------------- */
+/* ---- A word's list in an image, while it is searched ---------------------------------------- */
 #define OM_NO_BLOCK UINT32_MAX
 typedef struct om_lane {
     uint32_t rows[OM_PACK] __attribute__((aligned(64))); /* behind the last one: larger than any */
@@ -103,7 +103,7 @@ static inline uint32_t om_lane_forward(om_lane *lane, uint32_t row)
     return lane->found;
 }
 
-/* ---- A search --------------------------------------------------------------------------------------------- */
+/* ---- A search ------------------------------------------------------------------------------- */
 typedef struct om_runclause {
     om_lane **lanes; /* [count] of them in this image, the rarest first; a word has one */
     uint32_t count;
@@ -178,8 +178,8 @@ static inline bool om_textrun_passes(const om_textrun *run, uint32_t row)
     const uint32_t at = row + from->dead_shift;
     return (atomic_load_explicit(&from->dead[at / 64], memory_order_relaxed) >> (at % 64) & 1) == 0;
 }
-/* Text rows: counts words for the statistics, keeps the rows that match, and scores them when the statistics
- * are known. */
+/* Text rows: counts words for the statistics, keeps the rows that match, and scores them when the
+ * statistics are known. */
 omen_status_t om_textscan_rows(om_textrun *run, uint32_t source, omen_error *err) OM_NODISCARD;
 void om_textscan_score(om_textrun *run);
 /* Positions of a word of a phrase in one row. */
@@ -193,6 +193,20 @@ bool om_phrase_match(const om_alloc *alloc, const om_phrasepart *parts, uint32_t
 /* The same at a row that all lanes of the clause have loaded (found is its place there). */
 omen_status_t om_phrase_count(const om_alloc *alloc, const om_runclause *clause, uint32_t *count,
                               omen_error *err) OM_NODISCARD;
+/* Clauses in order[]: the first `asked` ones are only asked, the others bring up rows. */
+typedef struct om_window {
+    uint32_t from, to;
+    uint32_t asked;
+    bool summed; /* sums[] is of these rows */
+    bool dense;  /* so many rows that sums[] is searched, not the touched ones */
+} om_window;
+/* Asks the clauses [0, asked), the strongest first, about the n candidates in rows[] and row_sums[],
+ * which ascend; those that cannot be among the best go, the rest is offered. */
+omen_status_t om_ask_all(om_textrun *run, const om_window *w, uint32_t n,
+                         omen_error *err) OM_NODISCARD;
+/* What a phrase adds to a row. When that and *sum is less than enough, *sum becomes 0. */
+omen_status_t om_ask_phrase(const om_textrun *run, om_runclause *clause, uint32_t row,
+                            uint32_t enough, uint32_t *sum, omen_error *err) OM_NODISCARD;
 /* One image, whose clauses are open. */
 omen_status_t om_textwindow_run(om_textrun *run, omen_error *err) OM_NODISCARD;
 #endif

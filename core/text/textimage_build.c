@@ -29,7 +29,7 @@ typedef struct builder {
     uint32_t term_count, field_count, at; /* at: the term in order[] that is asked for */
 } builder;
 
-/* ---- Numbers for words ------------------------------------------------------------------------------ */
+/* ---- Numbers for words ---------------------------------------------------------------------- */
 static omen_status_t grow_slots(builder *b, omen_error *err)
 {
     const size_t count = b->slots_count == 0 ? 4096 : b->slots_count * 2;
@@ -156,7 +156,7 @@ out:
     return status;
 }
 
-/* ---- Rows for numbers ---------------------------------------------------------------------------------- */
+/* ---- Rows for numbers ----------------------------------------------------------------------- */
 static int compare_terms(const void *ctx, uint32_t a, uint32_t b)
 {
     const builder *build = ctx;
@@ -217,7 +217,7 @@ static omen_status_t place_postings(builder *b, omen_error *err)
     return OMEN_OK;
 }
 
-/* ---- The feed --------------------------------------------------------------------------------------------- */
+/* ---- The feed ------------------------------------------------------------------------------- */
 static void rewind_terms(void *ctx)
 {
     ((builder *)ctx)->at = UINT32_MAX;

@@ -1,4 +1,5 @@
-/* textimage_merge.c - several images as one: their terms side by side in order, rows renumbered on the way.
+/* textimage_merge.c - several images as one: their terms side by side in order, rows renumbered on the
+ * way.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_int.h"
 
@@ -25,7 +26,7 @@ struct om_textmerge {
     size_t fields_room;
 };
 
-/* ---- Rows that stay ---------------------------------------------------------------------------------- */
+/* ---- Rows that stay ------------------------------------------------------------------------- */
 static bool dropped(const input *in, uint32_t row)
 {
     return in->drop != NULL && (in->drop[row / 64] >> (row % 64) & 1) != 0;
@@ -67,7 +68,7 @@ static omen_status_t count_rows(om_textmerge *m, input *in, omen_error *err)
     return OMEN_OK;
 }
 
-/* ---- Terms side by side ------------------------------------------------------------------------------ */
+/* ---- Terms side by side --------------------------------------------------------------------- */
 static uint32_t field_of(const input *in)
 {
     return in->fields[om_textentry_field(&in->image->entries[in->term])];
@@ -119,8 +120,8 @@ static void sift_up(om_textmerge *m, uint32_t number)
     m->heap[at] = number;
 }
 
-/* Its next term into the heap, unless there is none. Terms that do not ascend are damage: the order of the
- * merged image, and of equal terms, rests on it. */
+/* Its next term into the heap, unless there is none. Terms that do not ascend are damage: the order
+ * of the merged image, and of equal terms, rests on it. */
 static omen_status_t load_term(om_textmerge *m, uint32_t number, bool first, omen_error *err)
 {
     input *in = &m->inputs[number];
@@ -176,7 +177,7 @@ out:
     return status;
 }
 
-/* ---- Their postings ------------------------------------------------------------------------------------- */
+/* ---- Their postings ------------------------------------------------------------------------- */
 typedef struct block {
     uint32_t rows[OM_PACK] __attribute__((aligned(16)));
     uint32_t counts[OM_PACK] __attribute__((aligned(16)));
@@ -311,7 +312,7 @@ static void feed_lengths(void *ctx, uint32_t field, uint32_t first, uint32_t cou
     }
 }
 
-/* ---- The whole --------------------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------ */
 static omen_status_t note_field(om_textmerge *m, uint16_t field, omen_error *err)
 {
     uint32_t at = 0;

@@ -1,5 +1,5 @@
-/* textimage_open.c - bytes that nobody trusts become an image: the header and the bounds of its tables here,
- * words and lists where they are read.
+/* textimage_open.c - bytes that nobody trusts become an image: the header and the bounds of its tables
+ * here, words and lists where they are read.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_int.h"
 
@@ -135,7 +135,7 @@ bool om_textimage_word(const om_textimage *image, uint32_t term, const char **wo
     const uint64_t at = entry->word & OM_TEXT_WORD_MAX;
     *length = om_textentry_length(entry);
     if (om_textentry_field(entry) >= image->head->fields || at > image->head->words_size ||
-        *length > image->head->words_size - at || *length > OM_MAX_WORD) {
+        *length > image->head->words_size - at || *length == 0 || *length > OM_MAX_WORD) {
         return false;
     }
     *word = image->words + at;

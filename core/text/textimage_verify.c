@@ -10,7 +10,7 @@ typedef struct checker {
     uint32_t *words; /* [rows] of the field that is counted */
 } checker;
 
-/* ---- Lists ------------------------------------------------------------------------------------------- */
+/* ---- Lists ---------------------------------------------------------------------------------- */
 static const char *check_positions(const checker *c, const om_textlist *list, uint32_t block)
 {
     om_textplaces places;
@@ -106,7 +106,7 @@ static omen_status_t check_term(checker *c, uint32_t term, omen_error *err)
     return OMEN_OK;
 }
 
-/* ---- Terms --------------------------------------------------------------------------------------------- */
+/* ---- Terms ---------------------------------------------------------------------------------- */
 static const char *check_word(const om_textimage *image, uint32_t term)
 {
     const char *word, *before;
@@ -132,7 +132,7 @@ static const char *check_word(const om_textimage *image, uint32_t term)
     return NULL;
 }
 
-/* ---- Fields ----------------------------------------------------------------------------------------------- */
+/* ---- Fields --------------------------------------------------------------------------------- */
 /* The lengths of a field into words[]; its head must agree with them. */
 static bool begin_field(checker *c, uint32_t field)
 {

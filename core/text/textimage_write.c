@@ -10,7 +10,7 @@ static omen_status_t check_stop(const om_textfeed *feed)
     return feed->stop != NULL ? om_stop_check(feed->stop) : OMEN_OK;
 }
 
-/* ---- Lists -------------------------------------------------------------------------------------------- */
+/* ---- Lists ---------------------------------------------------------------------------------- */
 static omen_status_t write_list(const om_textfeed *feed, om_listwriter *list, om_textentry *entry,
                                 omen_error *err)
 {
@@ -74,7 +74,7 @@ out:
     return status;
 }
 
-/* ---- Fields and lengths --------------------------------------------------------------------------------- */
+/* ---- Fields and lengths --------------------------------------------------------------------- */
 static omen_status_t measure_fields(om_textwriter *w)
 {
     const om_textfeed *feed = w->feed;
@@ -133,7 +133,7 @@ out:
     return status;
 }
 
-/* ---- The table of words ------------------------------------------------------------------------------------ */
+/* ---- The table of words --------------------------------------------------------------------- */
 uint32_t om_textimage_find(const om_textimage *image, uint32_t field, const char *word,
                            uint32_t length)
 {
@@ -159,8 +159,8 @@ uint32_t om_textimage_find(const om_textimage *image, uint32_t field, const char
     return UINT32_MAX;
 }
 
-/* False: this seed puts too many words beside each other. Somebody may choose words for that, but not for
- * several seeds at once. */
+/* False: this seed puts too many words beside each other. Somebody may choose words for that, but
+ * not for several seeds at once. */
 static bool fill_slots(om_textwriter *w)
 {
     const uint32_t mask = (UINT32_C(1) << w->head.slot_bits) - 1;
@@ -202,7 +202,7 @@ static omen_status_t make_slots(om_textwriter *w, omen_error *err)
     return OMEN_OK;
 }
 
-/* ---- The whole ----------------------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------ */
 static void lay_out(om_textwriter *w)
 {
     om_texthead *head = &w->head;

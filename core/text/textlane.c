@@ -1,9 +1,9 @@
-/* textlane.c - one word's list in an image while it is searched: blocks decoded when they are needed, bounds
- * from the impacts, scores of 128 rows at a time.
+/* textlane.c - one word's list in an image while it is searched: blocks decoded when they are needed,
+ * bounds from the impacts, scores of 128 rows at a time.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_search.h"
 
-/* ---- Bounds ---------------------------------------------------------------------------------------------- */
+/* ---- Bounds --------------------------------------------------------------------------------- */
 /* Of an entry of impact_at[]: blocks, then groups, then the whole list. */
 static uint32_t impact_bound(const om_lane *lane, uint32_t entry)
 {
@@ -65,9 +65,9 @@ uint32_t om_lane_range_bound(om_lane *lane, uint32_t from, uint32_t to)
     return best;
 }
 
-/* ---- Places ------------------------------------------------------------------------------------------------ */
-/* The first block from low on whose last row is not below row; `blocks` when there is none. So far ahead as steps
- * double, then between. */
+/* ---- Places --------------------------------------------------------------------------------- */
+/* The first block from low on whose last row is not below row; `blocks` when there is none. So far
+ * ahead as steps double, then between. */
 static uint32_t gallop(const uint32_t *last, uint32_t low, uint32_t blocks, uint32_t row)
 {
     uint32_t step = 1;
@@ -114,7 +114,7 @@ uint32_t om_lane_place(const om_lane *lane, uint32_t row)
     return at + (at == OM_PACK - 1 && rows[at] < row);
 }
 
-/* ---- Blocks --------------------------------------------------------------------------------------------------- */
+/* ---- Blocks --------------------------------------------------------------------------------- */
 bool om_lane_load(om_lane *lane, uint32_t block)
 {
     if (lane->block == block) {

@@ -1,5 +1,5 @@
-/* textlist.c - reading one list of postings, with bounds: whatever the bytes are, rows stay below the image's
- * rows and nothing is read outside of the image.
+/* textlist.c - reading one list of postings, with bounds: whatever the bytes are, rows stay below the
+ * image's rows and nothing is read outside of the image.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_int.h"
 
@@ -81,8 +81,8 @@ omen_status_t om_textlist_open(const om_textimage *image, uint32_t term, om_text
     return open_short(out, entry);
 }
 
-/* Gaps less one become rows. The largest row is found by or-ing: it has no bit above those of the image's last
- * row, or the rows are looked at one by one. */
+/* Gaps less one become rows. The largest row is found by or-ing: it has no bit above those of the
+ * image's last row, or the rows are looked at one by one. */
 static uint32_t add_gaps(uint32_t before, uint32_t n, uint32_t *rows)
 {
     uint32_t all = 0;

@@ -1,8 +1,9 @@
-/* textlist_write.c - one list of postings becomes bytes: blocks, then positions, then the tables to skip by.
+/* textlist_write.c - one list of postings becomes bytes: blocks, then positions, then the tables to
+ * skip by.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_int.h"
 
-/* ---- Arrays and bytes that grow ------------------------------------------------------------------ */
+/* ---- Arrays and bytes that grow ------------------------------------------------------------- */
 omen_status_t om_text_room(const om_alloc *alloc, void **array, size_t *capacity, size_t count,
                            size_t size, omen_error *err)
 {
@@ -83,7 +84,7 @@ void om_textout_free(om_textout *out)
     out->used = out->capacity = 0;
 }
 
-/* ---- Impacts --------------------------------------------------------------------------------------- */
+/* ---- Impacts -------------------------------------------------------------------------------- */
 /* Both are cut to 16 bits towards the better score, so a bound stays one. */
 void om_impacts_add(om_impacts *impacts, uint32_t count, uint32_t length)
 {
@@ -129,7 +130,7 @@ static void add_impacts(om_impacts *to, const om_impacts *from)
     }
 }
 
-/* ---- Blocks ----------------------------------------------------------------------------------------- */
+/* ---- Blocks --------------------------------------------------------------------------------- */
 void om_listwriter_begin(om_listwriter *writer)
 {
     writer->begin = writer->out->at;
@@ -302,7 +303,7 @@ out:
     return status;
 }
 
-/* ---- Positions --------------------------------------------------------------------------------------- */
+/* ---- Positions ------------------------------------------------------------------------------ */
 /* Packs the held positions into out; returns their width. */
 static omen_status_t put_positions(om_listwriter *writer, uint32_t *width, omen_error *err)
 {
@@ -366,7 +367,7 @@ out:
     return status;
 }
 
-/* ---- The end of a list -------------------------------------------------------------------------------- */
+/* ---- The end of a list ---------------------------------------------------------------------- */
 static omen_status_t end_short(om_listwriter *writer, om_textentry *entry, omen_error *err)
 {
     omen_status_t status = OMEN_OK;

@@ -67,12 +67,11 @@ static omen_status_t load_positions(const om_alloc *alloc, om_lane *lane, om_phr
     const uint32_t count = lane->counts[lane->found];
     OM_TRY(find_places(lane, err));
     if (count > lane->positions_room) {
-        OM_TRY(om_text_room(alloc, (void **)&lane->positions, &lane->positions_room, count, 4,
-                            err));
+        OM_TRY(
+            om_text_room(alloc, (void **)&lane->positions, &lane->positions_room, count, 4, err));
     }
     om_textplaces_get(&lane->places, lane->starts[lane->found], count, lane->positions);
-    *part =
-        (om_phrasepart){.positions = lane->positions, .count = count, .offset = lane->offset};
+    *part = (om_phrasepart){.positions = lane->positions, .count = count, .offset = lane->offset};
 out:
     return status;
 }

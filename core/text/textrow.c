@@ -6,7 +6,7 @@
 #define MAX_ROW_BYTES (UINT32_C(1) << 31)
 #define MAX_WORDS (UINT32_C(1) << OM_TEXT_MAX_BITS)
 
-/* ---- Order ---------------------------------------------------------------------------------------- */
+/* ---- Order ---------------------------------------------------------------------------------- */
 void om_text_sort(uint32_t *order, uint32_t *spare, uint32_t count, om_text_compare compare,
                   const void *ctx)
 {
@@ -68,7 +68,7 @@ static void sort_keys(uint64_t *keys, uint64_t *spare, uint32_t count)
     }
 }
 
-/* ---- Making --------------------------------------------------------------------------------------- */
+/* ---- Making --------------------------------------------------------------------------------- */
 typedef struct token_list {
     const om_word *words;
     const char *bytes;
@@ -131,7 +131,8 @@ static void put_number(const om_rowhead *head, uint8_t *array, uint32_t i, uint3
     }
 }
 
-/* Lays out the sorted tokens; the head has words, length, bytes and wide. Returns the bytes of the arrays. */
+/* Lays out the sorted tokens; the head has words, length, bytes and wide. Returns the bytes of the
+ * arrays. */
 static size_t put_field(const token_list *list, const om_rowhead *head, uint8_t *out)
 {
     const size_t unit = head->wide ? 4 : 2;
@@ -271,7 +272,7 @@ void om_textbuf_free(om_textbuf *buf)
     *buf = (om_textbuf){.alloc = buf->alloc};
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------- */
+/* ---- Reading -------------------------------------------------------------------------------- */
 size_t om_textrow_size(const uint8_t *row)
 {
     uint32_t size;

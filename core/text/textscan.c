@@ -1,5 +1,5 @@
-/* textscan.c - text rows that are in no image yet: looked at one by one, twice: for the statistics, then for
- * their scores.
+/* textscan.c - text rows that are in no image yet: looked at one by one, twice: for the statistics,
+ * then for their scores.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_search.h"
 

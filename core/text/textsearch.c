@@ -1,5 +1,5 @@
-/* textsearch.c - BM25 over many sources: statistics first, then the most promising image, then the others with
- * the threshold that it left.
+/* textsearch.c - BM25 over many sources: statistics first, then the most promising image, then the
+ * others with the threshold that it left.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
@@ -8,7 +8,7 @@
 /* All contributions together stay below 2^OM_SUM_BITS, plus one a clause. */
 enum { OM_SUM_BITS = 30, STOP_STEPS = 64 };
 
-/* ---- Scratch ------------------------------------------------------------------------------------------ */
+/* ---- Scratch -------------------------------------------------------------------------------- */
 omen_status_t om_textscratch_create(const om_alloc *alloc, om_textscratch **out, omen_error *err)
 {
     om_textscratch *s = om_alloc_zero(alloc, 1, sizeof *s, 64);
@@ -166,7 +166,7 @@ out:
     return status;
 }
 
-/* ---- The best so far: a heap with the worst on top ------------------------------------------------------ */
+/* ---- The best so far: a heap with the worst on top ------------------------------------------ */
 static bool worse(const om_best *a, const om_best *b)
 {
     if (a->sum != b->sum) {
@@ -191,9 +191,9 @@ static void sift(om_best *best, uint32_t at, uint32_t count)
     best[at] = moved;
 }
 
-/* What a sum of this source must reach. Equal scores go by source and row: rows come in ascending order, so
- * only the worst of a later source can still be replaced by an equal one, and sums that round to the same
- * score are at most 2^-24 of it apart. */
+/* What a sum of this source must reach. Equal scores go by source and row: rows come in ascending
+ * order, so only the worst of a later source can still be replaced by an equal one, and sums that
+ * round to the same score are at most 2^-24 of it apart. */
 static void set_need(om_textrun *run)
 {
     const om_best *worst = &run->scratch->best[0];
@@ -258,7 +258,7 @@ omen_status_t om_textrun_stop(om_textrun *run)
     return om_stop_check(run->search->stop);
 }
 
-/* ---- Statistics --------------------------------------------------------------------------------------------- */
+/* ---- Statistics ----------------------------------------------------------------------------- */
 /* Fields and words of one image. */
 static void count_image(om_textrun *run, const om_textimage *image, uint32_t *terms)
 {
@@ -323,7 +323,7 @@ static void make_formulas(om_textrun *run)
     }
 }
 
-/* ---- Images -------------------------------------------------------------------------------------------------- */
+/* ---- Images --------------------------------------------------------------------------------- */
 static int by_df(const om_lane *a, const om_lane *b)
 {
     return (a->list.df > b->list.df) - (a->list.df < b->list.df);

@@ -1,225 +1,11 @@
-/* textwindow.c - the best rows of one image: block-max MaxScore over windows of rows. Words that alone cannot
- * lift a row among the best are only asked about rows that another one brought up.
+/* textwindow.c - the best rows of one image: block-max MaxScore over windows of rows. Words that alone
+ * cannot lift a row among the best are only asked about rows that another one brought up.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_search.h"
-
-/* Clauses in order[]: the first `asked` ones are only asked, the others bring up rows. */
-typedef struct window {
-    uint32_t from, to;
-    uint32_t asked;
-    bool summed; /* sums[] is of these rows */
-    bool dense;  /* so many rows that sums[] is searched, not the touched ones */
-} window;
 
 static omen_status_t damaged(omen_error *err)
 {
     return om_text_damaged(err, "a block of postings is out of bounds");
-}
-
-/* ---- Asking ------------------------------------------------------------------------------------------- */
-/* Loads the row's block and finds it there; false in *there: the lane does not have it. */
-static omen_status_t find_row(om_lane *lane, uint32_t row, bool *there, omen_error *err)
-{
-    *there = false;
-    if (!om_lane_seek(lane, row)) {
-        return OMEN_OK;
-    }
-    if (!om_lane_load(lane, lane->next)) {
-        return damaged(err);
-    }
-    const uint32_t at = om_lane_forward(lane, row);
-    *there = at < lane->n && lane->rows[at] == row;
-    return OMEN_OK;
-}
-
-/* What a word adds to a row. `enough`: when the bound of its block there is below, the row is no candidate, and
- * *sum becomes 0. */
-static omen_status_t ask_word(om_lane *lane, uint32_t row, uint32_t enough, uint32_t *sum,
-                              omen_error *err)
-{
-    omen_status_t status = OMEN_OK;
-    bool there;
-    if (!om_lane_seek(lane, row)) {
-        return OMEN_OK;
-    }
-    if (lane->block != lane->next && *sum + om_lane_block_bound(lane, lane->next) < enough) {
-        *sum = 0;
-        return OMEN_OK;
-    }
-    OM_TRY(find_row(lane, row, &there, err));
-    if (there) {
-        if (!om_lane_count(lane)) {
-            return damaged(err);
-        }
-        *sum +=
-            lane->scored
-                ? lane->scores[lane->found]
-                : om_formula_score(&lane->formula, lane->counts[lane->found],
-                                   om_textimage_length(lane->list.image, lane->list.field, row));
-    }
-out:
-    return status;
-}
-
-/* A word is asked about *n candidates; those that are not enough any more go. */
-static omen_status_t ask_rows(om_textrun *run, om_runclause *clause, uint32_t enough, uint32_t *n,
-                              omen_error *err)
-{
-    om_textscratch *s = run->scratch;
-    om_lane *lane = clause->lanes[0];
-    const uint32_t count = *n;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t sum = s->row_sums[i];
-        const uint32_t row = s->rows[i];
-        if (sum + clause->bound < enough) {
-            continue;
-        }
-        omen_status_t status = ask_word(lane, row, enough, &sum, err);
-        if (status != OMEN_OK) {
-            return status;
-        }
-        s->rows[kept] = row;
-        s->row_sums[kept] = sum;
-        kept += sum >= enough;
-    }
-    *n = kept;
-    return OMEN_OK;
-}
-
-/* The phrase is there no more often than its rarest word: most rows are out before positions are read. */
-static omen_status_t ask_phrase(const om_textrun *run, om_runclause *clause, uint32_t row,
-                                uint32_t enough, uint32_t *sum, omen_error *err)
-{
-    omen_status_t status = OMEN_OK;
-    uint32_t count = UINT32_MAX;
-    for (uint32_t k = 0; k < clause->count; k++) {
-        om_lane *lane = clause->lanes[k];
-        bool there;
-        OM_TRY(find_row(lane, row, &there, err));
-        if (!there) {
-            return OMEN_OK;
-        }
-        if (!om_lane_count(lane)) {
-            return damaged(err);
-        }
-        count = om_min_u32(count, lane->counts[lane->found]);
-    }
-    const om_textlist *list = &clause->lanes[0]->list;
-    const uint32_t length = om_textimage_length(list->image, list->field, row);
-    if (*sum + om_formula_score(&clause->formula, count, length) + 2 < enough) {
-        *sum = 0;
-        return OMEN_OK;
-    }
-    OM_TRY(om_phrase_count(run->scratch->alloc, clause, &count, err));
-    *sum += count != 0 ? om_formula_score(&clause->formula, count, length) : 0;
-out:
-    return status;
-}
-
-static omen_status_t ask_phrases(om_textrun *run, om_runclause *clause, uint32_t enough,
-                                 uint32_t *n, omen_error *err)
-{
-    om_textscratch *s = run->scratch;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < *n; i++) {
-        uint32_t sum = s->row_sums[i];
-        const uint32_t row = s->rows[i];
-        if (sum + clause->bound < enough) {
-            continue;
-        }
-        omen_status_t status = ask_phrase(run, clause, row, enough, &sum, err);
-        if (status != OMEN_OK) {
-            return status;
-        }
-        s->rows[kept] = row;
-        s->row_sums[kept] = sum;
-        kept += sum >= enough;
-    }
-    *n = kept;
-    return OMEN_OK;
-}
-
-/* The same as ask_rows when there are so many candidates that every block is wanted: all of the word's rows of the
- * window are added to those sums that are candidates'. */
-static omen_status_t ask_window(om_textrun *run, const window *w, om_runclause *clause,
-                                uint32_t enough, uint32_t *n, omen_error *err)
-{
-    om_textscratch *s = run->scratch;
-    om_lane *lane = clause->lanes[0];
-    const uint32_t count = *n, span = w->to - w->from;
-    uint32_t kept = 0;
-    if (!om_lane_seek(lane, s->rows[0])) {
-        return OMEN_OK;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        s->sums[s->rows[i] - w->from] = s->row_sums[i];
-    }
-    for (uint32_t block = lane->next; block < lane->list.blocks; block++) {
-        run->search->counters.postings += lane->block == block ? 0 : OM_PACK;
-        if (!om_lane_load(lane, block) || !om_lane_score(lane)) {
-            return damaged(err);
-        }
-        for (uint32_t i = 0; i < lane->n; i++) {
-            const uint32_t at = lane->rows[i] - w->from;
-            if (at < span) {
-                const uint32_t sum = s->sums[at];
-                s->sums[at] = sum + (sum != 0 ? lane->scores[i] : 0);
-            }
-        }
-        if (om_lane_last(lane, block) >= s->rows[count - 1]) {
-            break;
-        }
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t row = s->rows[i], sum = s->sums[row - w->from];
-        s->sums[row - w->from] = 0;
-        s->rows[kept] = row;
-        s->row_sums[kept] = sum;
-        kept += sum >= enough;
-    }
-    *n = kept;
-    return OMEN_OK;
-}
-
-/* Asking about a candidate costs as much as adding so many rows. */
-enum { ASK_COST = 4 };
-static bool asks_window(const om_textrun *run, const window *w, const om_runclause *clause,
-                        uint32_t n)
-{
-    return w->summed && clause->cost * (w->to - w->from) / run->limit < (uint64_t)n * ASK_COST;
-}
-
-/* Asks the clauses [0, w->asked), the strongest first, about n candidates in ascending order; those that cannot
- * be among the best go. The rest is offered. */
-static omen_status_t ask_all(om_textrun *run, const window *w, uint32_t n, omen_error *err)
-{
-    omen_status_t status = OMEN_OK;
-    om_textscratch *s = run->scratch;
-    uint32_t rest = 0;
-    run->search->counters.candidates += n;
-    for (uint32_t j = 0; j < w->asked; j++) {
-        rest += s->order[j]->bound;
-    }
-    for (uint32_t j = w->asked; j-- > 0 && n != 0;) {
-        om_runclause *clause = s->order[j];
-        rest -= clause->bound;
-        const uint32_t enough = run->need > rest ? run->need - rest : 0;
-        if (clause->count > 1) {
-            OM_TRY(ask_phrases(run, clause, enough, &n, err));
-        } else if (asks_window(run, w, clause, n)) {
-            OM_TRY(ask_window(run, w, clause, enough, &n, err));
-        } else {
-            OM_TRY(ask_rows(run, clause, enough, &n, err));
-        }
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        if (s->row_sums[i] != 0 && s->row_sums[i] >= run->need) {
-            om_textrun_offer(run, s->rows[i], s->row_sums[i]);
-        }
-    }
-out:
-    return status;
 }
 
 static uint32_t bound_below(const om_textrun *run, uint32_t end)
@@ -231,7 +17,7 @@ static uint32_t bound_below(const om_textrun *run, uint32_t end)
     return sum;
 }
 
-/* ---- One clause that brings up rows ------------------------------------------------------------------- */
+/* ---- One clause that brings up rows --------------------------------------------------------- */
 /* The candidates that pass. */
 static uint32_t pick_passing(om_textrun *run, uint32_t n)
 {
@@ -249,8 +35,8 @@ static uint32_t pick_passing(om_textrun *run, uint32_t n)
     return kept;
 }
 
-/* True when one of 16 scores can be enough. They are below 2^31, and signed comparisons are what every vector
- * unit has. */
+/* True when one of 16 scores can be enough. They are below 2^31, and signed comparisons are what
+ * every vector unit has. */
 static inline bool any_enough(const uint32_t *scores, uint32_t enough)
 {
     const int32_t limit = (int32_t)enough;
@@ -262,7 +48,7 @@ static inline bool any_enough(const uint32_t *scores, uint32_t enough)
 }
 
 /* Rows of the loaded and scored block in the window, with sums that can be enough. */
-static uint32_t pick(om_textrun *run, const window *w, const om_lane *lane, uint32_t enough)
+static uint32_t pick(om_textrun *run, const om_window *w, const om_lane *lane, uint32_t enough)
 {
     om_textscratch *s = run->scratch;
     uint32_t n = 0;
@@ -280,7 +66,7 @@ static uint32_t pick(om_textrun *run, const window *w, const om_lane *lane, uint
     return pick_passing(run, n);
 }
 
-static omen_status_t lead_word(om_textrun *run, const window *w, omen_error *err)
+static omen_status_t lead_word(om_textrun *run, const om_window *w, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_text_counters *counters = &run->search->counters;
@@ -304,7 +90,7 @@ static omen_status_t lead_word(om_textrun *run, const window *w, omen_error *err
             counters->postings += lane->n;
             const uint32_t n = pick(run, w, lane, enough);
             if (n != 0) {
-                OM_TRY(ask_all(run, w, n, err));
+                OM_TRY(om_ask_all(run, w, n, err));
             }
         }
         if (om_lane_last(lane, block) >= w->to - 1) {
@@ -315,12 +101,12 @@ out:
     return status;
 }
 
-/* ---- A phrase's rows ------------------------------------------------------------------------------------ */
-typedef omen_status_t (*take_row)(om_textrun *run, const window *w, uint32_t row, uint32_t sum,
+/* ---- A phrase's rows ------------------------------------------------------------------------ */
+typedef omen_status_t (*take_row)(om_textrun *run, const om_window *w, uint32_t row, uint32_t sum,
                                   omen_error *err);
 
 /* Every row of the phrase in the window; `others`: what the rest of the query can add at most. */
-static omen_status_t walk_phrase(om_textrun *run, const window *w, om_runclause *clause,
+static omen_status_t walk_phrase(om_textrun *run, const om_window *w, om_runclause *clause,
                                  uint32_t others, take_row take, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
@@ -345,7 +131,7 @@ static omen_status_t walk_phrase(om_textrun *run, const window *w, om_runclause 
                     break;
                 }
                 if (row >= w->from && om_textrun_passes(run, row)) {
-                    OM_TRY(ask_phrase(run, clause, row, enough, &sum, err));
+                    OM_TRY(om_ask_phrase(run, clause, row, enough, &sum, err));
                 }
                 if (sum != 0) {
                     OM_TRY(take(run, w, row, sum, err));
@@ -360,16 +146,16 @@ out:
     return status;
 }
 
-static omen_status_t ask_one(om_textrun *run, const window *w, uint32_t row, uint32_t sum,
+static omen_status_t ask_one(om_textrun *run, const om_window *w, uint32_t row, uint32_t sum,
                              omen_error *err)
 {
     run->scratch->rows[0] = row;
     run->scratch->row_sums[0] = sum;
-    return ask_all(run, w, 1, err);
+    return om_ask_all(run, w, 1, err);
 }
 
-/* ---- Several that bring up rows ------------------------------------------------------------------------- */
-static omen_status_t add_one(om_textrun *run, const window *w, uint32_t row, uint32_t sum,
+/* ---- Several that bring up rows ------------------------------------------------------------- */
+static omen_status_t add_one(om_textrun *run, const om_window *w, uint32_t row, uint32_t sum,
                              omen_error *err)
 {
     const uint32_t at = row - w->from;
@@ -381,7 +167,7 @@ static omen_status_t add_one(om_textrun *run, const window *w, uint32_t row, uin
     return OMEN_OK;
 }
 
-static void add_block(om_textrun *run, const window *w, const om_lane *lane)
+static void add_block(om_textrun *run, const om_window *w, const om_lane *lane)
 {
     uint32_t *sums = run->scratch->sums;
     uint64_t *touched = run->scratch->touched;
@@ -406,7 +192,7 @@ static void add_block(om_textrun *run, const window *w, const om_lane *lane)
 }
 
 /* `others`: what the rest of the query adds in this window at most. */
-static omen_status_t add_word(om_textrun *run, const window *w, om_runclause *clause,
+static omen_status_t add_word(om_textrun *run, const om_window *w, om_runclause *clause,
                               uint32_t others, omen_error *err)
 {
     om_lane *lane = clause->lanes[0];
@@ -431,7 +217,7 @@ static omen_status_t add_word(om_textrun *run, const window *w, om_runclause *cl
 }
 
 /* The touched rows become candidates, and the sums are zero again. */
-static uint32_t collect_touched(om_textrun *run, const window *w, uint32_t enough)
+static uint32_t collect_touched(om_textrun *run, const om_window *w, uint32_t enough)
 {
     om_textscratch *s = run->scratch;
     const uint32_t words = (w->to - w->from + 63) / 64;
@@ -450,7 +236,7 @@ static uint32_t collect_touched(om_textrun *run, const window *w, uint32_t enoug
 }
 
 /* The same without touched[]; sums[] has room for whole sixteens. */
-static uint32_t collect_dense(om_textrun *run, const window *w, uint32_t enough)
+static uint32_t collect_dense(om_textrun *run, const om_window *w, uint32_t enough)
 {
     om_textscratch *s = run->scratch;
     const uint32_t span = w->to - w->from;
@@ -469,7 +255,7 @@ static uint32_t collect_dense(om_textrun *run, const window *w, uint32_t enough)
     return n;
 }
 
-static omen_status_t add_window(om_textrun *run, const window *w, omen_error *err)
+static omen_status_t add_window(om_textrun *run, const om_window *w, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_textscratch *s = run->scratch;
@@ -485,12 +271,12 @@ static omen_status_t add_window(om_textrun *run, const window *w, omen_error *er
     uint32_t n = w->dense ? collect_dense(run, w, enough) : collect_touched(run, w, enough);
     n = pick_passing(run, n);
     if (status == OMEN_OK && n != 0) {
-        status = ask_all(run, w, n, err);
+        status = om_ask_all(run, w, n, err);
     }
     return status;
 }
 
-/* ---- Windows ----------------------------------------------------------------------------------------------- */
+/* ---- Windows -------------------------------------------------------------------------------- */
 static uint32_t clause_bound(om_runclause *clause, uint32_t from, uint32_t to)
 {
     uint32_t best = UINT32_MAX;
@@ -529,7 +315,7 @@ static uint32_t count_asked(const om_textrun *run)
 }
 
 /* So wide that about two thousand rows are brought up. */
-static void set_width(const om_textrun *run, window *w)
+static void set_width(const om_textrun *run, om_window *w)
 {
     uint64_t cost = 1;
     for (uint32_t j = w->asked; j < run->clauses; j++) {
@@ -545,7 +331,7 @@ static void set_width(const om_textrun *run, window *w)
     w->dense = cost >= run->limit / 2;
 }
 
-static omen_status_t lead(om_textrun *run, const window *w, omen_error *err)
+static omen_status_t lead(om_textrun *run, const om_window *w, omen_error *err)
 {
     om_runclause *clause = run->scratch->order[w->asked];
     if (clause->count == 1) {
@@ -555,7 +341,7 @@ static omen_status_t lead(om_textrun *run, const window *w, omen_error *err)
 }
 
 /* Bounds of the whole image choose who leads; those of the window may spare more. */
-static omen_status_t run_window(om_textrun *run, window *w, uint32_t asked, omen_error *err)
+static omen_status_t run_window(om_textrun *run, om_window *w, uint32_t asked, omen_error *err)
 {
     om_runclause **order = run->scratch->order;
     for (uint32_t j = asked; j < run->clauses; j++) {
@@ -582,7 +368,7 @@ static omen_status_t walk_passing(om_textrun *run, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     om_textscratch *s = run->scratch;
-    const window w = {.to = run->limit, .asked = run->clauses};
+    const om_window w = {.to = run->limit, .asked = run->clauses};
     const uint32_t words = (run->limit + 63) / 64;
     for (uint32_t i = 0; i < words;) {
         uint32_t n = 0;
@@ -595,7 +381,7 @@ static omen_status_t walk_passing(om_textrun *run, omen_error *err)
             }
         }
         OM_TRY(om_textrun_stop(run));
-        OM_TRY(ask_all(run, &w, n, err));
+        OM_TRY(om_ask_all(run, &w, n, err));
     }
 out:
     return status;
@@ -628,7 +414,7 @@ omen_status_t om_textwindow_run(om_textrun *run, omen_error *err)
     for (uint32_t from = 0; from < run->limit;) {
         use_tops(run);
         const uint32_t asked = count_asked(run);
-        window w = {.from = from, .to = run->limit, .asked = asked};
+        om_window w = {.from = from, .to = run->limit, .asked = asked};
         if (asked == run->clauses) {
             break;
         }

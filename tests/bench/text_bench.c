@@ -1,7 +1,8 @@
-/* text_bench.c - BM25 by core/text alone, one thread: text_bench DOCS QUERIES IMAGE_ROWS
- * DOCS: a text a line. QUERIES: a class, a tab and a query a line; classes one behind the other. IMAGE_ROWS: rows
- * of an image; 0: one image of all. Prints a line of JSON when the index is built; then, for each line that it
- * reads, it runs all queries and prints the seconds of each (its analysis included) and its best score.
+/* text_bench.c - BM25 by core/text alone, one thread: text_bench DOCS QUERIES IMAGE_ROWS DOCS: a text a
+ * line. QUERIES: a class, a tab and a query a line; classes one behind the other. IMAGE_ROWS: rows of
+ * an image; 0: one image of all. Prints a line of JSON when the index is built; then, for each line
+ * that it reads, it runs all queries and prints the seconds of each (its analysis included) and its
+ * best score.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,7 +49,7 @@ typedef struct index_of {
     om_words *words;
 } index_of;
 
-/* ---- Indexing: images of 4,096 rows, joined ------------------------------------------------------------- */
+/* ---- Indexing: images of 4,096 rows, joined ------------------------------------------------- */
 static void add_image(index_of *index, const built *image)
 {
     if (index->count == index->room) {
@@ -145,7 +146,7 @@ static void read_docs(index_of *index, const char *path, uint32_t image_rows)
     fclose(file);
 }
 
-/* ---- Queries --------------------------------------------------------------------------------------------- */
+/* ---- Queries -------------------------------------------------------------------------------- */
 typedef struct query_list {
     char **classes, **texts;
     uint32_t count, room;
@@ -200,11 +201,8 @@ static double run_query(const index_of *index, const char *text, const om_text_s
     omen_error err;
     const uint64_t begin = om_now_ns();
     need(om_textquery_create(&alloc_all, &options, &query, &err), &err);
-    om_text_search search = {.query = query,
-                             .sources = sources,
-                             .source_count = index->count,
-                             .limit = K,
-                             .hits = hits};
+    om_text_search search = {
+        .query = query, .sources = sources, .source_count = index->count, .limit = K, .hits = hits};
     need(om_text_run(&search, scratch, &err), &err);
     om_textquery_free(query);
     const uint64_t end = om_now_ns();

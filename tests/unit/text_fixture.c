@@ -133,7 +133,7 @@ void text_image_free(text_image *image)
     om_alloc_put(&text_alloc, image->bytes, image->size, 64);
 }
 
-/* ---- By the book ------------------------------------------------------------------------------------- */
+/* ---- By the book ---------------------------------------------------------------------------- */
 static uint32_t times_in(const text_corpus *corpus, uint32_t item, const text_clause *clause)
 {
     const uint32_t at = item * corpus->fields + clause->field;

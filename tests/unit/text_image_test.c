@@ -1,12 +1,12 @@
-/* text_image_test.c - packed integers, rows and images: what went in comes out, a merge gives what a build of
- * the same rows gives, damage is told.
+/* text_image_test.c - packed integers, rows and images: what went in comes out, a merge gives what a
+ * build of the same rows gives, damage is told.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- Packing ------------------------------------------------------------------------------------------- */
+/* ---- Packing -------------------------------------------------------------------------------- */
 static void packs_every_width(void **unused)
 {
     (void)unused;
@@ -97,7 +97,7 @@ static void impacts_are_the_frontier(void **unused)
     }
 }
 
-/* ---- Rows -------------------------------------------------------------------------------------------------- */
+/* ---- Rows ----------------------------------------------------------------------------------- */
 static void check_row(const text_corpus *corpus, uint32_t item)
 {
     for (uint32_t f = 0; f < corpus->fields; f++) {
@@ -139,7 +139,7 @@ static void rows_have_their_words(void **unused)
     text_corpus_free(&corpus);
 }
 
-/* ---- Images ------------------------------------------------------------------------------------------------- */
+/* ---- Images --------------------------------------------------------------------------------- */
 static void same_bytes(const text_image *a, const text_image *b)
 {
     assert_int_equal(a->size, b->size);

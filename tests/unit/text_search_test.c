@@ -1,5 +1,5 @@
-/* text_search_test.c - searches of every shape against BM25 by the book: the hits, their order and, to the bit,
- * their scores, whatever way the index found them.
+/* text_search_test.c - searches of every shape against BM25 by the book: the hits, their order and, to
+ * the bit, their scores, whatever way the index found them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_fixture.h"
 
@@ -82,7 +82,7 @@ static void mark(layout *l, uint32_t pass_one_in, uint32_t dead_one_in, uint64_t
     }
 }
 
-/* ---- Queries ------------------------------------------------------------------------------------------- */
+/* ---- Queries -------------------------------------------------------------------------------- */
 typedef struct request {
     text_clause clauses[MAX_CLAUSES];
     uint32_t count;
@@ -153,7 +153,7 @@ static om_textquery *make_query(const text_corpus *corpus, const request *r)
     return query;
 }
 
-/* ---- The comparison -------------------------------------------------------------------------------------- */
+/* ---- The comparison ------------------------------------------------------------------------- */
 static const text_oracle *sorted_by;
 static int compare_items(const void *a, const void *b)
 {

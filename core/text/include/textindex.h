@@ -1,14 +1,16 @@
-/* textindex.h - words to rows: an inverted index over the TEXT fields of neighbouring rows (immutable, the same
- * bytes in memory and in a segment file), rows that are not in one yet, and BM25 over many of both.
- * Depends on: analyser.h.  Threads: any; scratch one.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
+/* textindex.h - words to rows: an inverted index over the TEXT fields of neighbouring rows
+ * (immutable, the same bytes in memory and in a segment file), rows that are not in one yet, and
+ * BM25 over many of both.
+ * Depends on: analyser.h.  Threads: any; scratch one.  Locks: none.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_TEXTINDEX_H
 #define OM_TEXTINDEX_H
 #include "analyser.h"
 #include "op.h"
 
-/* ---- One row, analysed ("text row") ------------------------------------------------------------ */
-/* Bytes, a multiple of 8: for each TEXT field that the row has, its words sorted with counts and positions. The
- * layout is the module's own and never leaves memory. */
+/* ---- One row, analysed ("text row") --------------------------------------------------------- */
+/* Bytes, a multiple of 8: for each TEXT field that the row has, its words sorted with counts and
+ * positions. The layout is the module's own and never leaves memory. */
 typedef struct om_text_field {
     uint16_t field;
     const om_analyser *analyser;
@@ -27,13 +29,14 @@ void om_textbuf_free(om_textbuf *buf);
 size_t om_textrow_size(const uint8_t *row); /* bytes of it */
 bool om_textrow_empty(const uint8_t *row);  /* it has no words */
 
-/* ---- Images: immutable, rows [0, rows) of their own -------------------------------------------- */
+/* ---- Images: immutable, rows [0, rows) of their own ----------------------------------------- */
 typedef struct om_textimage om_textimage;
-/* From text rows (NULL: without words). The bytes, aligned to 64, are given back by om_alloc_put(.., 64). */
+/* From text rows (NULL: without words). The bytes, aligned to 64, are given back by om_alloc_put(..,
+ * 64). */
 omen_status_t om_textimage_build(const om_alloc *alloc, const uint8_t *const *rows, uint32_t count,
                                  uint8_t **out, size_t *size, omen_error *err) OM_NODISCARD;
-/* O(fields): the header and the tables' bounds are checked here, everything else with bounds where it is read.
- * The bytes are aligned to 64 and outlive the image. */
+/* O(fields): the header and the tables' bounds are checked here, everything else with bounds where
+ * it is read. The bytes are aligned to 64 and outlive the image. */
 omen_status_t om_textimage_open(const om_alloc *alloc, const uint8_t *bytes, size_t size,
                                 om_textimage **out, omen_error *err) OM_NODISCARD;
 /* Decodes everything against every rule: omen_verify. */
@@ -44,10 +47,10 @@ uint32_t om_textimage_rows(const om_textimage *image);
 uint32_t om_textimage_worded(const om_textimage *image); /* rows that have a word at least */
 uint64_t om_textimage_terms(const om_textimage *image);  /* different words, field by field */
 
-/* Several images, one behind the other, as one; rows whose bit in drop[i] is set are left out and the others
- * move up (drop or drop[i] NULL: none are). Two passes over the terms in order: create measures, write streams.
- * Memory is bounded by the directory of terms and by the skip data of one list, not by the postings. The
- * images and bitmaps must outlive the merge and may not change. */
+/* Several images, one behind the other, as one; rows whose bit in drop[i] is set are left out and
+ * the others move up (drop or drop[i] NULL: none are). Two passes over the terms in order: create
+ * measures, write streams. Memory is bounded by the directory of terms and by the skip data of one
+ * list, not by the postings. The images and bitmaps must outlive the merge and may not change. */
 typedef struct om_text_merge {
     const om_textimage *const *images;
     const uint64_t *const *drop;
@@ -67,9 +70,9 @@ void om_textmerge_free(om_textmerge *merge); /* NULL ok */
 omen_status_t om_textimage_merge(const om_alloc *alloc, const om_text_merge *what, uint8_t **out,
                                  size_t *size, omen_error *err) OM_NODISCARD;
 
-/* ---- Searching ----------------------------------------------------------------------------------- */
-/* A query: words and phrases ("...") for each field, analysed as that field is. At most 1,024 words of the text
- * are used. k1 >= 0, b in [0, 1], weights >= 0, all finite: else INVALID_ARGUMENT. */
+/* ---- Searching ------------------------------------------------------------------------------ */
+/* A query: words and phrases ("...") for each field, analysed as that field is. At most 1,024 words
+ * of the text are used. k1 >= 0, b in [0, 1], weights >= 0, all finite: else INVALID_ARGUMENT. */
 typedef struct om_textquery om_textquery;
 typedef struct om_text_target {
     uint16_t field;
@@ -105,14 +108,15 @@ typedef struct om_text_hit {
 typedef struct om_text_counters {
     uint64_t postings, candidates, blocks_skipped;
 } om_text_counters;
-/* The `limit` best rows over all sources by BM25, best first, ties by source, then row; a row is there when it
- * has one word or phrase of the query at least. A word adds weight * idf * count * (k1 + 1) / (count + k1 *
- * (1 - b + b * length / average)), idf = ln(1 + (N - df + 0.5) / (df + 0.5)); N and the average length are of
- * the rows that have the field, over all sources, dead rows included until they are merged away, whatever
- * passes. A phrase is a word of its own: its count is how often it occurs, its idf the sum of its words'. A
- * word that is twice in the query counts twice. The sums are made of integers (README), so that a row has the
- * same score whatever way it was found. Block-max MaxScore: nothing that could be among the best is left out.
- * hits: [limit]. Rows that die meanwhile may be there. */
+/* The `limit` best rows over all sources by BM25, best first, ties by source, then row; a row is
+ * there when it has one word or phrase of the query at least. A word adds weight * idf * count * (k1
+ * + 1) / (count + k1 * (1 - b + b * length / average)), idf = ln(1 + (N - df + 0.5) / (df + 0.5)); N
+ * and the average length are of the rows that have the field, over all sources, dead rows included
+ * until they are merged away, whatever passes. A phrase is a word of its own: its count is how often
+ * it occurs, its idf the sum of its words'. A word that is twice in the query counts twice. The sums
+ * are made of integers (README), so that a row has the same score whatever way it was found. Block-
+ * max MaxScore: nothing that could be among the best is left out. hits: [limit]. Rows that die
+ * meanwhile may be there. */
 typedef struct om_text_search {
     const om_textquery *query;
     const om_text_source *sources;
