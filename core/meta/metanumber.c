@@ -133,7 +133,7 @@ static size_t lay_out(const om_decimal *decimal, char *out)
         if (i == point) {
             *at++ = '.';
         }
-        *at++ = i < decimal->count ? decimal->digits[i] : '0';
+        *at++ = (char)(i < decimal->count ? decimal->digits[i] : '0');
     }
     if (point >= decimal->count) {
         *at++ = '.';

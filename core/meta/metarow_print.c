@@ -34,7 +34,10 @@ static size_t escape(uint8_t byte, char out[8])
         }
     }
     static const char digits[] = "0123456789abcdef";
-    memcpy(out, "\\u00", 4);
+    out[0] = '\\';
+    out[1] = 'u';
+    out[2] = '0';
+    out[3] = '0';
     out[4] = digits[byte >> 4];
     out[5] = digits[byte & 15];
     return 6;
@@ -100,15 +103,14 @@ static omen_status_t put_fixed(om_bytes *out, uint16_t type, const uint8_t *at, 
 static omen_status_t put_geo(om_bytes *out, const uint8_t *at, omen_error *err)
 {
     double point[2];
+    char lat[OM_DOUBLE_TEXT];
+    char lon[OM_DOUBLE_TEXT];
     char text[2 * OM_DOUBLE_TEXT + 32];
     memcpy(point, at, sizeof point);
-    memcpy(text, "{\"lat\": ", 8);
-    size_t length = 8 + om_double_print(point[0], text + 8);
-    memcpy(text + length, ", \"lon\": ", 9);
-    length += 9;
-    length += om_double_print(point[1], text + length);
-    text[length++] = '}';
-    return om_bytes_put(out, text, length, err);
+    (void)om_double_print(point[0], lat);
+    (void)om_double_print(point[1], lon);
+    int length = snprintf(text, sizeof text, "{\"lat\": %s, \"lon\": %s}", lat, lon);
+    return om_bytes_put(out, text, (size_t)length, err);
 }
 
 static omen_status_t put_one(om_bytes *out, uint16_t type, const uint8_t *at, size_t size,

@@ -198,8 +198,8 @@ void om_base64_print(const uint8_t *bytes, size_t length, char *out)
         word |= left > 2 ? bytes[i + 2] : 0;
         out[0] = base64_digits[word >> 18];
         out[1] = base64_digits[word >> 12 & 63];
-        out[2] = left > 1 ? base64_digits[word >> 6 & 63] : '=';
-        out[3] = left > 2 ? base64_digits[word & 63] : '=';
+        out[2] = (char)(left > 1 ? base64_digits[word >> 6 & 63] : '=');
+        out[3] = (char)(left > 2 ? base64_digits[word & 63] : '=');
     }
 }
 
