@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crc32c.h"
 #include "wwrite.h"
 
 enum { STUCK_TRIES = 3, PUSH_US = 20000 };
@@ -19,6 +20,11 @@ static const char *id_type_name(uint32_t type)
 static bool check_ids(const om_apply *a, om_failure *f)
 {
     const om_wire_ids *ids = &a->batch->ids;
+    size_t versions = a->batch->version_count;
+    if (versions > 0 && versions != ids->count) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "if_version",
+                              "if_version has %zu versions for %zu items", versions, ids->count);
+    }
     if (ids->count == 0) {
         return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "items.ids",
                               "items.ids is empty: a batch has at least one item");
@@ -30,12 +36,25 @@ static bool check_ids(const om_apply *a, om_failure *f)
                           id_type_name(a->coll->options.id_type));
 }
 
+static bool check_metadata(const om_apply *a, om_failure *f)
+{
+    const om_wire_metadata *m = &a->batch->metadata;
+    return m->count == 0 || m->count == a->batch->ids.count ||
+           om_failure_set(f, OMEN_INVALID_ARGUMENT, "METADATA", "items.metadata",
+                          "items.metadata has %zu objects for %zu items: it has one an item, "
+                          "or none",
+                          m->count, a->batch->ids.count);
+}
+
 static bool check_vectors(const om_apply *a, om_failure *f)
 {
     const om_wire_vectors *v = &a->batch->vectors;
     const omen_options *o = &a->coll->options;
     uint32_t type = v->type == 0 ? o->dtype : v->type;
     uint32_t width = om_coll_width(type);
+    if (a->batch->op == OP_PATCH && (!v->present || v->size == 0)) {
+        return true; /* the vectors stay */
+    }
     if (!v->present) {
         return om_failure_set(f, OMEN_INVALID_ARGUMENT, "DIM_MISMATCH", "items.vectors",
                               "items.vectors is not set");
@@ -60,32 +79,66 @@ static bool check_vectors(const om_apply *a, om_failure *f)
                           a->batch->ids.count, row, a->batch->ids.count * row);
 }
 
+/* delete_filter goes alone. */
+static bool check_delete_filter(const om_wire_batch *b, om_failure *f)
+{
+    if (b->op != OP_DELETE) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "delete_filter",
+                              "delete_filter is set: it is for op DELETE, op is %u", b->op);
+    }
+    return (b->ids.count == 0 && b->version_count == 0) ||
+           om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "delete_filter",
+                          "delete_filter is set, and items.ids or if_version too: exactly one "
+                          "tells what to delete");
+}
+
+static bool check_delete(const om_apply *a, om_failure *f)
+{
+    const om_wire_batch *b = a->batch;
+    if (b->vectors.present && b->vectors.size > 0) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "items.vectors",
+                              "items.vectors is set: a batch of op DELETE has ids only");
+    }
+    return b->metadata.count == 0 ||
+           om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "items.metadata",
+                          "items.metadata is set: a batch of op DELETE has ids only");
+}
+
 static bool check(const om_apply *a, om_failure *f)
 {
     const om_wire_batch *b = a->batch;
-    if (b->op == OP_PATCH) {
-        return om_failure_unimplemented(f, "op PATCH");
-    }
     if (b->op > OP_DELETE) {
         return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "op", "op is %u, the limit is %d",
                               b->op, OP_DELETE);
     }
     if (!om_write_batch_crc_ok(b)) {
         om_failure_set(f, OMEN_DATA_LOSS, "CHECKSUM", "crc32c",
-                       "crc32c is %08x, which is not that of the ids and vectors received",
+                       "crc32c is %08x, which is not that of the ids, vectors and metadata "
+                       "received",
                        b->crc32c);
         f->retry_ms = 1;
         return false;
     }
-    if (!check_ids(a, f)) {
+    if (b->filter != NULL && !check_delete_filter(b, f)) {
+        return false;
+    }
+    if (b->filter == NULL && b->params.count > 0) {
+        return om_method_stray_params(f);
+    }
+    if (b->filter == NULL && !check_ids(a, f)) {
         return false;
     }
     if (b->op == OP_DELETE) {
-        return !b->vectors.present || b->vectors.size == 0 ||
-               om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "items.vectors",
-                              "items.vectors is set: a batch of op DELETE has ids only");
+        return check_delete(a, f);
     }
-    return check_vectors(a, f);
+    return check_vectors(a, f) && check_metadata(a, f);
+}
+
+/* Of a stream's batch: what was sent, as the log remembers it. A filter is not in the client's checksum. */
+static uint32_t crc_of(const om_wire_batch *b)
+{
+    uint32_t crc = b->crc32c != 0 ? b->crc32c : om_write_batch_crc(b);
+    return b->filter != NULL ? om_wire_crc32c(crc, b->filter, b->filter_size) : crc;
 }
 
 static void fill(const om_apply *a, omen_batch *out)
@@ -99,13 +152,14 @@ static void fill(const om_apply *a, omen_batch *out)
                         .stream_id_len = a->stream_id != NULL ? strlen(a->stream_id) : 0,
                         .seq = a->stream_id != NULL ? b->seq : 0,
                         .stream_epoch = a->stream_epoch,
-                        .crc = a->stream_id == NULL ? 0
-                               : b->crc32c != 0     ? b->crc32c
-                                                    : om_write_batch_crc(b),
+                        .crc = a->stream_id == NULL ? 0 : crc_of(b),
+                        .if_version = b->version_count > 0 ? b->if_version : NULL,
                         .request_id = a->request_id,
                         .request_id_len = a->request_id != NULL ? strlen(a->request_id) : 0,
                         .item_status = a->item_status};
     switch (b->ids.type) {
+    case OM_IDS_NONE:
+        break; /* a delete by filter */
     case OM_IDS_U64:
         out->keys = b->ids.data;
         break;
@@ -116,10 +170,13 @@ static void fill(const om_apply *a, omen_batch *out)
         out->ids = (omen_column){b->ids.data, b->ids.offsets, 32, 0};
     }
     if (b->op != OP_DELETE) {
-        out->vectors = b->vectors.data;
+        out->vectors = b->vectors.size > 0 ? b->vectors.data : NULL;
         out->dtype = b->vectors.type;
         out->dim = a->coll->options.dim;
         out->mode = b->op;
+        if (b->metadata.count > 0) {
+            out->metadata = (omen_column){b->metadata.data, b->metadata.offsets, 32, 0};
+        }
     }
 }
 
@@ -155,7 +212,8 @@ static om_apply_end_t report(om_apply *a, const omen_error *err, bool *final, om
         return OM_APPLY_FAILED;
     }
     *final = err->status == OMEN_INVALID_ARGUMENT || err->status == OMEN_ALREADY_EXISTS ||
-             err->status == OMEN_OUT_OF_RANGE ||
+             err->status == OMEN_OUT_OF_RANGE || err->detail == OMEN_D_VERSION_CONFLICT ||
+             (err->status == OMEN_RESOURCE_EXHAUSTED && err->detail == OMEN_D_LIMIT) ||
              (err->status == OMEN_NOT_FOUND && err->item != OMEN_NONE);
     if (err->status == OMEN_NOT_FOUND && !*final) {
         om_colls_forget(a->shared->colls, a->coll->name);
@@ -171,10 +229,45 @@ static omen_status_t write_batch(om_apply *a, const omen_batch *batch, omen_erro
         return status;
     }
     om_coll_enter(a->coll);
-    status = a->batch->op == OP_DELETE
-                 ? omen_delete_batch(a->coll->handle, batch, &a->result, a->op, err)
-                 : omen_add_batch(a->coll->handle, batch, &a->result, a->op, err);
+    if (a->filter != NULL) {
+        status = omen_delete_where(a->coll->handle, a->filter, batch, &a->result, a->op, err);
+    } else if (a->batch->op == OP_DELETE) {
+        status = omen_delete_batch(a->coll->handle, batch, &a->result, a->op, err);
+    } else {
+        status = omen_add_batch(a->coll->handle, batch, &a->result, a->op, err);
+    }
     return om_coll_leave(a->coll, status, err);
+}
+
+/* What the first try needs, kept for the next ones. */
+static bool prepare(om_apply *a, bool *final, om_failure *f)
+{
+    const om_wire_batch *b = a->batch;
+    om_filter_source source = {.collection = a->coll->handle,
+                               .text = b->filter,
+                               .size = b->filter_size,
+                               .params = &b->params,
+                               .field = "delete_filter",
+                               .metrics = a->shared->opt.metrics};
+    if (!check(a, f)) {
+        return false;
+    }
+    if (b->filter != NULL && a->filter == NULL) {
+        a->filter = om_filter_compile(&source, f);
+        *final = f->code == OMEN_INVALID_ARGUMENT;
+        return a->filter != NULL;
+    }
+    if (b->per_item_errors && b->ids.count > 0 && a->item_status == NULL) {
+        a->item_status = malloc(b->ids.count * sizeof *a->item_status);
+        if (a->item_status == NULL) {
+            *final = false;
+            om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL,
+                           "no memory for item errors");
+            f->retry_ms = 1000;
+            return false;
+        }
+    }
+    return true;
 }
 
 om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
@@ -182,19 +275,10 @@ om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
     omen_error err;
     omen_batch batch;
     *final = true;
-    if (!check(a, f)) {
+    if (!prepare(a, final, f)) {
         return OM_APPLY_FAILED;
     }
-    if (a->batch->per_item_errors && a->item_status == NULL) {
-        a->item_status = malloc(a->batch->ids.count * sizeof *a->item_status);
-        if (a->item_status == NULL) {
-            *final = false;
-            om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL,
-                           "no memory for item errors");
-            f->retry_ms = 1000;
-            return OM_APPLY_FAILED;
-        }
-    }
+    *final = true;
     fill(a, &batch);
     a->result = (omen_write_result){.struct_size = sizeof a->result};
     uint64_t start = om_pool_now_ns();
@@ -207,7 +291,7 @@ om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
     bool replayed = a->result.replayed != 0;
     om_metrics_ingest_commit(a->shared->opt.metrics, took);
     om_metrics_ingest_batch(a->shared->opt.metrics, replayed ? 0 : a->result.applied,
-                            replayed ? 0 : a->batch->vectors.size + a->batch->ids.size, replayed);
+                            replayed ? 0 : om_wire_batch_bytes(a->batch), replayed);
     return OM_APPLIED;
 }
 
@@ -215,6 +299,8 @@ void om_apply_end(om_apply *a)
 {
     free(a->item_status);
     a->item_status = NULL;
+    omen_filter_free(a->filter);
+    a->filter = NULL;
 }
 
 omen_status_t om_apply_skip(om_coll *coll, const char *stream_id, uint64_t seq, uint64_t epoch,
@@ -237,7 +323,7 @@ static bool row_is_finite(const om_apply *a, size_t item)
     size_t width = type == OMEN_F32 ? 4 : type == OMEN_F16 ? 2 : 0;
     size_t row = v->size / a->batch->ids.count;
     if (row == 0) {
-        return true; /* a batch of deletes has ids only */
+        return true; /* deletes have ids only, and patches need no vectors */
     }
     const uint8_t *at = v->data + item * row;
     for (size_t i = 0; width != 0 && i + width <= row; i += width) {
@@ -254,10 +340,16 @@ static bool row_is_finite(const om_apply *a, size_t item)
 static const char *item_reason(const om_apply *a, size_t item)
 {
     int32_t status = a->item_status[item];
+    if (status == OMEN_ABORTED) {
+        return omen_detail_name(OMEN_D_VERSION_CONFLICT);
+    }
     if (status != OMEN_INVALID_ARGUMENT) {
         return omen_status_name(status);
     }
-    return row_is_finite(a, item) ? "INVALID_ITEM" : "NOT_FINITE";
+    if (!row_is_finite(a, item)) {
+        return omen_detail_name(OMEN_D_NOT_FINITE);
+    }
+    return a->batch->metadata.count > 0 ? omen_detail_name(OMEN_D_METADATA) : "INVALID_ITEM";
 }
 
 static size_t item_error_size(const om_apply *a, size_t item)

@@ -16,6 +16,7 @@ typedef struct om_apply {
     const char *request_id; /* NULL: none                     */
     omen_op *op;
     int32_t *item_status; /* set with per_item_errors; freed by om_apply_end */
+    omen_filter *filter;  /* of a delete by filter; freed by om_apply_end    */
     omen_write_result result;
     uint64_t engine_ns;
     uint64_t busy_rows;   /* backlog when the engine was busy last      */

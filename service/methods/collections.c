@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fields.h"
 #include "impls.h"
 #include "method_util.h"
 #include "omen/v1/collections.pb-c.h"
@@ -25,6 +26,7 @@ typedef struct view {
     config_t config;
     Omen__V1__CollectionStats stats;
     char name[OMEN_MAX_NAME + 1];
+    om_fields fields; /* to be freed by om_fields_end */
 } view;
 
 static void view_config(config_t *out, const omen_options *o)
@@ -44,23 +46,33 @@ static void view_config(config_t *out, const omen_options *o)
     out->max_backlog_rows = o->max_backlog_rows;
 }
 
-static omen_status_t view_of(om_coll *coll, view *out, omen_error *err)
+/* with_fields: a list of collections goes without, since each may have a thousand. */
+static omen_status_t view_of(om_coll *coll, bool with_fields, view *out, omen_error *err)
 {
     omen_stats stats = {.struct_size = sizeof stats};
     omen_status_t status = omen_get_stats(coll->handle, &stats, err);
+    out->fields = (om_fields){0};
+    if (status == OMEN_OK && with_fields) {
+        status = om_fields_of(coll->handle, &out->fields, err);
+    }
     if (status != OMEN_OK) {
         return status;
     }
     omen__v1__collection__init(&out->message);
     omen__v1__collection_stats__init(&out->stats);
     view_config(&out->config, &coll->options);
+    out->config.fields = out->fields.list;
+    out->config.n_fields = out->fields.count;
     memcpy(out->name, coll->name, sizeof out->name);
     out->stats.count = stats.count;
     out->stats.deleted = stats.deleted;
     out->stats.indexed_rows = stats.indexed_rows;
     out->stats.backlog_rows = stats.backlog_rows;
     out->stats.memory_bytes = stats.bytes_codes + stats.bytes_links + stats.bytes_ids +
-                              stats.bytes_vectors + stats.bytes_scratch;
+                              stats.bytes_vectors + stats.bytes_scratch + stats.bytes_metadata +
+                              stats.bytes_text;
+    out->stats.metadata_bytes = stats.bytes_metadata;
+    out->stats.text_bytes = stats.bytes_text;
     out->stats.mapped_bytes = stats.bytes_mapped;
     out->stats.version = stats.version;
     out->stats.read_only = stats.read_only != 0;
@@ -85,8 +97,9 @@ static void reply_collection(om_rpc *rpc, const char *name)
         om_rpc_finish(rpc, &f);
         return;
     }
-    if (view_of(coll, &v, &err) == OMEN_OK) {
+    if (view_of(coll, true, &v, &err) == OMEN_OK) {
         om_rpc_reply_pb(rpc, &v.message.base);
+        om_fields_end(&v.fields);
     } else {
         if (err.status == OMEN_NOT_FOUND) {
             om_colls_forget(s->colls, name);
@@ -136,6 +149,49 @@ static bool check_config(const config_t *c, om_failure *f)
            check_enum("config.entry", (int)c->entry, OMEN_ENTRY_HIERARCHY, f);
 }
 
+/* What the engine says of a declared field is about the list of them. */
+static void fail_fields(om_rpc *rpc, const omen_error *err, const char *field)
+{
+    om_failure f;
+    om_failure_from_engine(&f, err);
+    if (err->status == OMEN_INVALID_ARGUMENT &&
+        (err->detail == OMEN_D_FIELD || err->detail == OMEN_D_TYPE)) {
+        om_failure_about(&f, field);
+    }
+    om_rpc_finish(rpc, &f);
+}
+
+static void declare_work(admin_call *call)
+{
+    const Omen__V1__DeclareFieldsRequest *q = call->request;
+    om_failure f;
+    omen_error err;
+    omen_field *fields = NULL;
+    if (!om_fields_from_pb(q->fields, q->n_fields, "fields", &fields, &f)) {
+        om_rpc_finish(call->rpc, &f);
+        return;
+    }
+    om_coll *coll = om_method_coll(call->rpc, q->name, &f);
+    if (coll == NULL) {
+        free(fields);
+        om_rpc_finish(call->rpc, &f);
+        return;
+    }
+    omen_status_t status = q->n_fields == 0
+                               ? OMEN_OK
+                               : omen_declare_fields(coll->handle, fields, q->n_fields, &err);
+    free(fields);
+    om_coll_release(coll);
+    if (status == OMEN_OK) {
+        reply_collection(call->rpc, q->name);
+        return;
+    }
+    if (status == OMEN_NOT_FOUND) {
+        om_colls_forget(om_rt_shared_of(om_rpc_runtime(call->rpc))->colls, q->name);
+    }
+    fail_fields(call->rpc, &err, "fields");
+}
+
 static void create_work(admin_call *call)
 {
     const Omen__V1__CreateCollectionRequest *q = call->request;
@@ -144,7 +200,9 @@ static void create_work(admin_call *call)
     om_failure f;
     omen_error err;
     omen_collection *handle = NULL;
-    if (!check_config(c, &f)) {
+    omen_field *fields = NULL;
+    if (!check_config(c, &f) ||
+        !om_fields_from_pb(c->fields, c->n_fields, "config.fields", &fields, &f)) {
         om_rpc_finish(call->rpc, &f);
         return;
     }
@@ -161,9 +219,13 @@ static void create_work(admin_call *call)
                         .durability =
                             c->durability != 0 ? (uint32_t)c->durability : s->opt.durability,
                         .capacity_hint = c->capacity_hint,
-                        .max_backlog_rows = c->max_backlog_rows};
-    if (omen_create(s->opt.db, q->name, &opt, &handle, &err) != OMEN_OK) {
-        om_method_fail_engine(call->rpc, &err);
+                        .max_backlog_rows = c->max_backlog_rows,
+                        .fields = fields,
+                        .field_count = c->n_fields};
+    omen_status_t status = omen_create(s->opt.db, q->name, &opt, &handle, &err);
+    free(fields);
+    if (status != OMEN_OK) {
+        fail_fields(call->rpc, &err, "config.fields");
         return;
     }
     omen_collection_free(handle);
@@ -209,7 +271,7 @@ static void list_reply(admin_call *call, const char *names, size_t page, size_t 
             view *v = &views[r.n_collections];
             /* One that was dropped meanwhile is left out. */
             if (om_colls_get(s->colls, names + i * (OMEN_MAX_NAME + 1), &coll, NULL) == OMEN_OK &&
-                view_of(coll, v, NULL) == OMEN_OK) {
+                view_of(coll, false, v, NULL) == OMEN_OK) {
                 pointers[r.n_collections++] = &v->message;
             }
             om_coll_release(coll);
@@ -292,6 +354,12 @@ static void create_message(om_rpc *rpc, om_rpc_message *m)
            create_work);
 }
 
+static void declare_message(om_rpc *rpc, om_rpc_message *m)
+{
+    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__declare_fields_request__descriptor),
+           declare_work);
+}
+
 static void delete_message(om_rpc *rpc, om_rpc_message *m)
 {
     submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__delete_collection_request__descriptor),
@@ -314,6 +382,8 @@ static void get_message(om_rpc *rpc, om_rpc_message *m)
 
 const om_rpc_impl om_impl_omen_v1_Collections_CreateCollection = {.state_size = sizeof(admin_call),
                                                                   .message = create_message};
+const om_rpc_impl om_impl_omen_v1_Collections_DeclareFields = {.state_size = sizeof(admin_call),
+                                                                .message = declare_message};
 const om_rpc_impl om_impl_omen_v1_Collections_DeleteCollection = {.state_size = sizeof(admin_call),
                                                                   .message = delete_message};
 const om_rpc_impl om_impl_omen_v1_Collections_ListCollections = {.state_size = sizeof(admin_call),

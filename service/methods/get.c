@@ -1,11 +1,14 @@
-/* get.c - Items.BatchGet and Items.Count. SPDX-License-Identifier: Apache-2.0 */
+/* get.c - Items.BatchGet. SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
 
+#include "fetch.h"
 #include "impls.h"
 #include "method_util.h"
 #include "omen/v1/items.pb-c.h"
 #include "wwrite.h"
+
+enum { TRIES = 3 };
 
 typedef Omen__V1__BatchGetRequest get_request;
 
@@ -16,10 +19,11 @@ typedef struct get_call {
     get_request *request;
     /* What is asked for, and what was found of it. */
     uint32_t count, found_count;
-    uint64_t *keys;
+    uint64_t *keys, *found_keys;
     uint8_t *found;
     uint8_t *vectors; /* malloc'd: rows of the found ones, one after the other */
     size_t vectors_size;
+    om_fetched fetched; /* metadata and versions of the found ones */
 } get_call;
 
 /* ---- Which items ---------------------------------------------------------------------------------- */
@@ -141,12 +145,55 @@ static void write_ids(om_wbuf *w, const get_call *c)
     }
 }
 
+static bool with_metadata(const get_call *c)
+{
+    return c->request->with_metadata || c->request->n_fields > 0;
+}
+
+static size_t column_size(const get_call *c)
+{
+    return om_wsize_uint(c->coll->options.dtype) + om_wsize_uint(c->coll->options.dim) +
+           (c->vectors_size > 0 ? om_wsize_len(c->vectors_size) : 0);
+}
+
+/* Of the ItemBatch. */
+static size_t items_size(const get_call *c)
+{
+    size_t size = om_wsize_len(ids_size(c));
+    if (c->vectors != NULL) {
+        size += om_wsize_len(column_size(c));
+    }
+    if (with_metadata(c)) {
+        size += om_wsize_len(om_wsize_metadata(&c->fetched.metadata));
+    }
+    if (c->request->with_versions && c->found_count > 0) {
+        size += om_wsize_len(8 * (size_t)c->found_count);
+    }
+    return size;
+}
+
+static void write_items(om_wbuf *w, const get_call *c)
+{
+    om_w_len(w, 1, ids_size(c));
+    write_ids(w, c);
+    if (c->vectors != NULL) {
+        om_w_len(w, 2, column_size(c));
+        om_w_uint(w, 2, c->coll->options.dtype);
+        om_w_uint(w, 3, c->coll->options.dim);
+        om_w_bytes(w, 4, c->vectors, c->vectors_size);
+    }
+    if (with_metadata(c)) {
+        om_w_len(w, 3, om_wsize_metadata(&c->fetched.metadata));
+        om_w_metadata(w, &c->fetched.metadata);
+    }
+    if (c->request->with_versions) {
+        om_w_bytes(w, 4, c->fetched.versions, 8 * (size_t)c->found_count);
+    }
+}
+
 static void reply(get_call *c)
 {
-    const omen_options *o = &c->coll->options;
-    size_t column = om_wsize_uint(o->dtype) + om_wsize_uint(o->dim) +
-                    (c->vectors_size > 0 ? om_wsize_len(c->vectors_size) : 0);
-    size_t items = om_wsize_len(ids_size(c)) + (c->vectors != NULL ? om_wsize_len(column) : 0);
+    size_t items = items_size(c);
     size_t missing = 0;
     for (uint32_t i = 0; i < c->count; i++) {
         missing += c->found[i] == 0 ? om_wsize_varint(i) : 0;
@@ -155,14 +202,7 @@ static void reply(get_call *c)
     om_rpc_out_init(&out, om_wsize_len(items) + (missing > 0 ? om_wsize_len(missing) : 0));
     om_wbuf w = om_wbuf_of(out.data, out.size);
     om_w_len(&w, 1, items);
-    om_w_len(&w, 1, ids_size(c));
-    write_ids(&w, c);
-    if (c->vectors != NULL) {
-        om_w_len(&w, 2, column);
-        om_w_uint(&w, 2, o->dtype);
-        om_w_uint(&w, 3, o->dim);
-        om_w_bytes(&w, 4, c->vectors, c->vectors_size);
-    }
+    write_items(&w, c);
     if (missing > 0) {
         om_w_len(&w, 2, missing);
         for (uint32_t i = 0; i < c->count; i++) {
@@ -187,11 +227,12 @@ static bool reserve(get_call *c, om_failure *f)
             "the vectors of %u items have %zu bytes, the limit of a message is %u", c->count,
             vectors, s->opt.max_message_bytes);
     }
-    arena->limit = arena->used + 9 * (size_t)c->count;
+    arena->limit = arena->used + 17 * (size_t)c->count;
     c->keys = om_arena_alloc(arena, 8 * (size_t)c->count, 8);
+    c->found_keys = om_arena_alloc(arena, 8 * (size_t)c->count, 8);
     c->found = om_arena_alloc(arena, c->count, 1);
     c->vectors = c->request->with_vectors ? malloc(vectors + 1) : NULL;
-    if (c->keys == NULL || c->found == NULL || (c->request->with_vectors && c->vectors == NULL)) {
+    if (c->keys == NULL || c->found_keys == NULL || c->found == NULL || (c->request->with_vectors && c->vectors == NULL)) {
         om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the answer");
         f->retry_ms = 1000;
         return false;
@@ -199,53 +240,118 @@ static bool reserve(get_call *c, om_failure *f)
     return true;
 }
 
-static omen_status_t read_items(get_call *c, omen_error *err)
+/* Vectors of all, absent ones left out: then the places of the found ones are one after the other. */
+static omen_status_t read_vectors(get_call *c, omen_error *err)
 {
     size_t row = c->coll->row_bytes;
+    uint32_t n = 0;
+    omen_status_t status =
+        omen_get_vectors(c->coll->handle, c->keys, c->count, c->vectors, 0, 0, c->found, err);
+    for (uint32_t i = 0; status == OMEN_OK && i < c->count; i++) {
+        if (c->found[i] != 0 && n++ != i) {
+            memmove(c->vectors + (n - 1) * row, c->vectors + i * row, row);
+        }
+    }
+    c->vectors_size = n * row;
+    return status;
+}
+
+static omen_status_t read_items(get_call *c, omen_error *err)
+{
     omen_status_t status = om_method_wait_visible(c->rpc, c->coll, c->request->min_version, err);
     om_coll_enter(c->coll);
     if (status == OMEN_OK) {
         status = lookup(c, err);
     }
+    for (uint32_t i = 0; status == OMEN_OK && i < c->count; i++) {
+        c->found[i] = c->keys[i] != OMEN_NONE;
+    }
     if (status == OMEN_OK && c->vectors != NULL) {
-        status =
-            omen_get_vectors(c->coll->handle, c->keys, c->count, c->vectors, 0, 0, c->found, err);
+        status = read_vectors(c, err);
     }
     status = om_coll_leave(c->coll, status, err);
-    if (status != OMEN_OK) {
-        return status;
-    }
-    for (uint32_t i = 0; i < c->count; i++) {
-        if (c->vectors == NULL) {
-            c->found[i] = c->keys[i] != OMEN_NONE;
-        } else if (c->found[i] != 0 && c->found_count != i) {
-            memmove(c->vectors + c->found_count * row, c->vectors + i * row, row);
-        }
+    for (uint32_t i = 0; status == OMEN_OK && i < c->count; i++) {
         c->found_count += c->found[i] != 0;
     }
-    c->vectors_size = c->vectors != NULL ? c->found_count * row : 0;
-    return OMEN_OK;
+    return status;
+}
+
+/* Metadata and versions of the found ones. False: *f says why; or *again is set, since an item went. */
+static bool read_rest(get_call *c, bool *again, om_failure *f)
+{
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(c->rpc));
+    const get_request *q = c->request;
+    om_fetch what = {.coll = c->coll,
+                     .from = c->coll->handle,
+                     .keys = c->found_keys,
+                     .metadata = with_metadata(c),
+                     .versions = q->with_versions,
+                     .fields = (const char *const *)q->fields,
+                     .field_count = q->n_fields,
+                     .room = s->opt.max_message_bytes - c->vectors_size};
+    *again = false;
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (c->found[i] != 0) {
+            c->found_keys[what.count++] = c->keys[i];
+        }
+    }
+    om_fetched_end(&c->fetched);
+    if (what.count == 0 || (!what.metadata && !what.versions)) {
+        return true;
+    }
+    if (!om_fetch_items(&what, &c->fetched, f)) {
+        return false;
+    }
+    const om_fetched *got = &c->fetched;
+    for (size_t i = 0; i < what.count; i++) {
+        *again = *again || (what.metadata && got->offsets[i] == got->offsets[i + 1]) ||
+                 (what.versions && got->versions[i] == 0);
+    }
+    return !*again;
+}
+
+/* An item that went between two looks is looked for anew, so that all columns have the same rows. */
+static bool read_all(get_call *c, om_failure *f)
+{
+    omen_error err;
+    bool again = true;
+    for (int attempt = 0; attempt < TRIES && again; attempt++) {
+        c->found_count = 0;
+        if (read_items(c, &err) != OMEN_OK) {
+            if (err.status == OMEN_NOT_FOUND) {
+                om_colls_forget(om_rt_shared_of(om_rpc_runtime(c->rpc))->colls, c->coll->name);
+            }
+            return om_failure_from_engine(f, &err);
+        }
+        if (read_rest(c, &again, f)) {
+            return true;
+        }
+        if (!again) {
+            return false;
+        }
+    }
+    return om_failure_set(f, OMEN_ABORTED, "ABORTED", NULL,
+                          "the items were deleted while the answer was made: try again");
+}
+
+static void get_now(get_call *c)
+{
+    om_failure f;
+    if (reserve(c, &f) && read_all(c, &f)) {
+        reply(c);
+    } else {
+        om_rpc_finish(c->rpc, &f);
+    }
 }
 
 static void get_run(om_job *job, bool expired)
 {
     get_call *c = (get_call *)(void *)job;
     om_rpc *rpc = c->rpc;
-    om_failure f;
-    omen_error err;
     if (expired) {
         om_method_fail_expired(rpc);
     } else if (!om_rpc_is_cancelled(rpc)) {
-        if (!reserve(c, &f)) {
-            om_rpc_finish(rpc, &f);
-        } else if (read_items(c, &err) == OMEN_OK) {
-            reply(c);
-        } else {
-            if (err.status == OMEN_NOT_FOUND) {
-                om_colls_forget(om_rt_shared_of(om_rpc_runtime(rpc))->colls, c->coll->name);
-            }
-            om_method_fail_engine(rpc, &err);
-        }
+        get_now(c);
     }
     om_rpc_release(rpc);
 }
@@ -261,7 +367,8 @@ static void get_message(om_rpc *rpc, om_rpc_message *message)
         return;
     }
     c->coll = om_method_coll(rpc, c->request->collection, &f);
-    if (c->coll == NULL || !check_ids(c, &f)) {
+    if (c->coll == NULL || !check_ids(c, &f) ||
+        !om_method_check_names("fields", c->request->fields, c->request->n_fields, &f)) {
         om_rpc_finish(rpc, &f);
         return;
     }
@@ -280,87 +387,9 @@ static void get_destroy(om_rpc *rpc)
 {
     get_call *c = om_rpc_state(rpc);
     free(c->vectors);
-    om_coll_release(c->coll);
-}
-
-/* ---- Count ---------------------------------------------------------------------------------------- */
-
-typedef struct count_call {
-    om_job job;
-    om_rpc *rpc;
-    om_coll *coll;
-    uint64_t min_version;
-} count_call;
-
-static void count_now(count_call *c)
-{
-    omen_error err;
-    omen_stats stats = {.struct_size = sizeof stats};
-    Omen__V1__CountResponse r;
-    omen__v1__count_response__init(&r);
-    if (om_method_wait_visible(c->rpc, c->coll, c->min_version, &err) == OMEN_OK &&
-        omen_get_stats(c->coll->handle, &stats, &err) == OMEN_OK) {
-        r.count = stats.count;
-        r.version = stats.version;
-        om_rpc_reply_pb(c->rpc, &r.base);
-        return;
-    }
-    if (err.status == OMEN_NOT_FOUND) {
-        om_colls_forget(om_rt_shared_of(om_rpc_runtime(c->rpc))->colls, c->coll->name);
-    }
-    om_method_fail_engine(c->rpc, &err);
-}
-
-static void count_run(om_job *job, bool expired)
-{
-    count_call *c = (count_call *)(void *)job;
-    om_rpc *rpc = c->rpc;
-    if (expired) {
-        om_method_fail_expired(rpc);
-    } else if (!om_rpc_is_cancelled(rpc)) {
-        count_now(c);
-    }
-    om_rpc_release(rpc);
-}
-
-static void count_message(om_rpc *rpc, om_rpc_message *message)
-{
-    count_call *c = om_rpc_state(rpc);
-    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
-    om_failure f;
-    const Omen__V1__CountRequest *q =
-        om_rpc_unpack(rpc, message, &omen__v1__count_request__descriptor);
-    if (q == NULL) {
-        return;
-    }
-    c->rpc = rpc;
-    c->min_version = q->min_version;
-    if (!om_method_no_filter(q->filter, q->n_params, &f) ||
-        (c->coll = om_method_coll(rpc, q->collection, &f)) == NULL) {
-        om_rpc_finish(rpc, &f);
-        return;
-    }
-    if (c->min_version == 0) {
-        count_now(c);
-        return;
-    }
-    om_rpc_op(rpc);
-    c->job.run = count_run;
-    c->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_rpc_hold(rpc);
-    if (!om_pool_submit(s->admin, &c->job)) {
-        om_method_fail_full(rpc, "counts");
-        om_rpc_release(rpc);
-    }
-}
-
-static void count_destroy(om_rpc *rpc)
-{
-    count_call *c = om_rpc_state(rpc);
+    om_fetched_end(&c->fetched);
     om_coll_release(c->coll);
 }
 
 const om_rpc_impl om_impl_omen_v1_Items_BatchGet = {
     .state_size = sizeof(get_call), .message = get_message, .destroy = get_destroy};
-const om_rpc_impl om_impl_omen_v1_Items_Count = {
-    .state_size = sizeof(count_call), .message = count_message, .destroy = count_destroy};

@@ -33,6 +33,7 @@ static om_cursor clear(place *p)
 
 static void let_go(const om_cursor *cursor)
 {
+    omen_filter_free(cursor->filter);
     omen_collection_free(cursor->snapshot);
     om_coll_release(cursor->coll);
 }

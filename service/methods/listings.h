@@ -16,12 +16,14 @@ typedef struct om_cursor {
     omen_collection *snapshot;
     om_coll *coll; /* whose it is */
     uint64_t version;
+    omen_filter *filter; /* compiled for the snapshot; NULL: all items           */
+    uint64_t shape;      /* tells listings with another filter or order apart    */
 } om_cursor;
 
 /* now_ns: NULL for CLOCK_MONOTONIC. NULL: no memory. */
 om_cursors *om_cursors_create(uint64_t (*now_ns)(void));
 void om_cursors_free(om_cursors *cursors);
-/* Takes the snapshot over, and a reference to the collection; the id is given here. False: all places are
+/* Takes the snapshot and the filter over, and a reference to the collection; the id is given here. False: all places are
  * in use at this moment; what was handed over was freed. */
 bool om_cursors_add(om_cursors *cursors, om_cursor *cursor);
 /* The listing, which stays until it is given back. False: it is gone. */

@@ -4,6 +4,7 @@
 #include "method_util.h"
 #include "omen/v1/maintenance.pb-c.h"
 #include "operations.h"
+#include "search_reader.h"
 
 enum { DEFAULT_SAMPLES = 200, MAX_SAMPLES = 10000 };
 
@@ -102,6 +103,44 @@ static void recall_destroy(om_rpc *rpc)
     om_coll_release(c->coll);
 }
 
+static void fill_limits(const om_rt_shared *s, Omen__V1__ServerInfo__Limits *out)
+{
+    out->max_dim = OMEN_MAX_DIM;
+    out->max_k = OMEN_MAX_K;
+    out->max_ef = OMEN_MAX_EF;
+    out->max_message_bytes = s->opt.max_message_bytes;
+    out->max_string_id_bytes = OMEN_MAX_STRING_ID;
+    out->max_streams_per_connection = s->opt.max_streams;
+    out->max_searches_per_batch = OM_RT_MAX_SEARCHES;
+    out->max_batch_items = s->opt.max_message_bytes / 8;
+    out->memory_limit_bytes = s->opt.memory_limit_bytes;
+    out->stream_window_bytes = s->opt.stream_window_bytes;
+    out->max_operations = OM_OPERATIONS_MAX;
+    out->max_listings = OM_CURSORS_MAX;
+    out->max_page_size = OM_RT_MAX_PAGE;
+    out->max_backup_name_bytes = OM_BACKUP_NAME;
+}
+
+/* Of metadata, filters and searches. */
+static void fill_query_limits(Omen__V1__ServerInfo__Limits *out)
+{
+    out->max_metadata_bytes = OMEN_MAX_METADATA;
+    out->max_fields = OMEN_MAX_FIELDS;
+    out->max_field_name_bytes = OMEN_MAX_FIELD_NAME;
+    out->max_array_values = OMEN_MAX_ARRAY;
+    out->max_filter_bytes = OMEN_MAX_FILTER;
+    out->max_filter_depth = OMEN_MAX_FILTER_DEPTH;
+    out->max_filter_terms = OMEN_MAX_FILTER_TERMS;
+    out->max_params = OMEN_MAX_PARAMS;
+    out->max_param_values = OM_PARAM_VALUES_MAX;
+    out->max_legs = OMEN_MAX_LEGS;
+    out->max_text_query_bytes = OMEN_MAX_TEXT_QUERY;
+    out->max_facets = OM_SEARCH_MAX_FACETS;
+    out->max_facet_values = OM_FACET_MAX_VALUES;
+    out->max_like_items = OM_RT_MAX_GET_ITEMS;
+    out->max_get_items = OM_RT_MAX_GET_ITEMS;
+}
+
 static void info_message(om_rpc *rpc, om_rpc_message *message)
 {
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
@@ -110,20 +149,8 @@ static void info_message(om_rpc *rpc, om_rpc_message *message)
     }
     Omen__V1__ServerInfo__Limits limits;
     omen__v1__server_info__limits__init(&limits);
-    limits.max_dim = OMEN_MAX_DIM;
-    limits.max_k = OMEN_MAX_K;
-    limits.max_ef = OMEN_MAX_EF;
-    limits.max_message_bytes = s->opt.max_message_bytes;
-    limits.max_string_id_bytes = OMEN_MAX_STRING_ID;
-    limits.max_streams_per_connection = s->opt.max_streams;
-    limits.max_searches_per_batch = OM_RT_MAX_SEARCHES;
-    limits.max_batch_items = s->opt.max_message_bytes / 8;
-    limits.memory_limit_bytes = s->opt.memory_limit_bytes;
-    limits.stream_window_bytes = s->opt.stream_window_bytes;
-    limits.max_operations = OM_OPERATIONS_MAX;
-    limits.max_listings = OM_CURSORS_MAX;
-    limits.max_page_size = OM_RT_MAX_PAGE;
-    limits.max_backup_name_bytes = OM_BACKUP_NAME;
+    fill_limits(s, &limits);
+    fill_query_limits(&limits);
     Omen__V1__ServerInfo info;
     omen__v1__server_info__init(&info);
     info.version = (char *)(uintptr_t)omen_version_string();

@@ -1,6 +1,8 @@
 /* method_util.c - what several methods need. SPDX-License-Identifier: Apache-2.0 */
 #include "method_util.h"
 
+#include <string.h>
+
 void om_rt_note_ingest(om_rt_shared *shared, int64_t bytes)
 {
     atomic_fetch_add_explicit(&shared->ingest_bytes, (uint64_t)bytes, memory_order_relaxed);
@@ -78,12 +80,50 @@ void om_method_fail_expired(om_rpc *rpc)
     om_rpc_finish(rpc, &f);
 }
 
-bool om_method_no_filter(const char *filter, size_t params, om_failure *f)
+bool om_method_filter_source(om_rpc *rpc, const om_method_filter *in, omen_collection *collection,
+                             om_filter_source *out, om_failure *f)
 {
-    if (filter != NULL && filter[0] != '\0') {
-        return om_failure_unimplemented(f, "filter");
+    om_arena *arena = om_rpc_arena(rpc);
+    size_t size = strlen(in->text);
+    *out = (om_filter_source){.collection = collection,
+                              .field = "filter",
+                              .metrics = om_rt_shared_of(om_rpc_runtime(rpc))->opt.metrics};
+    if (size > OMEN_MAX_FILTER) {
+        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "filter",
+                              "filter has %zu bytes, the limit is %u", size, OMEN_MAX_FILTER);
     }
-    return params == 0 || om_failure_unimplemented(f, "params");
+    if (size == 0) {
+        return in->value_count == 0 || om_method_stray_params(f);
+    }
+    om_params *params = om_wire_take(arena, sizeof *params, 8, f);
+    if (params == NULL || !om_params_from_pb(in->values, in->value_count, arena, params, f)) {
+        return false;
+    }
+    out->text = in->text;
+    out->size = size;
+    out->params = params;
+    return true;
+}
+
+bool om_method_stray_params(om_failure *f)
+{
+    return om_failure_set(f, OMEN_INVALID_ARGUMENT, "FILTER_SYNTAX", "params",
+                          "params are given, and no filter that they belong to");
+}
+
+bool om_method_check_names(const char *field, char *const *names, size_t count, om_failure *f)
+{
+    if (count > OMEN_MAX_FIELDS) {
+        return om_failure_limit(f, field, count, OMEN_MAX_FIELDS);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(names[i]) > OMEN_MAX_FIELD_NAME) {
+            return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", field,
+                                  "%s[%zu] has %zu bytes, the limit is %u", field, i,
+                                  strlen(names[i]), OMEN_MAX_FIELD_NAME);
+        }
+    }
+    return true;
 }
 
 omen_status_t om_method_wait_visible(om_rpc *rpc, om_coll *coll, uint64_t version, omen_error *err)

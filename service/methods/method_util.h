@@ -3,6 +3,7 @@
 #ifndef OM_METHOD_UTIL_H
 #define OM_METHOD_UTIL_H
 #include "colls.h"
+#include "filters.h"
 #include "rpc.h"
 #include "rt_shared.h"
 
@@ -19,8 +20,19 @@ bool om_method_db_failed(const om_rt_shared *shared, om_failure *f);
 void om_method_fail_full(om_rpc *rpc, const char *what);
 /* Ends the call: its deadline passed while it waited. */
 void om_method_fail_expired(om_rpc *rpc);
-/* Refuses bound parameters and filters, which this server does not implement. */
-bool om_method_no_filter(const char *filter, size_t params, om_failure *f);
+/* The filter of an unpacked request, and what it points to in the call's arena: *out has text NULL when there
+ * is none. */
+typedef struct om_method_filter {
+    const char *text;
+    Omen__V1__Value *const *values;
+    size_t value_count;
+} om_method_filter;
+bool om_method_filter_source(om_rpc *rpc, const om_method_filter *in, omen_collection *collection,
+                             om_filter_source *out, om_failure *f);
+/* INVALID_ARGUMENT: parameters without a filter. */
+bool om_method_stray_params(om_failure *f);
+/* Names of fields in an unpacked request: how many and how long. */
+bool om_method_check_names(const char *field, char *const *names, size_t count, om_failure *f);
 /* min_version of calls whose engine function has none: OK when everything up to it is visible; waits
  * until then, the deadline or the cancel. Blocks: not for queue threads, unless version is 0. */
 omen_status_t om_method_wait_visible(om_rpc *rpc, om_coll *coll, uint64_t version, omen_error *err);

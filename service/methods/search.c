@@ -72,18 +72,17 @@ static bool has_room(const search_call *c, uint32_t expected_ns)
 static bool is_quick(const search_call *c)
 {
     uint32_t expected = atomic_load_explicit(&c->coll->search_ns, memory_order_relaxed);
-    return !c->request.exact && c->request.min_version == 0 && !c->request.with_vectors &&
-           c->request.ef <= 512 && c->request.limit <= 128 && expected > 0 &&
-           expected < INLINE_NS && has_room(c, expected);
+    return !c->request.rich && !c->request.first.exact && c->request.min_version == 0 &&
+           !c->request.with_vectors && !c->request.with_metadata && c->request.first.ef <= 512 &&
+           c->request.limit <= 128 && expected > 0 && expected < INLINE_NS &&
+           has_room(c, expected);
 }
 
 static bool parse(search_call *c, om_rpc_message *message, om_failure *f)
 {
     om_wread r;
-    om_arena *arena = om_rpc_arena(c->rpc);
-    arena->limit = arena->used + message->size + sizeof(uint64_t);
     om_wread_init(&r, message->spans, message->span_count);
-    bool ok = om_read_search(&r, arena, &c->request, f);
+    bool ok = om_read_search(&r, om_rpc_arena(c->rpc), &c->request, f);
     om_rpc_message_free(message);
     if (!ok) {
         return false;

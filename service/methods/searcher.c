@@ -3,45 +3,7 @@
 
 #include <string.h>
 
-enum { REFETCH = 3 }; /* times that ids are fetched anew because hits were deleted meanwhile */
-
-static uint32_t limit_of(const om_wire_search *q)
-{
-    return q->limit == 0 ? OM_SEARCH_DEFAULT_LIMIT : q->limit;
-}
-
-bool om_search_check(const om_wire_search *q, const om_coll *coll, om_failure *f)
-{
-    uint32_t type = q->type == 0 ? coll->options.dtype : q->type;
-    uint32_t width = om_coll_width(type);
-    if (limit_of(q) > OMEN_MAX_K) {
-        return om_failure_limit(f, "limit", q->limit, OMEN_MAX_K);
-    }
-    if (q->ef > OMEN_MAX_EF) {
-        return om_failure_limit(f, "legs.vector.ef", q->ef, OMEN_MAX_EF);
-    }
-    if (q->rerank > OMEN_MAX_EF) {
-        return om_failure_limit(f, "legs.vector.rerank", q->rerank, OMEN_MAX_EF);
-    }
-    if (type == OMEN_BF16 || type == OMEN_B1) {
-        return om_failure_unimplemented(f, "legs.vector.vector.type");
-    }
-    if (width == 0 || (type != coll->options.dtype && type != OMEN_F32)) {
-        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "TYPE", "legs.vector.vector.type",
-                              "vector.type is %u, the collection %s has %u; F32 is accepted too",
-                              type, coll->name, coll->options.dtype);
-    }
-    if (q->dim != 0 && q->dim != coll->options.dim) {
-        return om_failure_set(f, OMEN_INVALID_ARGUMENT, "DIM_MISMATCH", "legs.vector.vector.dim",
-                              "vector.dim is %u, the collection %s has %u", q->dim, coll->name,
-                              coll->options.dim);
-    }
-    size_t need = (size_t)coll->options.dim * width;
-    return q->vector_size == need ||
-           om_failure_set(f, OMEN_INVALID_ARGUMENT, "DIM_MISMATCH", "legs.vector.vector.data",
-                          "vector.data has %zu bytes, one vector of the collection %s has %zu",
-                          q->vector_size, coll->name, need);
-}
+enum { REFETCH = 3 }; /* times that parts are fetched anew because hits were deleted meanwhile */
 
 static void *take(om_searcher *s, size_t size)
 {
@@ -56,81 +18,7 @@ static bool no_memory(om_failure *f)
     return false;
 }
 
-static void note(om_searcher *s, uint32_t wanted, bool partial)
-{
-    const omen_explain *e = &s->explain;
-    if (e->plan == OMEN_PLAN_GRAPH) {
-        om_coll_note_search(s->coll, s->engine_ns);
-    }
-    uint32_t flags = partial ? OM_SEARCH_PARTIAL : 0;
-    omen_stats stats = {.struct_size = sizeof stats};
-    /* Fewer than asked for is only remarkable when there were more. */
-    if (s->hits.count < wanted && omen_get_stats(s->coll->handle, &stats, NULL) == OMEN_OK &&
-        s->hits.count < stats.count) {
-        flags |= OM_SEARCH_SHORT;
-    }
-    om_metrics_search_event event = {.plan = e->plan,
-                                     .flags = flags,
-                                     .ns = s->engine_ns,
-                                     .distances = e->distances + e->scanned + e->reranked,
-                                     .hops = e->hops};
-    om_metrics_search(s->shared->opt.metrics, &event);
-}
-
-static bool search(om_searcher *s, uint64_t *keys, float *distances, om_failure *f)
-{
-    const om_wire_search *q = s->request;
-    omen_error err;
-    uint32_t flags = 0;
-    omen_query query = {.struct_size = sizeof query,
-                        .flags =
-                            (q->exact ? OMEN_EXACT : 0) | (q->partial_ok ? OMEN_PARTIAL_OK : 0),
-                        .vectors = q->vector,
-                        .dtype = q->type,
-                        .dim = s->coll->options.dim,
-                        .count = 1,
-                        .k = limit_of(q),
-                        .ef = q->ef,
-                        .rerank = q->rerank,
-                        .threads = 1,
-                        .timeout_us = s->timeout_us,
-                        .min_version = q->min_version,
-                        .op = s->op};
-    omen_hits hits = {.struct_size = sizeof hits,
-                      .keys = keys,
-                      .distances = distances,
-                      .counts = &s->hits.count,
-                      .flags = &flags,
-                      .explain = &s->explain};
-    uint64_t start = om_pool_now_ns();
-    om_coll_enter(s->coll);
-    omen_status_t status =
-        om_coll_leave(s->coll, omen_search(s->coll->handle, &query, &hits, &err), &err);
-    s->engine_ns = om_pool_now_ns() - start;
-    if (status != OMEN_OK) {
-        if (status == OMEN_NOT_FOUND) {
-            om_colls_forget(s->shared->colls, s->coll->name);
-        }
-        return om_failure_from_engine(f, &err);
-    }
-    s->hits.version = hits.version;
-    s->hits.partial = (flags & OMEN_HITS_PARTIAL) != 0;
-    note(s, query.k, s->hits.partial);
-    return true;
-}
-
-/* Keeps the hits for which keep[i] is set. */
-static void compact(om_searcher *s, uint64_t *keys, float *distances, const uint8_t *keep)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->hits.count; i++) {
-        if (keep[i] != 0) {
-            keys[n] = keys[i];
-            distances[n++] = distances[i];
-        }
-    }
-    s->hits.count = n;
-}
+/* ---- Parts of an answer: each clears keep[i] of the hits that are gone ------------------------------- */
 
 static bool id_present(const om_searcher *s, const omen_column *ids, uint32_t i)
 {
@@ -143,46 +31,33 @@ static bool id_present(const om_searcher *s, const omen_column *ids, uint32_t i)
     return offsets[i + 1] > offsets[i];
 }
 
-/* Ids for the keys. A hit that was deleted since the search has none: it is dropped, and the rest
- * fetched again. */
-static bool fetch_ids(om_searcher *s, uint64_t *keys, float *distances, om_failure *f)
+static bool fetch_ids(om_searcher *s, uint8_t *keep, om_failure *f)
 {
     omen_error err;
     omen_column *ids = take(s, sizeof *ids);
-    uint8_t *keep = take(s, s->hits.count + 1);
-    if (ids == NULL || keep == NULL) {
+    if (ids == NULL) {
         return no_memory(f);
     }
-    for (int attempt = 0; attempt < REFETCH; attempt++) {
-        bool all = true;
-        omen_rows_free(s->rows);
-        s->rows = NULL;
-        om_coll_enter(s->coll);
-        omen_status_t status =
-            omen_fetch(s->coll->handle, keys, s->hits.count, OMEN_FIELD_ID, &s->rows, &err);
-        if (om_coll_leave(s->coll, status, &err) != OMEN_OK) {
-            return om_failure_from_engine(f, &err);
-        }
-        omen_rows_column(s->rows, OMEN_FIELD_ID, ids);
-        for (uint32_t i = 0; i < s->hits.count; i++) {
-            keep[i] = id_present(s, ids, i);
-            all = all && keep[i] != 0;
-        }
-        if (all) {
-            s->hits.ids = ids;
-            return true;
-        }
-        compact(s, keys, distances, keep);
+    omen_rows_free(s->rows);
+    s->rows = NULL;
+    om_coll_enter(s->coll);
+    omen_status_t status =
+        omen_fetch(s->coll->handle, s->keys, s->hits.count, OMEN_FIELD_ID, &s->rows, &err);
+    if (om_coll_leave(s->coll, status, &err) != OMEN_OK) {
+        return om_failure_from_engine(f, &err);
     }
-    return om_failure_set(f, OMEN_ABORTED, "ABORTED", NULL,
-                          "the items found were deleted while the answer was made: try again");
+    omen_rows_column(s->rows, OMEN_FIELD_ID, ids);
+    for (uint32_t i = 0; i < s->hits.count; i++) {
+        keep[i] = keep[i] != 0 && id_present(s, ids, i);
+    }
+    s->hits.ids = ids;
+    return true;
 }
 
-static bool fetch_vectors(om_searcher *s, uint64_t *keys, float *distances, om_failure *f)
+static bool fetch_vectors(om_searcher *s, uint8_t *keep, om_failure *f)
 {
     omen_error err;
-    size_t row = s->coll->row_bytes;
-    size_t size = row * s->hits.count;
+    size_t size = (size_t)s->coll->row_bytes * s->hits.count;
     if (size > s->shared->opt.max_message_bytes) {
         return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "with_vectors",
                               "the vectors of %u hits have %zu bytes, the limit of a message is %u",
@@ -195,68 +70,168 @@ static bool fetch_vectors(om_searcher *s, uint64_t *keys, float *distances, om_f
     }
     om_coll_enter(s->coll);
     omen_status_t status =
-        omen_get_vectors(s->coll->handle, keys, s->hits.count, vectors, 0, 0, found, &err);
+        omen_get_vectors(s->coll->handle, s->keys, s->hits.count, vectors, 0, 0, found, &err);
     if (om_coll_leave(s->coll, status, &err) != OMEN_OK) {
         return om_failure_from_engine(f, &err);
     }
-    uint32_t n = 0;
     for (uint32_t i = 0; i < s->hits.count; i++) {
-        if (found[i] != 0 && n++ != i) {
-            memmove(vectors + (n - 1) * row, vectors + i * row, row);
-        }
+        keep[i] = keep[i] != 0 && found[i] != 0;
     }
-    compact(s, keys, distances, found);
     s->hits.vectors = vectors;
-    s->hits.vectors_size = n * row;
+    s->hits.vectors_size = size;
     s->hits.vectors_type = s->coll->options.dtype;
     s->hits.vectors_dim = s->coll->options.dim;
+    return true;
+}
+
+static bool fetch_metadata(om_searcher *s, uint8_t *keep, om_failure *f)
+{
+    const om_wire_search *q = s->request;
+    if (s->fetched == NULL) {
+        s->fetched = take(s, sizeof *s->fetched);
+        if (s->fetched == NULL) {
+            return no_memory(f);
+        }
+        memset(s->fetched, 0, sizeof *s->fetched);
+    }
+    om_fetched_end(s->fetched);
+    om_fetch what = {.coll = s->coll,
+                     .from = s->coll->handle,
+                     .keys = s->keys,
+                     .count = s->hits.count,
+                     .metadata = true,
+                     .fields = q->fields,
+                     .field_count = q->field_count,
+                     .room = s->shared->opt.max_message_bytes};
+    if (!om_fetch_items(&what, s->fetched, f)) {
+        return false;
+    }
+    const int64_t *offsets = s->fetched->metadata.offsets;
+    for (uint32_t i = 0; i < s->hits.count; i++) {
+        keep[i] = keep[i] != 0 && offsets[i + 1] > offsets[i];
+    }
+    s->hits.metadata = &s->fetched->metadata;
+    return true;
+}
+
+/* ---- The answer -------------------------------------------------------------------------------------- */
+
+/* Keeps the hits for which keep[i] is set. */
+static void compact(om_searcher *s, const uint8_t *keep)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->hits.count; i++) {
+        if (keep[i] == 0) {
+            continue;
+        }
+        s->keys[n] = s->keys[i];
+        s->distances[n] = s->distances[i];
+        if (s->scores != NULL) {
+            s->scores[n] = s->scores[i];
+        }
+        if (s->groups != NULL) {
+            s->groups[n] = s->groups[i];
+        }
+        n++;
+    }
+    s->hits.count = n;
+}
+
+static bool fetch_parts(om_searcher *s, uint8_t *keep, om_failure *f)
+{
+    memset(keep, 1, s->hits.count);
+    return (s->hits.id_type == OMEN_ID_U64 || fetch_ids(s, keep, f)) &&
+           (!s->request->with_vectors || fetch_vectors(s, keep, f)) &&
+           (!s->request->with_metadata || fetch_metadata(s, keep, f));
+}
+
+/* What an answer has beside keys and distances. A hit that was deleted since the search has none of it: it
+ * is dropped, and the rest fetched again, so that all parts are of the same items. */
+static bool complete(om_searcher *s, om_failure *f)
+{
+    const om_wire_search *q = s->request;
+    if (s->hits.count == 0 ||
+        (s->hits.id_type == OMEN_ID_U64 && !q->with_vectors && !q->with_metadata)) {
+        return true;
+    }
+    uint8_t *keep = take(s, s->hits.count);
+    if (keep == NULL) {
+        return no_memory(f);
+    }
+    for (int attempt = 0; attempt < REFETCH && s->hits.count > 0; attempt++) {
+        if (!fetch_parts(s, keep, f)) {
+            return false;
+        }
+        if (memchr(keep, 0, s->hits.count) == NULL) {
+            return true;
+        }
+        compact(s, keep);
+    }
+    if (s->hits.count == 0) {
+        s->hits.vectors = NULL;
+        s->hits.metadata = NULL;
+        return true;
+    }
+    return om_failure_set(f, OMEN_ABORTED, "ABORTED", NULL,
+                          "the items found were deleted while the answer was made: try again");
+}
+
+static bool add_facets(om_searcher *s, om_failure *f)
+{
+    const om_wire_search *q = s->request;
+    om_facets_query what = {.coll = s->coll,
+                            .filter = s->filter,
+                            .facets = q->facets,
+                            .count = q->facet_count,
+                            .room = s->shared->opt.max_message_bytes};
+    if (q->facet_count == 0) {
+        return true;
+    }
+    s->facets = take(s, sizeof *s->facets);
+    if (s->facets == NULL) {
+        return no_memory(f);
+    }
+    if (!om_facets_run(&what, s->facets, f)) {
+        return false;
+    }
+    s->hits.facets = s->facets->values;
+    s->hits.facet_count = s->facets->count;
     return true;
 }
 
 bool om_search_run(om_searcher *s, om_failure *f)
 {
     const om_wire_search *q = s->request;
-    uint32_t k = limit_of(q);
-    uint64_t *keys = take(s, (size_t)k * sizeof *keys);
-    float *distances = take(s, (size_t)k * sizeof *distances);
-    s->rows = NULL;
     s->hits = (om_wire_hits){.id_type = s->coll->options.id_type, .queue_ns = s->queue_ns};
-    if (keys == NULL || distances == NULL) {
-        return no_memory(f);
-    }
-    if (!search(s, keys, distances, f)) {
+    if (!om_search_find(s, f) || !complete(s, f) || !add_facets(s, f)) {
         return false;
     }
-    s->hits.keys = keys;
-    s->hits.distances = distances;
-    if (q->with_vectors && !fetch_vectors(s, keys, distances, f)) {
-        return false;
-    }
-    uint32_t before = s->hits.count;
-    if (s->hits.id_type != OMEN_ID_U64 && before > 0 && !fetch_ids(s, keys, distances, f)) {
-        return false;
-    }
-    if (q->with_vectors && s->hits.count != before) {
-        /* Hits were dropped, so the vectors are fetched for what is left; a third change is too much. */
-        before = s->hits.count;
-        if (!fetch_vectors(s, keys, distances, f)) {
-            return false;
-        }
-        if (s->hits.count != before) {
-            return om_failure_set(
-                f, OMEN_ABORTED, "ABORTED", NULL,
-                "the items found were deleted while the answer was made: try again");
-        }
-    }
+    bool distances = q->leg_count == 1 && q->first.kind != OMEN_LEG_TEXT;
+    s->hits.keys = s->keys;
+    s->hits.distances = distances ? s->distances : NULL;
+    s->hits.scores = distances ? NULL : s->scores;
+    s->hits.groups = s->groups;
     if (q->explain) {
         s->hits.explain = &s->explain;
+        s->hits.filter_explain = q->rich ? &s->filter_explain : NULL;
     }
     s->size = om_search_response_size(&s->hits);
-    return true;
+    return s->size <= s->shared->opt.max_message_bytes || !(q->with_metadata || q->facet_count > 0) ||
+           om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "limit",
+                          "the answer has %zu bytes, the limit of a message is %u", s->size,
+                          s->shared->opt.max_message_bytes);
 }
 
 void om_search_end(om_searcher *s)
 {
     omen_rows_free(s->rows);
     s->rows = NULL;
+    if (s->fetched != NULL) {
+        om_fetched_end(s->fetched);
+    }
+    if (s->facets != NULL) {
+        om_facets_end(s->facets);
+    }
+    omen_filter_free(s->filter);
+    s->filter = NULL;
 }

@@ -1,7 +1,9 @@
 /* searcher.h - one search from its parsed request to the bytes of its SearchResponse.
- * Depends on: search_reader.h, colls.h, rt_shared.h.  Threads: any.  SPDX-License-Identifier: Apache-2.0 */
+ * Depends on: search_reader.h, colls.h, fetch.h, rt_shared.h.  Threads: any.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_SEARCHER_H
 #define OM_SEARCHER_H
+#include "fetch.h"
 #include "method_util.h"
 #include "search_reader.h"
 
@@ -17,8 +19,16 @@ typedef struct om_searcher {
     /* set by om_search_run: what to write, and how many bytes that takes */
     om_wire_hits hits;
     size_t size;
-    omen_rows *rows; /* freed by om_search_end */
+    /* Results, as long as the arena. */
+    uint64_t *keys;
+    float *distances, *scores; /* one of them is the answer's */
+    uint32_t *groups;
     omen_explain explain;
+    omen_filter_explain filter_explain; /* of rich requests */
+    omen_filter *filter; /* freed by om_search_end, as all below */
+    omen_rows *rows;
+    om_fetched *fetched; /* NULL: no metadata */
+    om_facets *facets;   /* NULL: none */
 } om_searcher;
 
 /* Shape of the request against the collection. False: *f says why. */
@@ -26,4 +36,9 @@ bool om_search_check(const om_wire_search *request, const om_coll *coll, om_fail
 /* Searches and prepares the answer. om_search_end must follow in either case. */
 bool om_search_run(om_searcher *s, om_failure *f);
 void om_search_end(om_searcher *s);
+
+/* The engine's part (finder.c): hits, distances or scores, explain. */
+bool om_search_find(om_searcher *s, om_failure *f);
+/* Hits of a group, and the most hits of the request. */
+uint32_t om_search_capacity(const om_wire_search *request);
 #endif

@@ -212,7 +212,7 @@ static void advance(om_stream_call *s, uint64_t seq, const omen_write_result *re
         s->accepted += result->replayed != 0 ? 0 : result->applied;
     }
     /* A refused batch is in the log as well, behind those before it: the newest version covers both. */
-    om_stream_applied(s, s->done_seq, s->version, s->batch.vectors.size + s->batch.ids.size);
+    om_stream_applied(s, s->done_seq, s->version, om_wire_batch_bytes(&s->batch));
     pthread_mutex_unlock(&s->mutex);
 }
 

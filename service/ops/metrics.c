@@ -14,7 +14,19 @@ static const char *const code_names[OM_METRICS_CODES] = {
     "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
     "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
     "DATA_LOSS", "UNAUTHENTICATED"};
-static const char *const plan_labels[OM_PLANS] = {"plan=\"exact\"", "plan=\"graph\""};
+/* By OMEN_PLAN_* less one: the names of omen_plan_name. */
+static const char *const plan_labels[OM_PLANS] = {
+    "plan=\"exact\"",      "plan=\"graph\"",         "plan=\"empty\"",
+    "plan=\"filter_in\"",  "plan=\"filter_hop\"",    "plan=\"filter_bridge\"",
+    "plan=\"abandoned\"",  "plan=\"text\"",          "plan=\"hybrid\""};
+static const struct {
+    int32_t detail; /* of the engine; the last one: any other */
+    const char *label;
+} filter_errors[OM_FILTER_ERRORS] = {{OMEN_D_FILTER_SYNTAX, "reason=\"FILTER_SYNTAX\""},
+                                     {OMEN_D_FIELD, "reason=\"FIELD\""},
+                                     {OMEN_D_TYPE, "reason=\"TYPE\""},
+                                     {OMEN_D_LIMIT, "reason=\"LIMIT\""},
+                                     {OMEN_D_NONE, "reason=\"OTHER\""}};
 
 static void add_rpc_families(om_metrics *m)
 {
@@ -111,9 +123,22 @@ static void add_search_families(om_metrics *m)
                                "Graph nodes whose links were followed, by plan."),
             plan_labels, m->search_hops, OM_PLANS);
     m->search_short = add_single(m, OM_FAMILY_COUNTER, "omendb_search_short_total",
-                                 "Queries with fewer results than min(k, items).");
+                                 "Queries with fewer results than min(k, items that pass).");
+    m->filter_seconds = add_single(m, OM_FAMILY_HISTOGRAM, "omendb_search_filter_seconds",
+                                   "Time that a filtered search spent on its filter.");
+    m->search_postings = add_single(m, OM_FAMILY_COUNTER, "omendb_search_postings_total",
+                                    "Postings of words that text searches decoded.");
     m->search_partial = add_single(m, OM_FAMILY_COUNTER, "omendb_search_partial_total",
                                    "Queries cut by their deadline and answered in part.");
+}
+
+static void add_filter_families(om_metrics *m)
+{
+    int errors = om_registry_family(m->registry, OM_FAMILY_COUNTER, "omendb_filter_errors_total",
+                                    "Filters that could not be compiled, by reason.");
+    for (uint32_t i = 0; i < OM_FILTER_ERRORS; i++) {
+        m->filter_errors[i] = om_registry_series(m->registry, errors, filter_errors[i].label);
+    }
 }
 
 static void add_ingest_families(om_metrics *m)
@@ -123,7 +148,7 @@ static void add_ingest_families(om_metrics *m)
     m->ingest_rows =
         add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_rows_total", "Items of applied batches.");
     m->ingest_bytes = add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_bytes_total",
-                                 "Bytes of applied batches: vectors and ids.");
+                                 "Bytes of applied batches: vectors, ids and metadata.");
     m->ingest_batches =
         add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_batches_total", "Batches applied.");
     m->ingest_replayed = add_single(m, OM_FAMILY_COUNTER, "omendb_ingest_replayed_batches_total",
@@ -191,6 +216,7 @@ om_metrics *om_metrics_create(const om_metrics_options *options)
     add_rpc_families(m);
     add_service_families(m);
     add_search_families(m);
+    add_filter_families(m);
     add_ingest_families(m);
     add_maintenance_families(m);
     return m;
@@ -333,15 +359,33 @@ void om_metrics_search(om_metrics *m, const om_metrics_search_event *event)
     if (m == NULL) {
         return;
     }
-    uint32_t plan = event->plan == OMEN_PLAN_EXACT ? 0 : 1;
+    uint32_t known = event->plan >= 1 && event->plan <= OM_PLANS ? event->plan : OMEN_PLAN_GRAPH;
+    uint32_t plan = known - 1;
     om_registry_observe(m->registry, m->search_seconds[plan], event->ns);
     om_registry_add(m->registry, m->search_distances[plan], event->distances);
     om_registry_add(m->registry, m->search_hops[plan], event->hops);
+    if (event->flags & OM_SEARCH_FILTERED) {
+        om_registry_observe(m->registry, m->filter_seconds, event->filter_ns);
+    }
+    if (event->postings != 0) {
+        om_registry_add(m->registry, m->search_postings, event->postings);
+    }
     if (event->flags & OM_SEARCH_SHORT) {
         om_registry_add(m->registry, m->search_short, 1);
     }
     if (event->flags & OM_SEARCH_PARTIAL) {
         om_registry_add(m->registry, m->search_partial, 1);
+    }
+}
+
+void om_metrics_filter_error(om_metrics *m, int32_t detail)
+{
+    uint32_t i = 0;
+    while (i < OM_FILTER_ERRORS - 1 && filter_errors[i].detail != detail) {
+        i++;
+    }
+    if (m != NULL) {
+        om_registry_add(m->registry, m->filter_errors[i], 1);
     }
 }
 

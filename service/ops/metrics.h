@@ -67,12 +67,17 @@ typedef struct om_metrics_search_event {
     uint64_t ns;        /* in the engine, without the queue */
     uint64_t distances; /* omen_explain.distances + scanned + reranked */
     uint64_t hops;
+    uint64_t filter_ns; /* with OM_SEARCH_FILTERED */
+    uint64_t postings;
 } om_metrics_search_event;
 enum {
-    OM_SEARCH_SHORT = 1u,  /* fewer than min(k, items) results */
-    OM_SEARCH_PARTIAL = 2u /* cut by its deadline */
+    OM_SEARCH_SHORT = 1u,   /* fewer than min(k, items that pass) results */
+    OM_SEARCH_PARTIAL = 2u, /* cut by its deadline */
+    OM_SEARCH_FILTERED = 4u
 };
 void om_metrics_search(om_metrics *m, const om_metrics_search_event *event); /* one query */
+/* A filter was refused: detail is OMEN_D_*. */
+void om_metrics_filter_error(om_metrics *m, int32_t detail);
 
 void om_metrics_ingest_batch(om_metrics *m, uint64_t rows, uint64_t bytes, bool replayed);
 void om_metrics_ingest_commit(om_metrics *m,

@@ -7,7 +7,7 @@
 #include "metrics.h"
 #include "registry.h"
 
-enum { OM_PLANS = 2 }; /* OMEN_PLAN_EXACT, OMEN_PLAN_GRAPH */
+enum { OM_PLANS = 9, /* OMEN_PLAN_EXACT .. OMEN_PLAN_HYBRID */ OM_FILTER_ERRORS = 5 };
 
 struct om_metrics_method {
     om_registry *registry;
@@ -29,7 +29,8 @@ struct om_metrics {
     om_metrics_method methods[OM_METRICS_MAX_METHODS];
     om_cell_t shed[OM_SHED_REASONS], unimplemented, accept_failures, queue_wait;
     om_cell_t search_seconds[OM_PLANS], search_distances[OM_PLANS], search_hops[OM_PLANS];
-    om_cell_t search_short, search_partial;
+    om_cell_t search_short, search_partial, search_postings, filter_seconds;
+    om_cell_t filter_errors[OM_FILTER_ERRORS];
     om_cell_t ingest_rows, ingest_bytes, ingest_batches, ingest_replayed, ingest_streams;
     om_cell_t ingest_window, ingest_stall[OM_STALL_REASONS];
     om_cell_t ingest_commit, maintenance_running[OM_MAINTENANCE_KINDS];

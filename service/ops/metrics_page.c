@@ -270,6 +270,8 @@ static void add_stats(omen_stats *sum, const omen_stats *s)
     sum->bytes_ids += s->bytes_ids;
     sum->bytes_vectors += s->bytes_vectors;
     sum->bytes_scratch += s->bytes_scratch;
+    sum->bytes_metadata += s->bytes_metadata;
+    sum->bytes_text += s->bytes_text;
     sum->bytes_mapped += s->bytes_mapped;
     sum->bytes_disk += s->bytes_disk;
     sum->segments += s->segments;
@@ -284,6 +286,8 @@ static uint64_t get_links(const omen_stats *s) { return s->bytes_links; }
 static uint64_t get_ids(const omen_stats *s) { return s->bytes_ids; }
 static uint64_t get_vectors(const omen_stats *s) { return s->bytes_vectors; }
 static uint64_t get_scratch(const omen_stats *s) { return s->bytes_scratch; }
+static uint64_t get_metadata(const omen_stats *s) { return s->bytes_metadata; }
+static uint64_t get_text(const omen_stats *s) { return s->bytes_text; }
 static uint64_t get_mapped(const omen_stats *s) { return s->bytes_mapped; }
 static uint64_t get_disk(const omen_stats *s) { return s->bytes_disk; }
 static uint64_t get_segments(const omen_stats *s) { return s->segments; }
@@ -296,7 +300,7 @@ static const column columns[] = {
 };
 static const struct { const char *part; uint64_t (*value)(const omen_stats *); } parts[] = {
     {"codes", get_codes}, {"links", get_links}, {"ids", get_ids}, {"vectors", get_vectors},
-    {"scratch", get_scratch}, {"mapped", get_mapped}, {"disk", get_disk},
+    {"scratch", get_scratch}, {"metadata", get_metadata}, {"text", get_text}, {"mapped", get_mapped}, {"disk", get_disk},
 };
 /* clang-format on */
 

@@ -67,6 +67,10 @@ static const char *field_of(int32_t detail)
         return "collection";
     case OMEN_D_SEQUENCE:
         return "seq";
+    case OMEN_D_METADATA:
+        return "items.metadata";
+    case OMEN_D_FILTER_SYNTAX:
+        return "filter";
     default:
         return NULL;
     }
@@ -117,9 +121,16 @@ bool om_failure_from_engine(om_failure *f, const omen_error *err)
     return false;
 }
 
+void om_failure_about(om_failure *f, const char *field)
+{
+    copy_text(f->field, sizeof f->field, field);
+}
+
 bool om_failure_retriable(const om_failure *f)
 {
-    return f->retry_ms > 0 || f->code == OMEN_UNAVAILABLE || f->code == OMEN_ABORTED;
+    /* What was written since stays written: the client must read again, not send again. */
+    bool aborted = f->code == OMEN_ABORTED && strcmp(f->reason, "VERSION_CONFLICT") != 0;
+    return f->retry_ms > 0 || f->code == OMEN_UNAVAILABLE || aborted;
 }
 
 /* Bytes that follow the first byte of a character; SIZE_MAX: no character starts so. */

@@ -35,6 +35,8 @@ bool om_failure_unimplemented(om_failure *f, const char *field);
  * ITEM_NOT_FOUND, COLLECTION_EXISTS, which the detail does not tell apart), the field what the detail is
  * about. RESOURCE_EXHAUSTED and retriable failures get a RetryInfo. */
 bool om_failure_from_engine(om_failure *f, const omen_error *err);
+/* Names the field of the request, where the caller knows it better. */
+void om_failure_about(om_failure *f, const char *field);
 /* Whether the same request may succeed when it is sent again. */
 bool om_failure_retriable(const om_failure *f);
 /* Writes the google.rpc.Status into out; returns its size, 0 when it does not fit. */

@@ -22,6 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         &omen__v1__search_request__descriptor,
         &omen__v1__batch_search_request__descriptor,
         &omen__v1__measure_recall_request__descriptor,
+        &omen__v1__list_request__descriptor,
+        &omen__v1__declare_fields_request__descriptor,
         &grpc__health__v1__health_check_request__descriptor,
         &grpc__reflection__v1__server_reflection_request__descriptor};
     if (size == 0) {

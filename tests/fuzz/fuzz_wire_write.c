@@ -27,6 +27,14 @@ static void read_all(om_wread *r, om_wbuffer *buffer)
                 abort();
             }
         }
+        for (size_t i = 0; i < batch.metadata.count; i++) {
+            if (batch.metadata.offsets[i] > batch.metadata.offsets[i + 1]) {
+                abort();
+            }
+        }
+        touch(batch.metadata.data, batch.metadata.size);
+        touch(batch.if_version, 8 * batch.version_count);
+        touch(batch.filter, batch.filter_size);
         touched += om_write_batch_crc_ok(&batch);
     } else if (f.code == 0 || f.message[0] == '\0') {
         abort();

@@ -191,7 +191,7 @@ static void test_precreated(void **state)
     assert_int_equal(promtext_count(page, "omendb_grpc_server_handled_total"), OM_METRICS_CODES);
     assert_true(value_of(page, "omendb_grpc_server_handled_total{service=\"omen.v1.Items\","
                                "method=\"Search\",code=\"UNAUTHENTICATED\"}") == 0);
-    assert_int_equal(promtext_count(page, "omendb_search_seconds_bucket"), 2 * 21);
+    assert_int_equal(promtext_count(page, "omendb_search_seconds_bucket"), 9 * 21);
     assert_true(value_of(page, "omendb_search_short_total") == 0);
     assert_true(value_of(page, "omendb_ingest_stall_seconds_total{why=\"index_backlog\"}") == 0);
     assert_true(value_of(page, "process_start_time_seconds") > 1e9);
@@ -273,14 +273,44 @@ static void test_method_limit(void **state)
     om_metrics_free(m);
 }
 
+/* The labels are the engine's names of its plans. */
+static void test_plan_names(void **state)
+{
+    om_metrics *m = create();
+    (void)state;
+    for (uint32_t plan = OMEN_PLAN_EXACT; plan <= OMEN_PLAN_HYBRID; plan++) {
+        char series[96];
+        om_metrics_search_event event = {.plan = plan, .ns = 1};
+        om_metrics_search(m, &event);
+        char *page = render(m);
+        (void)snprintf(series, sizeof series, "omendb_search_seconds_count{plan=\"%s\"}",
+                       omen_plan_name(plan));
+        assert_true(value_of(page, series) == 1);
+        free(page);
+    }
+    om_metrics_free(m);
+}
+
 static void test_search_and_ingest(void **state)
 {
     om_metrics *m = create();
-    om_metrics_search_event graph = {OMEN_PLAN_GRAPH, OM_SEARCH_SHORT, 90000, 500, 20};
-    om_metrics_search_event exact = {OMEN_PLAN_EXACT, OM_SEARCH_PARTIAL, 9000, 1000, 0};
+    om_metrics_search_event graph = {
+        .plan = OMEN_PLAN_GRAPH, .flags = OM_SEARCH_SHORT, .ns = 90000, .distances = 500, .hops = 20};
+    om_metrics_search_event exact = {
+        .plan = OMEN_PLAN_EXACT, .flags = OM_SEARCH_PARTIAL, .ns = 9000, .distances = 1000};
+    om_metrics_search_event hybrid = {.plan = OMEN_PLAN_HYBRID,
+                                      .flags = OM_SEARCH_FILTERED,
+                                      .ns = 1,
+                                      .filter_ns = 20000,
+                                      .postings = 77};
     (void)state;
     om_metrics_search(m, &graph);
     om_metrics_search(m, &exact);
+    om_metrics_search(m, &hybrid);
+    om_metrics_filter_error(m, OMEN_D_FILTER_SYNTAX);
+    om_metrics_filter_error(m, OMEN_D_TYPE);
+    om_metrics_filter_error(m, OMEN_D_TYPE);
+    om_metrics_filter_error(m, OMEN_D_NO_MEMORY);
     om_metrics_queue_wait(m, 1);
     om_metrics_ingest_batch(m, 100, 51200, false);
     om_metrics_ingest_batch(m, 100, 51200, true);
@@ -302,6 +332,13 @@ static void test_search_and_ingest(void **state)
     assert_true(value_of(page, "omendb_search_distances_total{plan=\"exact\"}") == 1000);
     assert_true(value_of(page, "omendb_search_hops_total{plan=\"graph\"}") == 20);
     assert_true(value_of(page, "omendb_search_short_total") == 1);
+    assert_true(value_of(page, "omendb_search_seconds_count{plan=\"hybrid\"}") == 1);
+    assert_true(value_of(page, "omendb_search_filter_seconds_count") == 1);
+    assert_true(value_of(page, "omendb_search_filter_seconds_bucket{le=\"2.5e-05\"}") == 1);
+    assert_true(value_of(page, "omendb_search_postings_total") == 77);
+    assert_true(value_of(page, "omendb_filter_errors_total{reason=\"FILTER_SYNTAX\"}") == 1);
+    assert_true(value_of(page, "omendb_filter_errors_total{reason=\"TYPE\"}") == 2);
+    assert_true(value_of(page, "omendb_filter_errors_total{reason=\"OTHER\"}") == 1);
     assert_true(value_of(page, "omendb_search_partial_total") == 1);
     assert_true(value_of(page, "omendb_ingest_rows_total") == 100);
     assert_true(value_of(page, "omendb_ingest_bytes_total") == 51200);
@@ -394,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_precreated),
         cmocka_unit_test(test_rpc),
         cmocka_unit_test(test_method_limit),
+        cmocka_unit_test(test_plan_names),
         cmocka_unit_test(test_search_and_ingest),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_heap),

@@ -1,6 +1,7 @@
 # service.cmake - unit tests of service/wire and service/rpc. SPDX-License-Identifier: Apache-2.0
 om_test(service_write_reader_test SOURCES service_write_reader_test.c DEPENDS om_wire)
 om_test(service_search_reader_test SOURCES service_search_reader_test.c DEPENDS om_wire)
+om_test(service_search_rich_test SOURCES service_search_rich_test.c DEPENDS om_wire)
 om_test(service_guard_test SOURCES service_guard_test.c DEPENDS om_wire)
 om_test(service_failure_test SOURCES service_failure_test.c DEPENDS om_wire)
 om_test(service_pool_test SOURCES service_pool_test.c DEPENDS om_rpc)

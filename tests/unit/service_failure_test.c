@@ -139,6 +139,37 @@ static void test_engine_error(void **state)
     assert_false(om_failure_retriable(&f));
 }
 
+static void test_metadata_errors(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t status, detail;
+        const char *reason, *field;
+        bool retriable;
+    } cases[] = {
+        {OMEN_INVALID_ARGUMENT, OMEN_D_METADATA, "METADATA", "items.metadata", false},
+        {OMEN_INVALID_ARGUMENT, OMEN_D_FILTER_SYNTAX, "FILTER_SYNTAX", "filter", false},
+        {OMEN_INVALID_ARGUMENT, OMEN_D_FIELD, "FIELD", "", false},
+        {OMEN_ALREADY_EXISTS, OMEN_D_FIELD, "FIELD", "", false},
+        {OMEN_ABORTED, OMEN_D_VERSION_CONFLICT, "VERSION_CONFLICT", "", false},
+        {OMEN_ABORTED, OMEN_D_SEQUENCE, "SEQUENCE", "", true}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        omen_error err = {.status = cases[i].status,
+                          .detail = cases[i].detail,
+                          .item = 3,
+                          .message = "what was wrong"};
+        om_failure f;
+        om_failure_from_engine(&f, &err);
+        decoded d = decode(&f);
+        assert_string_equal(d.reason, cases[i].reason);
+        assert_string_equal(d.field, cases[i].field);
+        assert_string_equal(d.item_value, "3");
+        assert_int_equal(om_failure_retriable(&f), cases[i].retriable);
+        om_failure_about(&f, "delete_filter");
+        assert_string_equal(decode(&f).field, "delete_filter");
+    }
+}
+
 static void test_every_engine_status_keeps_its_code(void **state)
 {
     (void)state;
@@ -259,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_engine_error),
+        cmocka_unit_test(test_metadata_errors),
         cmocka_unit_test(test_every_engine_status_keeps_its_code),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_limit_names_field_value_and_limit),

@@ -59,7 +59,7 @@ static void random_sample(sample *s, uint64_t *seed)
 static bool read_request(const split *s, om_arena *arena, om_wire_search *out, om_failure *f)
 {
     om_wread r;
-    om_arena_init(arena, NULL, 0, MAX_BYTES + 64);
+    om_arena_init(arena, NULL, 0, 0);
     om_wread_init(&r, s->span, s->count);
     return om_read_search(&r, arena, out, f);
 }
@@ -79,19 +79,23 @@ static void test_random_requests(void **state)
         assert_true(read_request(&parts, &arena, &got, &f));
         assert_string_equal(got.collection, s.name);
         assert_int_equal(got.limit, s.request.limit);
-        assert_int_equal(got.ef, s.vector_leg.ef);
-        assert_int_equal(got.rerank, s.vector_leg.rerank);
-        assert_int_equal(got.exact, s.vector_leg.exact != 0);
-        assert_int_equal(got.type, s.vector.type);
-        assert_int_equal(got.dim, s.vector.dim);
+        assert_int_equal(got.first.ef, s.vector_leg.ef);
+        assert_int_equal(got.first.rerank, s.vector_leg.rerank);
+        assert_int_equal(got.first.exact, s.vector_leg.exact != 0);
+        assert_int_equal(got.first.type, s.vector.type);
+        assert_int_equal(got.first.dim, s.vector.dim);
         assert_int_equal(got.min_version, s.request.min_version);
         assert_int_equal(got.partial_ok, s.request.on_deadline == 1);
         assert_int_equal(got.explain, s.request.explain != 0);
         assert_int_equal(got.with_vectors, s.request.with_vectors != 0);
-        assert_int_equal(got.vector_size, s.vector.data.len);
-        if (got.vector_size > 0) {
-            assert_memory_equal(got.vector, s.data, got.vector_size);
-            assert_int_equal((uintptr_t)got.vector % 64, 0);
+        assert_int_equal(got.leg_count, 1);
+        assert_int_equal(got.first.kind, OMEN_LEG_VECTOR);
+        assert_false(got.rich);
+        assert_int_equal(arena.used, s.vector.data.len); /* nothing else was allocated */
+        assert_int_equal(got.first.vector_size, s.vector.data.len);
+        if (got.first.vector_size > 0) {
+            assert_memory_equal(got.first.vector, s.data, got.first.vector_size);
+            assert_int_equal((uintptr_t)got.first.vector % 64, 0);
         }
         om_arena_reset(&arena);
         split_free(&parts);
@@ -117,7 +121,7 @@ static void test_damaged_requests(void **state)
         if (read_request(&parts, &arena, &got, &f)) {
             Omen__V1__SearchRequest *other = omen__v1__search_request__unpack(NULL, size, bytes);
             assert_non_null(other);
-            assert_int_equal(other->n_legs, 1);
+            assert_int_equal(other->n_legs, got.leg_count);
             assert_int_equal(got.min_version, other->min_version);
             assert_string_equal(got.collection, other->collection);
             omen__v1__search_request__free_unpacked(other, NULL);
@@ -129,87 +133,6 @@ static void test_damaged_requests(void **state)
         split_free(&parts);
     }
     assert_true(refused > 0 && refused < ROUNDS);
-}
-
-/* One request of hand-made fields: {number, text}, ended by number 0. */
-static om_failure refusal_of(void (*build)(om_wbuf *w))
-{
-    uint8_t bytes[512];
-    om_wbuf w = om_wbuf_of(bytes, sizeof bytes);
-    build(&w);
-    assert_false(w.full);
-    om_arena arena;
-    om_wire_search got;
-    om_failure f = {0};
-    uint64_t seed = 3;
-    split parts = split_bytes(bytes, (size_t)(w.at - bytes), &seed);
-    assert_false(read_request(&parts, &arena, &got, &f));
-    om_arena_reset(&arena);
-    split_free(&parts);
-    return f;
-}
-
-static void no_legs(om_wbuf *w)
-{
-    om_w_string(w, 1, "a");
-}
-static void two_legs(om_wbuf *w)
-{
-    for (int i = 0; i < 2; i++) {
-        om_w_len(w, 3, 2);
-        om_w_len(w, 1, 0);
-    }
-}
-static void text_leg(om_wbuf *w)
-{
-    om_w_len(w, 3, 2);
-    om_w_len(w, 2, 0);
-}
-static void like_leg(om_wbuf *w)
-{
-    om_w_len(w, 3, 2);
-    om_w_len(w, 3, 0);
-}
-static void empty_leg(om_wbuf *w)
-{
-    om_w_len(w, 3, 0);
-}
-static void filter(om_wbuf *w)
-{
-    om_w_string(w, 8, "a = 1");
-}
-static void long_name(om_wbuf *w)
-{
-    char name[OMEN_MAX_NAME + 2];
-    memset(name, 'a', sizeof name - 1);
-    name[sizeof name - 1] = '\0';
-    om_w_string(w, 1, name);
-}
-static void wrong_type(om_wbuf *w)
-{
-    om_w_uint(w, 1, 5);
-}
-
-static void test_refusals(void **state)
-{
-    (void)state;
-    static const struct {
-        void (*build)(om_wbuf *w);
-        uint32_t code;
-        const char *field;
-    } cases[] = {{no_legs, OMEN_INVALID_ARGUMENT, "legs"},
-                 {two_legs, OMEN_UNIMPLEMENTED, "legs"},
-                 {text_leg, OMEN_UNIMPLEMENTED, "legs.text"},
-                 {like_leg, OMEN_UNIMPLEMENTED, "legs.like"},
-                 {empty_leg, OMEN_INVALID_ARGUMENT, "legs.vector"},
-                 {filter, OMEN_UNIMPLEMENTED, "filter"},
-                 {long_name, OMEN_INVALID_ARGUMENT, "collection"},
-                 {wrong_type, OMEN_INVALID_ARGUMENT, ""}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        om_failure f = refusal_of(cases[i].build);
-        assert_int_equal(f.code, cases[i].code);
-        assert_string_equal(f.field, cases[i].field);
-    }
 }
 
 /* ---- Answers -------------------------------------------------------------------------------------- */
@@ -318,12 +241,75 @@ static void test_response_other_ids(void **state)
     }
 }
 
+/* Scores, groups, metadata and facets, against protobuf-c. */
+static void test_response_extras(void **state)
+{
+    (void)state;
+    static const char json[] = "{}{\"a\":1}";
+    static const int64_t json_offsets[] = {0, 2, 9, 9};
+    static const char values[] = "\"x\"\"yy\"";
+    static const int64_t value_offsets[] = {0, 3, 7};
+    static const uint64_t counts[] = {UINT64_C(1) << 40, 1};
+    static const uint64_t keys[] = {5, 6, 7};
+    static const float scores[] = {3, 2, 1};
+    static const uint32_t groups[] = {0, 0, 300};
+    om_wire_texts metadata = {json, json_offsets, 3};
+    om_wire_facet_values facets[] = {{"colour", {values, value_offsets, 2}, counts},
+                                     {"empty", {NULL, NULL, 0}, NULL}};
+    omen_explain explain = {.plan = OMEN_PLAN_HYBRID};
+    omen_filter_explain filter = {.estimated = 0.5,
+                                  .selectivity = 0.25,
+                                  .matches = UINT64_MAX,
+                                  .tests = UINT64_MAX,
+                                  .filter_ns = UINT64_MAX,
+                                  .text_ns = UINT64_MAX,
+                                  .fuse_ns = UINT64_MAX,
+                                  .postings = UINT64_MAX,
+                                  .candidates = UINT64_MAX};
+    explain.distances = explain.hops = explain.scanned = explain.reranked = UINT64_MAX;
+    explain.entry_ns = explain.graph_ns = explain.scan_ns = explain.rerank_ns = UINT64_MAX;
+    explain.ef = UINT32_MAX;
+    om_wire_hits hits = {.count = 3,
+                         .id_type = OMEN_ID_U64,
+                         .keys = keys,
+                         .scores = scores,
+                         .groups = groups,
+                         .metadata = &metadata,
+                         .facets = facets,
+                         .facet_count = 2,
+                         .explain = &explain,
+                         .filter_explain = &filter,
+                         .queue_ns = UINT64_MAX};
+    Omen__V1__SearchResponse *r = written(&hits);
+    assert_int_equal(r->n_distances, 0);
+    assert_int_equal(r->n_scores, 3);
+    assert_memory_equal(r->scores, scores, sizeof scores);
+    assert_int_equal(r->n_groups, 3);
+    assert_int_equal(r->groups[2], 300);
+    assert_int_equal(r->metadata->n_json, 3);
+    assert_int_equal(r->metadata->json[1].len, 7);
+    assert_memory_equal(r->metadata->json[1].data, "{\"a\":1}", 7);
+    assert_int_equal(r->metadata->json[2].len, 0);
+    assert_int_equal(r->n_facets, 2);
+    assert_string_equal(r->facets[0]->field, "colour");
+    assert_string_equal(r->facets[0]->values[1], "\"yy\"");
+    assert_true(r->facets[0]->counts[0] == UINT64_C(1) << 40);
+    assert_int_equal(r->facets[1]->n_values, 0);
+    /* The largest explain that there can be fits its room. */
+    assert_string_equal(r->explain->plan, "hybrid");
+    assert_int_equal(r->explain->n_stages, 8);
+    assert_string_equal(r->explain->stages[1]->name, "filter");
+    assert_string_equal(r->explain->stages[7]->name, "fuse");
+    assert_true(r->explain->candidates == UINT64_MAX && r->explain->selectivity == 0.25);
+    omen__v1__search_response__free_unpacked(r, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_requests),    cmocka_unit_test(test_damaged_requests),
-        cmocka_unit_test(test_refusals),           cmocka_unit_test(test_response_u64),
-        cmocka_unit_test(test_response_other_ids),
+        cmocka_unit_test(test_response_u64),       cmocka_unit_test(test_response_other_ids),
+        cmocka_unit_test(test_response_extras),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

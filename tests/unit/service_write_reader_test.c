@@ -24,6 +24,11 @@ typedef struct sample {
     char *str[MAX_ITEMS];
     uint8_t uuid[16 * MAX_ITEMS];
     uint8_t data[4096];
+    Omen__V1__Metadata metadata;
+    ProtobufCBinaryData json[MAX_ITEMS];
+    char json_bytes[MAX_ITEMS][40];
+    uint64_t versions[MAX_ITEMS];
+    Omen__V1__Value values[4], *params[4];
 } sample;
 
 static void random_ids(sample *s, uint64_t *seed)
@@ -59,6 +64,38 @@ static void random_ids(sample *s, uint64_t *seed)
     }
 }
 
+static void random_metadata(sample *s, uint64_t *seed)
+{
+    omen__v1__metadata__init(&s->metadata);
+    s->metadata.n_json = below(seed, MAX_ITEMS);
+    s->metadata.json = s->json;
+    for (uint32_t i = 0; i < s->metadata.n_json; i++) {
+        int n = below(seed, 4) == 0 ? 0
+                                    : snprintf(s->json_bytes[i], sizeof s->json_bytes[i],
+                                               "{\"n\":%u}", below(seed, 100000));
+        s->json[i] = (ProtobufCBinaryData){(size_t)n, (uint8_t *)s->json_bytes[i]};
+    }
+    s->items.metadata = &s->metadata;
+}
+
+static void random_conditions(sample *s, uint64_t *seed)
+{
+    s->batch.n_if_version = below(seed, 3) == 0 ? below(seed, MAX_ITEMS) : 0;
+    s->batch.if_version = s->versions;
+    for (uint32_t i = 0; i < MAX_ITEMS; i++) {
+        s->versions[i] = next_random(seed);
+    }
+    s->batch.delete_filter = below(seed, 3) == 0 ? s->text[0] : (char *)(uintptr_t) "";
+    s->batch.n_params = below(seed, 5);
+    s->batch.params = s->params;
+    for (uint32_t i = 0; i < 4; i++) {
+        s->params[i] = &s->values[i];
+        omen__v1__value__init(&s->values[i]);
+        s->values[i].kind_case = OMEN__V1__VALUE__KIND_INT_VALUE;
+        s->values[i].int_value = (int64_t)next_random(seed);
+    }
+}
+
 static void random_sample(sample *s, uint64_t *seed)
 {
     omen__v1__write_batch__init(&s->batch);
@@ -75,6 +112,10 @@ static void random_sample(sample *s, uint64_t *seed)
         }
         s->items.vectors = &s->vectors;
     }
+    if (below(seed, 2) == 0) {
+        random_metadata(s, seed);
+    }
+    random_conditions(s, seed);
     s->batch.seq = below(seed, 3) == 0 ? 0 : next_random(seed);
     s->batch.op = (Omen__V1__WriteOp)below(seed, 6);
     s->batch.crc32c = (uint32_t)next_random(seed);
@@ -82,8 +123,36 @@ static void random_sample(sample *s, uint64_t *seed)
     s->batch.items = &s->items;
 }
 
+static void check_conditions(const sample *s, const om_wire_batch *got)
+{
+    assert_int_equal(got->version_count, s->batch.n_if_version);
+    if (got->version_count > 0) {
+        assert_int_equal((uintptr_t)got->if_version % 8, 0);
+        assert_memory_equal(got->if_version, s->versions, 8 * got->version_count);
+    }
+    assert_string_equal(got->filter != NULL ? got->filter : "", s->batch.delete_filter);
+    assert_int_equal(got->params.count, s->batch.n_params);
+    for (uint32_t i = 0; i < got->params.count; i++) {
+        assert_int_equal(got->params.list[i].type, OMEN_TYPE_INT64);
+        assert_int_equal(*(const int64_t *)got->params.list[i].data, s->values[i].int_value);
+    }
+}
+
+static void check_metadata(const sample *s, const om_wire_batch *got)
+{
+    assert_int_equal(got->metadata.present, s->items.metadata != NULL);
+    assert_int_equal(got->metadata.count, s->items.metadata != NULL ? s->metadata.n_json : 0);
+    for (size_t i = 0; i < got->metadata.count; i++) {
+        const int32_t *at = &got->metadata.offsets[i];
+        assert_int_equal(at[1] - at[0], s->json[i].len);
+        assert_memory_equal(got->metadata.data + at[0], s->json[i].data, s->json[i].len);
+    }
+}
+
 static void check_same(const sample *s, const om_wire_batch *got)
 {
+    check_conditions(s, got);
+    check_metadata(s, got);
     assert_int_equal(got->seq, s->batch.seq);
     assert_int_equal(got->op, s->batch.op);
     assert_int_equal(got->crc32c, s->batch.crc32c);
@@ -307,27 +376,79 @@ static void test_bad_text_in_id(void **state)
     }
 }
 
-static void test_not_implemented_fields(void **state)
+static void test_metadata_limit(void **state)
 {
     (void)state;
-    static const struct {
-        uint32_t field;
-        const char *name;
-    } cases[] = {{6, "if_version"}, {7, "delete_filter"}, {8, "params"}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        built b;
-        begin(&b);
-        om_w_string(&b.w, cases[i].field, "12345678");
-        om_failure f = expect_refused(&b);
-        assert_int_equal(f.code, OMEN_UNIMPLEMENTED);
-        assert_string_equal(f.field, cases[i].name);
+    size_t room = OMEN_MAX_METADATA + 64;
+    uint8_t *bytes = malloc(room);
+    assert_non_null(bytes);
+    for (size_t over = 0; over < 2; over++) {
+        size_t n = OMEN_MAX_METADATA + over;
+        om_wbuf w = om_wbuf_of(bytes, room);
+        om_wbuffer buffer = {0};
+        om_wire_batch got;
+        om_failure f = {0};
+        size_t list = om_wsize_len(2) + om_wsize_len(n);
+        om_w_len(&w, 5, om_wsize_len(list));
+        om_w_len(&w, 3, list);
+        om_w_string(&w, 1, "{}");
+        om_w_len(&w, 1, n);
+        memset(w.at, ' ', n);
+        om_span one = {bytes, (size_t)(w.at - bytes) + n};
+        om_wread r;
+        om_wread_init(&r, &one, 1);
+        assert_int_equal(om_read_write_batch(&r, &buffer, &got, &f), over == 0);
+        if (over != 0) {
+            assert_string_equal(f.field, "items.metadata");
+            assert_int_equal(f.item, 1);
+        }
+        om_wbuffer_free(&buffer);
     }
+    free(bytes);
+}
+
+/* Versions come packed, alone, and around the items. */
+static void test_scattered_versions(void **state)
+{
+    (void)state;
+    built b;
+    om_wbuffer buffer = {0};
+    om_wire_batch got;
+    om_failure f;
+    uint64_t packed[2] = {8, 9};
+    begin(&b);
+    om_w_fixed64(&b.w, 6, 7);
+    om_w_len(&b.w, 5, 0);
+    om_w_bytes(&b.w, 6, packed, sizeof packed);
+    om_w_fixed64(&b.w, 6, 10);
+    om_span one = {b.bytes, (size_t)(b.w.at - b.bytes)};
+    om_wread r;
+    om_wread_init(&r, &one, 1);
+    assert_true(om_read_write_batch(&r, &buffer, &got, &f));
+    const uint64_t want[] = {7, 8, 9, 10};
+    assert_int_equal(got.version_count, 4);
+    assert_memory_equal(got.if_version, want, sizeof want);
+    om_wbuffer_free(&buffer);
+}
+
+static void test_wrong_conditions(void **state)
+{
+    (void)state;
     built b;
     begin(&b);
-    om_w_string(&b.w, 1, "{}");
+    om_w_string(&b.w, 6, "1234567");
+    assert_int_equal(expect_refused(&b).code, OMEN_INVALID_ARGUMENT);
+    begin(&b);
+    om_w_string(&b.w, 7, "a = '\xff'");
+    assert_string_equal(expect_refused(&b).field, "delete_filter");
+    begin(&b);
+    om_w_len(&b.w, 8, 0);
+    assert_string_equal(expect_refused(&b).field, "params");
+    begin(&b);
+    om_w_fixed64(&b.w, 1, 3);
     wrap(&b, 3);
     wrap(&b, 5);
-    assert_string_equal(expect_refused(&b).field, "items.metadata");
+    assert_string_equal(expect_refused(&b).reason, "MALFORMED");
 }
 
 static void test_repeated_parts(void **state)
@@ -349,6 +470,11 @@ static void test_repeated_parts(void **state)
     om_w_len(&b.w, 1, 0);
     wrap(&b, 5);
     assert_string_equal(expect_refused(&b).field, "items.ids");
+    begin(&b);
+    om_w_len(&b.w, 3, 0);
+    om_w_len(&b.w, 3, 0);
+    wrap(&b, 5);
+    assert_string_equal(expect_refused(&b).field, "items.metadata");
 }
 
 static void test_stream_kinds(void **state)
@@ -389,7 +515,8 @@ static void test_crc(void **state)
                          want);
     }
     om_wire_batch batch = {.ids = {.data = "1234", .size = 4},
-                           .vectors = {.data = (const uint8_t *)"56789", .size = 5}};
+                           .vectors = {.data = (const uint8_t *)"56", .size = 2},
+                           .metadata = {.data = (const uint8_t *)"789", .size = 3}};
     assert_true(om_write_batch_crc_ok(&batch));
     batch.crc32c = 0xe3069283u;
     assert_true(om_write_batch_crc_ok(&batch));
@@ -406,7 +533,9 @@ int main(void)
         cmocka_unit_test(test_unpacked_ids),
         cmocka_unit_test(test_string_id_limits),
         cmocka_unit_test(test_bad_text_in_id),
-        cmocka_unit_test(test_not_implemented_fields),
+        cmocka_unit_test(test_metadata_limit),
+        cmocka_unit_test(test_scattered_versions),
+        cmocka_unit_test(test_wrong_conditions),
         cmocka_unit_test(test_repeated_parts),
         cmocka_unit_test(test_stream_kinds),
         cmocka_unit_test(test_crc),
