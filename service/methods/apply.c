@@ -253,7 +253,7 @@ static bool prepare(om_apply *a, bool *final, om_failure *f)
         return false;
     }
     if (b->filter != NULL && a->filter == NULL) {
-        a->filter = om_filter_compile(&source, f);
+        a->filter = om_source_compile(&source, f);
         *final = f->code == OMEN_INVALID_ARGUMENT;
         return a->filter != NULL;
     }

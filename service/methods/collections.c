@@ -26,7 +26,7 @@ typedef struct view {
     config_t config;
     Omen__V1__CollectionStats stats;
     char name[OMEN_MAX_NAME + 1];
-    om_fields fields; /* to be freed by om_fields_end */
+    om_field_list fields; /* to be freed by om_field_list_end */
 } view;
 
 static void view_config(config_t *out, const omen_options *o)
@@ -51,9 +51,9 @@ static omen_status_t view_of(om_coll *coll, bool with_fields, view *out, omen_er
 {
     omen_stats stats = {.struct_size = sizeof stats};
     omen_status_t status = omen_get_stats(coll->handle, &stats, err);
-    out->fields = (om_fields){0};
+    out->fields = (om_field_list){0};
     if (status == OMEN_OK && with_fields) {
-        status = om_fields_of(coll->handle, &out->fields, err);
+        status = om_field_list_of(coll->handle, &out->fields, err);
     }
     if (status != OMEN_OK) {
         return status;
@@ -99,7 +99,7 @@ static void reply_collection(om_rpc *rpc, const char *name)
     }
     if (view_of(coll, true, &v, &err) == OMEN_OK) {
         om_rpc_reply_pb(rpc, &v.message.base);
-        om_fields_end(&v.fields);
+        om_field_list_end(&v.fields);
     } else {
         if (err.status == OMEN_NOT_FOUND) {
             om_colls_forget(s->colls, name);
@@ -167,7 +167,7 @@ static void declare_work(admin_call *call)
     om_failure f;
     omen_error err;
     omen_field *fields = NULL;
-    if (!om_fields_from_pb(q->fields, q->n_fields, "fields", &fields, &f)) {
+    if (!om_field_list_read(q->fields, q->n_fields, "fields", &fields, &f)) {
         om_rpc_finish(call->rpc, &f);
         return;
     }
@@ -177,9 +177,8 @@ static void declare_work(admin_call *call)
         om_rpc_finish(call->rpc, &f);
         return;
     }
-    omen_status_t status = q->n_fields == 0
-                               ? OMEN_OK
-                               : omen_declare_fields(coll->handle, fields, q->n_fields, &err);
+    omen_status_t status =
+        q->n_fields == 0 ? OMEN_OK : omen_declare_fields(coll->handle, fields, q->n_fields, &err);
     free(fields);
     om_coll_release(coll);
     if (status == OMEN_OK) {
@@ -202,7 +201,7 @@ static void create_work(admin_call *call)
     omen_collection *handle = NULL;
     omen_field *fields = NULL;
     if (!check_config(c, &f) ||
-        !om_fields_from_pb(c->fields, c->n_fields, "config.fields", &fields, &f)) {
+        !om_field_list_read(c->fields, c->n_fields, "config.fields", &fields, &f)) {
         om_rpc_finish(call->rpc, &f);
         return;
     }
@@ -356,8 +355,7 @@ static void create_message(om_rpc *rpc, om_rpc_message *m)
 
 static void declare_message(om_rpc *rpc, om_rpc_message *m)
 {
-    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__declare_fields_request__descriptor),
-           declare_work);
+    submit(rpc, om_rpc_unpack(rpc, m, &omen__v1__declare_fields_request__descriptor), declare_work);
 }
 
 static void delete_message(om_rpc *rpc, om_rpc_message *m)
@@ -383,7 +381,7 @@ static void get_message(om_rpc *rpc, om_rpc_message *m)
 const om_rpc_impl om_impl_omen_v1_Collections_CreateCollection = {.state_size = sizeof(admin_call),
                                                                   .message = create_message};
 const om_rpc_impl om_impl_omen_v1_Collections_DeclareFields = {.state_size = sizeof(admin_call),
-                                                                .message = declare_message};
+                                                               .message = declare_message};
 const om_rpc_impl om_impl_omen_v1_Collections_DeleteCollection = {.state_size = sizeof(admin_call),
                                                                   .message = delete_message};
 const om_rpc_impl om_impl_omen_v1_Collections_ListCollections = {.state_size = sizeof(admin_call),

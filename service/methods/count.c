@@ -82,14 +82,13 @@ static void count_now(count_call *c)
     }
     count = stats.count;
     if (c->source.text != NULL) {
-        c->filter = om_filter_compile(&c->source, &f);
+        c->filter = om_source_compile(&c->source, &f);
         if (c->filter == NULL) {
             om_rpc_finish(c->rpc, &f);
             return;
         }
         om_coll_enter(c->coll);
-        omen_status_t status =
-            omen_count_where(c->coll->handle, c->filter, &count, &err);
+        omen_status_t status = omen_count_where(c->coll->handle, c->filter, &count, &err);
         if (om_coll_leave(c->coll, status, &err) != OMEN_OK) {
             fail(c, &err);
             return;

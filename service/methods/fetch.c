@@ -87,12 +87,13 @@ static bool join(const om_fetch *q, const omen_column *column, size_t n, om_fetc
 static omen_status_t fetch_rows(const om_fetch *q, size_t first, size_t n, omen_rows **rows,
                                 omen_error *err)
 {
-    uint32_t columns = (q->metadata ? OMEN_FIELD_METADATA : 0) | (q->versions ? OMEN_FIELD_VERSION : 0);
+    uint32_t columns =
+        (q->metadata ? OMEN_FIELD_METADATA : 0) | (q->versions ? OMEN_FIELD_VERSION : 0);
     om_coll_enter(q->coll);
-    omen_status_t status =
-        q->field_count > 0 ? omen_fetch_fields(q->from, q->keys + first, n, columns, q->fields,
-                                               q->field_count, rows, err)
-                           : omen_fetch(q->from, q->keys + first, n, columns, rows, err);
+    omen_status_t status = q->field_count > 0
+                               ? omen_fetch_fields(q->from, q->keys + first, n, columns, q->fields,
+                                                   q->field_count, rows, err)
+                               : omen_fetch(q->from, q->keys + first, n, columns, rows, err);
     return om_coll_leave(q->coll, status, err);
 }
 
@@ -170,8 +171,8 @@ static bool one_facet(const om_facets_query *q, uint32_t i, om_facets *out, om_f
     omen_rows_column(out->rows[i], OMEN_FIELD_VALUE, &values);
     omen_rows_column(out->rows[i], OMEN_FIELD_COUNT, &counts);
     uint32_t n = (uint32_t)omen_rows_count(out->rows[i]);
-    out->values[i] = (om_wire_facet_values){
-        q->facets[i].field, {values.data, values.offsets, n}, counts.data};
+    out->values[i] =
+        (om_wire_facet_values){q->facets[i].field, {values.data, values.offsets, n}, counts.data};
     out->count = i + 1;
     out->size += om_wsize_len(om_wsize_facet(&out->values[i]));
     return out->size <= q->room ||

@@ -16,7 +16,8 @@ typedef struct om_fetch {
     const char *const *fields; /* of the metadata; none: all */
     size_t field_count;
     size_t room; /* most bytes that the metadata may take in an answer */
-    bool cut;    /* stop before the item that has no room (but have one at least), instead of failing */
+    bool
+        cut; /* stop before the item that has no room (but have one at least), instead of failing */
 } om_fetch;
 /* Zero to begin with; om_fetched_end frees it. Absent items have metadata of length 0 and version 0. */
 typedef struct om_fetched {

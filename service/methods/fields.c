@@ -43,8 +43,8 @@ static bool check(const Omen__V1__Field *in, const char *what, size_t place, om_
                           (double)in->weight);
 }
 
-bool om_fields_from_pb(Omen__V1__Field *const *fields, size_t count, const char *what,
-                       omen_field **out, om_failure *f)
+bool om_field_list_read(Omen__V1__Field *const *fields, size_t count, const char *what,
+                        omen_field **out, om_failure *f)
 {
     *out = NULL;
     if (count > OMEN_MAX_FIELDS) {
@@ -89,11 +89,11 @@ static void view(Omen__V1__Field *out, omen_field *in)
     out->no_stemming = (in->flags & OMEN_FIELD_NO_STEMMING) != 0;
 }
 
-omen_status_t om_fields_of(omen_collection *collection, om_fields *out, omen_error *err)
+omen_status_t om_field_list_of(omen_collection *collection, om_field_list *out, omen_error *err)
 {
     uint64_t count = 0;
     uint64_t now = 0;
-    *out = (om_fields){0};
+    *out = (om_field_list){0};
     omen_status_t status = omen_list_fields(collection, NULL, 0, &count, err);
     if (status != OMEN_OK || count == 0) {
         return status;
@@ -115,7 +115,7 @@ omen_status_t om_fields_of(omen_collection *collection, om_fields *out, omen_err
     omen_field *fields = (omen_field *)(void *)(messages + count);
     status = omen_list_fields(collection, fields, count, &now, err);
     if (status != OMEN_OK) {
-        om_fields_end(out);
+        om_field_list_end(out);
         return status;
     }
     out->count = (size_t)(now < count ? now : count);
@@ -126,8 +126,8 @@ omen_status_t om_fields_of(omen_collection *collection, om_fields *out, omen_err
     return OMEN_OK;
 }
 
-void om_fields_end(om_fields *fields)
+void om_field_list_end(om_field_list *fields)
 {
     free(fields->memory);
-    *fields = (om_fields){0};
+    *fields = (om_field_list){0};
 }

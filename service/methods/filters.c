@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-omen_filter *om_filter_compile(const om_filter_source *s, om_failure *f)
+omen_filter *om_source_compile(const om_filter_source *s, om_failure *f)
 {
     omen_error err;
     omen_filter *filter = NULL;
@@ -34,7 +34,7 @@ static uint64_t add(uint64_t h, const void *data, size_t size)
     return h;
 }
 
-uint64_t om_filter_hash(const om_filter_source *s)
+uint64_t om_source_hash(const om_filter_source *s)
 {
     uint64_t head[2] = {s->size, s->params->count};
     uint64_t h = add(UINT64_C(0xcbf29ce484222325), head, sizeof head);

@@ -20,7 +20,7 @@ typedef struct om_filter_source {
 } om_filter_source;
 
 /* To be freed by omen_filter_free. NULL: *f says why, and at which byte of the text. */
-omen_filter *om_filter_compile(const om_filter_source *source, om_failure *f);
+omen_filter *om_source_compile(const om_filter_source *source, om_failure *f);
 /* A number that tells filters with other texts or parameters apart. */
-uint64_t om_filter_hash(const om_filter_source *source);
+uint64_t om_source_hash(const om_filter_source *source);
 #endif

@@ -42,15 +42,15 @@ static void note(om_searcher *s)
     if (e->plan == OMEN_PLAN_GRAPH) {
         om_coll_note_search(s->coll, s->engine_ns);
     }
-    om_metrics_search_event event = {
-        .plan = e->plan,
-        .flags = (s->hits.partial ? OM_SEARCH_PARTIAL : 0) | (is_short(s) ? OM_SEARCH_SHORT : 0) |
-                 (s->request->filter != NULL ? OM_SEARCH_FILTERED : 0),
-        .ns = s->engine_ns,
-        .distances = e->distances + e->scanned + e->reranked,
-        .hops = e->hops,
-        .filter_ns = s->filter_explain.filter_ns,
-        .postings = s->filter_explain.postings};
+    om_metrics_search_event event = {.plan = e->plan,
+                                     .flags = (s->hits.partial ? OM_SEARCH_PARTIAL : 0) |
+                                              (is_short(s) ? OM_SEARCH_SHORT : 0) |
+                                              (s->request->filter != NULL ? OM_SEARCH_FILTERED : 0),
+                                     .ns = s->engine_ns,
+                                     .distances = e->distances + e->scanned + e->reranked,
+                                     .hops = e->hops,
+                                     .filter_ns = s->filter_explain.filter_ns,
+                                     .postings = s->filter_explain.postings};
     om_metrics_search(s->shared->opt.metrics, &event);
 }
 
@@ -187,7 +187,7 @@ static bool get_filter(om_searcher *s, om_failure *f)
                                .field = "filter",
                                .metrics = s->shared->opt.metrics};
     if (q->filter != NULL) {
-        s->filter = om_filter_compile(&source, f);
+        s->filter = om_source_compile(&source, f);
     }
     return q->filter == NULL || s->filter != NULL;
 }

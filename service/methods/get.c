@@ -232,7 +232,8 @@ static bool reserve(get_call *c, om_failure *f)
     c->found_keys = om_arena_alloc(arena, 8 * (size_t)c->count, 8);
     c->found = om_arena_alloc(arena, c->count, 1);
     c->vectors = c->request->with_vectors ? malloc(vectors + 1) : NULL;
-    if (c->keys == NULL || c->found_keys == NULL || c->found == NULL || (c->request->with_vectors && c->vectors == NULL)) {
+    if (c->keys == NULL || c->found_keys == NULL || c->found == NULL ||
+        (c->request->with_vectors && c->vectors == NULL)) {
         om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the answer");
         f->retry_ms = 1000;
         return false;

@@ -1,5 +1,5 @@
-/* list.c - Items.List: pages of a collection at one version, filtered and ordered. The token tells the listing
- * and the place in it, so a page that was lost on its way can be asked for again (but for the last: with it
+/* list.c - Items.List: pages of a collection at one version, filtered and ordered. The token tells the
+ * listing and the place in it, so a page that was lost on its way can be asked for again (but for the last: with it
  * the listing ends). SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
@@ -102,7 +102,7 @@ static uint64_t shape_of(const list_call *c)
     }
     om_filter_source by = {
         .text = c->request->order_by, .size = strlen(c->request->order_by), .params = &order};
-    return om_filter_hash(&all) * 3 + om_filter_hash(&by) * 2 + (c->request->descending ? 1 : 0);
+    return om_source_hash(&all) * 3 + om_source_hash(&by) * 2 + (c->request->descending ? 1 : 0);
 }
 
 static bool take_snapshot(list_call *c, om_rt_shared *s, om_failure *f)
@@ -117,7 +117,7 @@ static bool take_snapshot(list_call *c, om_rt_shared *s, om_failure *f)
     }
     if (c->source.text != NULL) {
         c->source.collection = cursor.snapshot;
-        cursor.filter = om_filter_compile(&c->source, f);
+        cursor.filter = om_source_compile(&c->source, f);
         if (cursor.filter == NULL) {
             omen_collection_free(cursor.snapshot);
             return false;

@@ -23,8 +23,8 @@ typedef struct om_cursor {
 /* now_ns: NULL for CLOCK_MONOTONIC. NULL: no memory. */
 om_cursors *om_cursors_create(uint64_t (*now_ns)(void));
 void om_cursors_free(om_cursors *cursors);
-/* Takes the snapshot and the filter over, and a reference to the collection; the id is given here. False: all places are
- * in use at this moment; what was handed over was freed. */
+/* Takes the snapshot and the filter over, and a reference to the collection; the id is given here. False:
+ * all places are in use at this moment; what was handed over was freed. */
 bool om_cursors_add(om_cursors *cursors, om_cursor *cursor);
 /* The listing, which stays until it is given back. False: it is gone. */
 bool om_cursors_take(om_cursors *cursors, uint64_t id, om_cursor *out);

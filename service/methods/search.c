@@ -74,8 +74,7 @@ static bool is_quick(const search_call *c)
     uint32_t expected = atomic_load_explicit(&c->coll->search_ns, memory_order_relaxed);
     return !c->request.rich && !c->request.first.exact && c->request.min_version == 0 &&
            !c->request.with_vectors && !c->request.with_metadata && c->request.first.ef <= 512 &&
-           c->request.limit <= 128 && expected > 0 && expected < INLINE_NS &&
-           has_room(c, expected);
+           c->request.limit <= 128 && expected > 0 && expected < INLINE_NS && has_room(c, expected);
 }
 
 static bool parse(search_call *c, om_rpc_message *message, om_failure *f)

@@ -216,7 +216,8 @@ bool om_search_run(om_searcher *s, om_failure *f)
         s->hits.filter_explain = q->rich ? &s->filter_explain : NULL;
     }
     s->size = om_search_response_size(&s->hits);
-    return s->size <= s->shared->opt.max_message_bytes || !(q->with_metadata || q->facet_count > 0) ||
+    return s->size <= s->shared->opt.max_message_bytes ||
+           !(q->with_metadata || q->facet_count > 0) ||
            om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "limit",
                           "the answer has %zu bytes, the limit of a message is %u", s->size,
                           s->shared->opt.max_message_bytes);

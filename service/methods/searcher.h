@@ -25,7 +25,7 @@ typedef struct om_searcher {
     uint32_t *groups;
     omen_explain explain;
     omen_filter_explain filter_explain; /* of rich requests */
-    omen_filter *filter; /* freed by om_search_end, as all below */
+    omen_filter *filter;                /* freed by om_search_end, as all below */
     omen_rows *rows;
     om_fetched *fetched; /* NULL: no metadata */
     om_facets *facets;   /* NULL: none */

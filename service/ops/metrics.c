@@ -16,9 +16,9 @@ static const char *const code_names[OM_METRICS_CODES] = {
     "DATA_LOSS", "UNAUTHENTICATED"};
 /* By OMEN_PLAN_* less one: the names of omen_plan_name. */
 static const char *const plan_labels[OM_PLANS] = {
-    "plan=\"exact\"",      "plan=\"graph\"",         "plan=\"empty\"",
-    "plan=\"filter_in\"",  "plan=\"filter_hop\"",    "plan=\"filter_bridge\"",
-    "plan=\"abandoned\"",  "plan=\"text\"",          "plan=\"hybrid\""};
+    "plan=\"exact\"",     "plan=\"graph\"",      "plan=\"empty\"",
+    "plan=\"filter_in\"", "plan=\"filter_hop\"", "plan=\"filter_bridge\"",
+    "plan=\"abandoned\"", "plan=\"text\"",       "plan=\"hybrid\""};
 static const struct {
     int32_t detail; /* of the engine; the last one: any other */
     const char *label;

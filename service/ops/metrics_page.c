@@ -300,7 +300,8 @@ static const column columns[] = {
 };
 static const struct { const char *part; uint64_t (*value)(const omen_stats *); } parts[] = {
     {"codes", get_codes}, {"links", get_links}, {"ids", get_ids}, {"vectors", get_vectors},
-    {"scratch", get_scratch}, {"metadata", get_metadata}, {"text", get_text}, {"mapped", get_mapped}, {"disk", get_disk},
+    {"scratch", get_scratch}, {"metadata", get_metadata}, {"text", get_text},
+    {"mapped", get_mapped}, {"disk", get_disk},
 };
 /* clang-format on */
 

@@ -69,7 +69,7 @@ static bool read_text_leg(om_wread *r, om_arena *arena, om_wire_leg *out, om_fai
     static const uint32_t wire[] = {0, OM_WT_LEN, OM_WT_LEN, OM_WT_FIXED32, OM_WT_FIXED32};
     om_wfield field;
     while (om_wread_field(r, &field)) {
-        om_text_field text = {"legs.text.text", (size_t)field.value, OMEN_MAX_TEXT_QUERY};
+        om_wire_text text = {"legs.text.text", (size_t)field.value, OMEN_MAX_TEXT_QUERY};
         if (field.number > 4) {
             om_wire_skip(r, &field);
             continue;
@@ -82,7 +82,7 @@ static bool read_text_leg(om_wread *r, om_arena *arena, om_wire_leg *out, om_fai
                 return false;
             }
         } else if (field.number == 2) {
-            text = (om_text_field){"legs.text.field", (size_t)field.value, OMEN_MAX_FIELD_NAME};
+            text = (om_wire_text){"legs.text.field", (size_t)field.value, OMEN_MAX_FIELD_NAME};
             if (!om_read_text(r, arena, &text, &out->field, NULL, f)) {
                 return false;
             }

@@ -63,7 +63,7 @@ size_t om_wread_count(const om_wread *r, uint32_t number, size_t skip)
     return count;
 }
 
-bool om_read_text(om_wread *r, om_arena *arena, const om_text_field *field, const char **out,
+bool om_read_text(om_wread *r, om_arena *arena, const om_wire_text *field, const char **out,
                   size_t *size, om_failure *f)
 {
     if (field->size > field->max) {
@@ -315,16 +315,9 @@ static bool read_numbers(om_wread *r, bool doubles, om_arena *arena, om_params *
 static bool read_member(om_wread *r, const om_wfield *field, om_arena *arena, om_params *out,
                         om_failure *f)
 {
-    static const uint32_t wire[] = {0,
-                                    OM_WT_LEN,
-                                    OM_WT_VARINT,
-                                    OM_WT_FIXED64,
-                                    OM_WT_VARINT,
-                                    OM_WT_LEN,
-                                    OM_WT_VARINT,
-                                    OM_WT_LEN,
-                                    OM_WT_LEN,
-                                    OM_WT_LEN};
+    static const uint32_t wire[] = {
+        0,         OM_WT_LEN,    OM_WT_VARINT, OM_WT_FIXED64, OM_WT_VARINT,
+        OM_WT_LEN, OM_WT_VARINT, OM_WT_LEN,    OM_WT_LEN,     OM_WT_LEN};
     if (field->type != wire[field->number]) {
         return malformed(r, f);
     }

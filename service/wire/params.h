@@ -33,11 +33,11 @@ bool om_params_from_pb(Omen__V1__Value *const *values, size_t count, om_arena *a
  * front of `skip` bytes that belong to a field read before. */
 size_t om_wread_count(const om_wread *r, uint32_t number, size_t skip);
 /* Copies a text field of size bytes, at most max, NUL-terminated, into the arena. */
-typedef struct om_text_field {
+typedef struct om_wire_text {
     const char *name; /* for errors */
     size_t size, max;
-} om_text_field;
-bool om_read_text(om_wread *r, om_arena *arena, const om_text_field *field, const char **out,
+} om_wire_text;
+bool om_read_text(om_wread *r, om_arena *arena, const om_wire_text *field, const char **out,
                   size_t *size, om_failure *f);
 /* Memory whose size was checked against a limit before: raises the arena's. NULL: *f says NO_MEMORY. */
 void *om_wire_take(om_arena *arena, size_t size, size_t align, om_failure *f);

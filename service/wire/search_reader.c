@@ -28,17 +28,25 @@ enum {
     Q_FACETS = 19,
     Q_LAST = 19
 };
-static const uint8_t wire_types[Q_LAST + 1] = {
-    [Q_COLLECTION] = OM_WT_LEN,     [Q_LIMIT] = OM_WT_VARINT,
-    [Q_LEGS] = OM_WT_LEN,           [Q_MIN_VERSION] = OM_WT_FIXED64,
-    [Q_ON_DEADLINE] = OM_WT_VARINT, [Q_EXPLAIN] = OM_WT_VARINT,
-    [Q_WITH_VECTORS] = OM_WT_VARINT, [Q_FILTER] = OM_WT_LEN,
-    [Q_PARAMS] = OM_WT_LEN,         [Q_OFFSET] = OM_WT_VARINT,
-    [Q_FUSION] = OM_WT_VARINT,      [Q_RANK_CONSTANT] = OM_WT_FIXED32,
-    [Q_MAX_DISTANCE] = OM_WT_FIXED32, [Q_MIN_SCORE] = OM_WT_FIXED32,
-    [Q_GROUP_BY] = OM_WT_LEN,       [Q_GROUP_SIZE] = OM_WT_VARINT,
-    [Q_WITH_METADATA] = OM_WT_VARINT, [Q_FIELDS] = OM_WT_LEN,
-    [Q_FACETS] = OM_WT_LEN};
+static const uint8_t wire_types[Q_LAST + 1] = {[Q_COLLECTION] = OM_WT_LEN,
+                                               [Q_LIMIT] = OM_WT_VARINT,
+                                               [Q_LEGS] = OM_WT_LEN,
+                                               [Q_MIN_VERSION] = OM_WT_FIXED64,
+                                               [Q_ON_DEADLINE] = OM_WT_VARINT,
+                                               [Q_EXPLAIN] = OM_WT_VARINT,
+                                               [Q_WITH_VECTORS] = OM_WT_VARINT,
+                                               [Q_FILTER] = OM_WT_LEN,
+                                               [Q_PARAMS] = OM_WT_LEN,
+                                               [Q_OFFSET] = OM_WT_VARINT,
+                                               [Q_FUSION] = OM_WT_VARINT,
+                                               [Q_RANK_CONSTANT] = OM_WT_FIXED32,
+                                               [Q_MAX_DISTANCE] = OM_WT_FIXED32,
+                                               [Q_MIN_SCORE] = OM_WT_FIXED32,
+                                               [Q_GROUP_BY] = OM_WT_LEN,
+                                               [Q_GROUP_SIZE] = OM_WT_VARINT,
+                                               [Q_WITH_METADATA] = OM_WT_VARINT,
+                                               [Q_FIELDS] = OM_WT_LEN,
+                                               [Q_FACETS] = OM_WT_LEN};
 
 bool om_read_name(om_wread *r, size_t size, const char *field, char *out, size_t capacity,
                   om_failure *f)
@@ -123,7 +131,7 @@ static bool read_field_name(om_wread *r, size_t size, om_arena *arena, om_wire_s
         }
         out->field_capacity = (uint32_t)count;
     }
-    om_text_field text = {"fields", size, OMEN_MAX_FIELD_NAME};
+    om_wire_text text = {"fields", size, OMEN_MAX_FIELD_NAME};
     if (out->field_count == out->field_capacity ||
         !om_read_text(r, arena, &text, &out->fields[out->field_count], NULL, f)) {
         return false;
@@ -143,7 +151,7 @@ static bool facet_field(om_wread *r, const om_wfield *field, om_arena *arena, om
         return om_wire_malformed(r, "FacetRequest", f);
     }
     if (field->number == 1) {
-        om_text_field text = {"facets.field", (size_t)field->value, OMEN_MAX_FIELD_NAME};
+        om_wire_text text = {"facets.field", (size_t)field->value, OMEN_MAX_FIELD_NAME};
         return om_read_text(r, arena, &text, &out->field, NULL, f);
     }
     out->limit = om_wire_u32(field->value);
@@ -155,7 +163,8 @@ static bool read_facet(om_wread *r, size_t size, om_arena *arena, om_wire_search
 {
     om_wfield field;
     if (out->facet_count == OM_SEARCH_MAX_FACETS) {
-        return om_failure_limit(f, "facets", 1 + out->facet_count + om_wread_count(r, Q_FACETS, size),
+        return om_failure_limit(f, "facets",
+                                1 + out->facet_count + om_wread_count(r, Q_FACETS, size),
                                 OM_SEARCH_MAX_FACETS);
     }
     if (out->facets == NULL) {
@@ -187,7 +196,7 @@ static bool long_field(om_wread *r, const om_wfield *field, om_arena *arena, om_
                        om_failure *f)
 {
     size_t size = (size_t)field->value;
-    om_text_field text = {"filter", size, OMEN_MAX_FILTER};
+    om_wire_text text = {"filter", size, OMEN_MAX_FILTER};
     switch (field->number) {
     case Q_COLLECTION:
         return om_read_name(r, size, "collection", out->collection, sizeof out->collection, f);
@@ -200,7 +209,7 @@ static bool long_field(om_wread *r, const om_wfield *field, om_arena *arena, om_
     case Q_PARAMS:
         return read_param(r, size, arena, out, f);
     case Q_GROUP_BY:
-        text = (om_text_field){"group_by", size, OMEN_MAX_FIELD_NAME};
+        text = (om_wire_text){"group_by", size, OMEN_MAX_FIELD_NAME};
         out->group_by = NULL;
         out->rich |= size > 0;
         return size == 0 || om_read_text(r, arena, &text, &out->group_by, NULL, f);

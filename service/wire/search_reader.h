@@ -53,7 +53,7 @@ typedef struct om_wire_search {
     uint64_t min_version;
     bool partial_ok, explain, with_vectors;
     bool with_metadata; /* or fields are named */
-    /* Anything beyond one plain vector leg: a filter, text, several legs, offset, threshold, groups, facets. */
+    /* Anything beyond one plain vector leg: filter, text, several legs, offset, threshold, groups, facets. */
     bool rich;
     uint32_t offset, fusion, group_size;
     float rank_constant;
@@ -73,8 +73,8 @@ static inline const om_wire_leg *om_wire_leg_at(const om_wire_search *q, uint32_
     return i == 0 ? &q->first : &q->more[i - 1];
 }
 
-/* Reads the SearchRequest in which the reader stands, to its end. What is long goes into the arena, whose limit
- * is raised by what the message may take. */
+/* Reads the SearchRequest in which the reader stands, to its end. What is long goes into the arena, whose
+ * limit is raised by what the message may take. */
 bool om_read_search(om_wread *r, om_arena *arena, om_wire_search *out, om_failure *f);
 /* Reads the Leg in which the reader stands, to its end, into a leg that is zero. */
 bool om_read_leg(om_wread *r, om_arena *arena, om_wire_leg *out, om_failure *f);
@@ -110,7 +110,7 @@ typedef struct om_wire_hits {
     uint32_t facet_count;
     uint64_t version;
     bool partial;
-    const omen_explain *explain; /* NULL: none */
+    const omen_explain *explain;               /* NULL: none */
     const omen_filter_explain *filter_explain; /* NULL: none */
     uint64_t queue_ns;
 } om_wire_hits;

@@ -201,7 +201,8 @@ static size_t extras_size(const om_wire_hits *h)
 size_t om_search_response_size(const om_wire_hits *h)
 {
     uint8_t scratch[EXPLAIN_MAX];
-    size_t size = om_wsize_len(om_wsize_ids(h)) + om_wsize_fixed64(h->version) + (h->partial ? 2 : 0);
+    size_t size =
+        om_wsize_len(om_wsize_ids(h)) + om_wsize_fixed64(h->version) + (h->partial ? 2 : 0);
     if (h->count > 0 && h->distances != NULL) {
         size += om_wsize_len(4 * (size_t)h->count);
     }

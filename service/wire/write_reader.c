@@ -264,7 +264,7 @@ static bool read_filter(om_wread *r, const om_wfield *field, om_wbuffer *b, om_w
     }
     return field->value == 0 ||
            om_read_text(r, &b->arena,
-                        &(om_text_field){"delete_filter", (size_t)field->value, OMEN_MAX_FILTER},
+                        &(om_wire_text){"delete_filter", (size_t)field->value, OMEN_MAX_FILTER},
                         &out->filter, &out->filter_size, f);
 }
 

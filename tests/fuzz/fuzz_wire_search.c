@@ -1,5 +1,6 @@
 /* fuzz_wire_search.c - the reader of SearchRequest on any bytes, split anywhere. What it takes,
- * protobuf-c must take too, with the same parameters. The first byte seeds the split. SPDX-License-Identifier: Apache-2.0 */
+ * protobuf-c must take too, with the same parameters. The first byte seeds the split.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
 

@@ -294,8 +294,11 @@ static void test_plan_names(void **state)
 static void test_search_and_ingest(void **state)
 {
     om_metrics *m = create();
-    om_metrics_search_event graph = {
-        .plan = OMEN_PLAN_GRAPH, .flags = OM_SEARCH_SHORT, .ns = 90000, .distances = 500, .hops = 20};
+    om_metrics_search_event graph = {.plan = OMEN_PLAN_GRAPH,
+                                     .flags = OM_SEARCH_SHORT,
+                                     .ns = 90000,
+                                     .distances = 500,
+                                     .hops = 20};
     om_metrics_search_event exact = {
         .plan = OMEN_PLAN_EXACT, .flags = OM_SEARCH_PARTIAL, .ns = 9000, .distances = 1000};
     om_metrics_search_event hybrid = {.plan = OMEN_PLAN_HYBRID,

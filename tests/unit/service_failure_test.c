@@ -146,13 +146,12 @@ static void test_metadata_errors(void **state)
         int32_t status, detail;
         const char *reason, *field;
         bool retriable;
-    } cases[] = {
-        {OMEN_INVALID_ARGUMENT, OMEN_D_METADATA, "METADATA", "items.metadata", false},
-        {OMEN_INVALID_ARGUMENT, OMEN_D_FILTER_SYNTAX, "FILTER_SYNTAX", "filter", false},
-        {OMEN_INVALID_ARGUMENT, OMEN_D_FIELD, "FIELD", "", false},
-        {OMEN_ALREADY_EXISTS, OMEN_D_FIELD, "FIELD", "", false},
-        {OMEN_ABORTED, OMEN_D_VERSION_CONFLICT, "VERSION_CONFLICT", "", false},
-        {OMEN_ABORTED, OMEN_D_SEQUENCE, "SEQUENCE", "", true}};
+    } cases[] = {{OMEN_INVALID_ARGUMENT, OMEN_D_METADATA, "METADATA", "items.metadata", false},
+                 {OMEN_INVALID_ARGUMENT, OMEN_D_FILTER_SYNTAX, "FILTER_SYNTAX", "filter", false},
+                 {OMEN_INVALID_ARGUMENT, OMEN_D_FIELD, "FIELD", "", false},
+                 {OMEN_ALREADY_EXISTS, OMEN_D_FIELD, "FIELD", "", false},
+                 {OMEN_ABORTED, OMEN_D_VERSION_CONFLICT, "VERSION_CONFLICT", "", false},
+                 {OMEN_ABORTED, OMEN_D_SEQUENCE, "SEQUENCE", "", true}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         omen_error err = {.status = cases[i].status,
                           .detail = cases[i].detail,

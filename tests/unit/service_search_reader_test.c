@@ -307,8 +307,8 @@ static void test_response_extras(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_requests),    cmocka_unit_test(test_damaged_requests),
-        cmocka_unit_test(test_response_u64),       cmocka_unit_test(test_response_other_ids),
+        cmocka_unit_test(test_random_requests), cmocka_unit_test(test_damaged_requests),
+        cmocka_unit_test(test_response_u64),    cmocka_unit_test(test_response_other_ids),
         cmocka_unit_test(test_response_extras),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

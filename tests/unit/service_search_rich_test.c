@@ -198,8 +198,8 @@ static void random_request(Omen__V1__SearchRequest *q, uint64_t *seed)
     q->offset = below(seed, 50);
     q->fusion = (Omen__V1__Fusion)below(seed, 3);
     q->rank_constant = (float)below(seed, 100);
-    q->threshold_case = (Omen__V1__SearchRequest__ThresholdCase)(
-        below(seed, 3) == 0 ? 0 : 13 + below(seed, 2));
+    q->threshold_case =
+        (Omen__V1__SearchRequest__ThresholdCase)(below(seed, 3) == 0 ? 0 : 13 + below(seed, 2));
     if (q->threshold_case == OMEN__V1__SEARCH_REQUEST__THRESHOLD_MAX_DISTANCE) {
         q->max_distance = (float)below(seed, 9);
     } else if (q->threshold_case == OMEN__V1__SEARCH_REQUEST__THRESHOLD_MIN_SCORE) {
@@ -617,10 +617,17 @@ static void test_refusals(void **state)
     static const struct {
         void (*build)(om_wbuf *w);
         const char *field;
-    } cases[] = {{no_legs, "legs"},         {empty_leg, "legs"},     {two_queries, "legs"},
-                 {mixed_like, "legs.like"}, {wrong_type, ""},        {bad_filter, "filter"},
-                 {no_value, "params"},      {two_values, "params"},  {bad_string, "params"},
-                 {odd_doubles, "params"},   {list_of_wrong_type, "params"}};
+    } cases[] = {{no_legs, "legs"},
+                 {empty_leg, "legs"},
+                 {two_queries, "legs"},
+                 {mixed_like, "legs.like"},
+                 {wrong_type, ""},
+                 {bad_filter, "filter"},
+                 {no_value, "params"},
+                 {two_values, "params"},
+                 {bad_string, "params"},
+                 {odd_doubles, "params"},
+                 {list_of_wrong_type, "params"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint8_t bytes[256];
         om_wbuf w = om_wbuf_of(bytes, sizeof bytes);

@@ -527,18 +527,12 @@ static void test_crc(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_batches),
-        cmocka_unit_test(test_damaged_batches),
-        cmocka_unit_test(test_mixed_ids),
-        cmocka_unit_test(test_unpacked_ids),
-        cmocka_unit_test(test_string_id_limits),
-        cmocka_unit_test(test_bad_text_in_id),
-        cmocka_unit_test(test_metadata_limit),
-        cmocka_unit_test(test_scattered_versions),
-        cmocka_unit_test(test_wrong_conditions),
-        cmocka_unit_test(test_repeated_parts),
-        cmocka_unit_test(test_stream_kinds),
-        cmocka_unit_test(test_crc),
+        cmocka_unit_test(test_random_batches),   cmocka_unit_test(test_damaged_batches),
+        cmocka_unit_test(test_mixed_ids),        cmocka_unit_test(test_unpacked_ids),
+        cmocka_unit_test(test_string_id_limits), cmocka_unit_test(test_bad_text_in_id),
+        cmocka_unit_test(test_metadata_limit),   cmocka_unit_test(test_scattered_versions),
+        cmocka_unit_test(test_wrong_conditions), cmocka_unit_test(test_repeated_parts),
+        cmocka_unit_test(test_stream_kinds),     cmocka_unit_test(test_crc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
