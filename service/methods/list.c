@@ -1,6 +1,7 @@
 /* list.c - Items.List: pages of a collection at one version, filtered and ordered. The token tells the
- * listing and the place in it, so a page that was lost on its way can be asked for again (but for the last: with it
- * the listing ends). SPDX-License-Identifier: Apache-2.0 */
+ * listing and the place in it, so a page that was lost on its way can be asked for again (but for the last:
+ * with it the listing ends).
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
