@@ -122,7 +122,7 @@ static void test_figures(void **state)
     assert_true(value_of(page, "omendb_deleted_ratio", "figures") == 0.1);
     assert_true(value_of(page, "omendb_unindexed_points", "figures") >= 0);
     assert_true(value_of(page, "omendb_collection_searches_total", "figures") == 4);
-    assert_int_equal(promtext_count(page, "omendb_collection_bytes"), 7);
+    assert_int_equal(promtext_count(page, "omendb_collection_bytes"), 9);
     double used = 0;
     assert_true(promtext_value(page, "omendb_memory_used_bytes", &used) && used > 0);
     free(page);
