@@ -222,12 +222,12 @@ class StreamTest(Test):
         stream.half_close()
         self.assertEqual(self.end_of(stream).code, "FAILED_PRECONDITION")
 
-    def test_what_is_not_implemented_consumes_its_seq_too(self):
+    def test_bad_metadata_consumes_its_seq_too(self):
         name, stream = self.collection(), self.client.stream()
         stream.open(name, "feed")
         self.send(stream, 1)
         batch = batch_of(*rows_of(2), seq=2)
-        batch.items.metadata.json.append(b"{}")
+        batch.items.metadata.json.append(b"{}")  # one object for several items
         stream.send(batch=batch)
         code = None
         while code is None:
@@ -235,7 +235,7 @@ class StreamTest(Test):
             if message.WhichOneof("message") == "error":
                 code = message.error.code
                 self.assertEqual(message.error.seq, 2)
-        self.assertEqual(code, grpc.StatusCode.UNIMPLEMENTED.value[0])
+        self.assertEqual(code, grpc.StatusCode.INVALID_ARGUMENT.value[0])
         self.send(stream, 3)
         stream.ack(3)
         stream.close()
