@@ -8,6 +8,7 @@ import unittest
 
 import grpc
 from harness import (
+    COLLECTIONS,
     ITEMS,
     PATIENCE,
     TYPES,
@@ -21,6 +22,7 @@ from harness import (
 
 WRITE, SEARCH = "/omen.v1.Items/BatchWrite", "/omen.v1.Items/Search"
 CREATE, COUNT = "/omen.v1.Collections/CreateCollection", "/omen.v1.Items/Count"
+LIST, DECLARE = "/omen.v1.Items/List", "/omen.v1.Collections/DeclareFields"
 STREAM = "/omen.v1.Items/StreamWrite"
 
 
@@ -38,6 +40,42 @@ def field(number, data):
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
+def rich_batch(**fields):
+    """Metadata, words and versions."""
+    batch = batch_of(gaussian(1, 3, 4), **fields)
+    for i in range(3):
+        batch.items.metadata.json.append(b'{"n": %d, "s": "x", "t": [1.5], "body": "red cars"}' % i)
+    return batch
+
+
+def rich_search():
+    """Every field of a search."""
+    vector = search_of("rich", gaussian(1, 1, 4)[0]).legs[0]
+    text = ITEMS.Leg(text=ITEMS.TextLeg(text='"red cars" red', field="body"), weight=2, limit=9)
+    like = ITEMS.Leg(like=TYPES.Ids(u64=[0, 1]))
+    values = [
+        TYPES.Value(int_value=-1),
+        TYPES.Value(strings=TYPES.StringList(values=["x", "y"])),
+        TYPES.Value(doubles=TYPES.DoubleList(values=[1.5, 2])),
+    ]
+    return ITEMS.SearchRequest(
+        collection="rich",
+        limit=3,
+        offset=1,
+        legs=[vector, text, like],
+        filter="n > $1 AND s IN $2 AND t CONTAINS ANY $3",
+        params=values,
+        fusion=2,
+        min_score=0.01,
+        group_by="s",
+        group_size=2,
+        fields=["n", "s"],
+        with_vectors=True,
+        facets=[ITEMS.FacetRequest(field="s", limit=2)],
+        explain=1,
+    )
+
+
 class HostileTest(Test):
     @classmethod
     def setUpClass(cls):
@@ -45,6 +83,8 @@ class HostileTest(Test):
         cls.client.create("target", 4)
         cls.client.create("written", 4)  # what is accepted goes here
         cls.client.add("target", gaussian(1, 20, 4))
+        cls.client.create("rich", 4, fields=[TYPES.Field(name="body", type=8)])
+        cls.client.write("rich", rich_batch())
 
     def send(self, path, data):
         """The code and details with which the raw bytes are answered."""
@@ -81,7 +121,7 @@ class HostileTest(Test):
             field(1, b"tar\0get"),  # a NUL inside
             field(1, b"\xed\xa0\x80"),  # a surrogate
         ):
-            for path in (WRITE, SEARCH, CREATE, COUNT):
+            for path in (WRITE, SEARCH, CREATE, COUNT, LIST, DECLARE):
                 with self.subTest(path=path, data=data):
                     self.refuse(path, data)
         self.alive()
@@ -114,7 +154,7 @@ class HostileTest(Test):
         deep = b""
         for _ in range(10000):
             deep = field(1, deep)
-        for path in (CREATE, COUNT, SEARCH, WRITE):
+        for path in (CREATE, COUNT, SEARCH, WRITE, LIST, DECLARE):
             self.refuse(path, deep)
         many = field(2, b"\x08\x04") * 200000  # one sub-message, again and again
         self.refuse(CREATE, field(1, b"many") + many)
@@ -149,9 +189,36 @@ class HostileTest(Test):
             ),
             (SEARCH, search_of("target", gaussian(1, 1, 4)[0], limit=3)),
             (COUNT, ITEMS.CountRequest(collection="target")),
+            (SEARCH, rich_search()),
+            (
+                WRITE,
+                ITEMS.BatchWriteRequest(collection="rich", batch=rich_batch(if_version=[0, 1, 2])),
+            ),
+            (WRITE, ITEMS.BatchWriteRequest(collection="rich", batch=rich_batch(op=4))),
+            (
+                WRITE,
+                ITEMS.BatchWriteRequest(
+                    collection="rich",
+                    batch=ITEMS.WriteBatch(
+                        op=5, delete_filter="n > $1", params=[TYPES.Value(int_value=100)]
+                    ),
+                ),
+            ),
+            (
+                LIST,
+                ITEMS.ListRequest(
+                    collection="rich", filter="n < 5", order_by="n", fields=["s"], descending=True
+                ),
+            ),
+            (
+                DECLARE,
+                COLLECTIONS.DeclareFieldsRequest(
+                    name="rich", fields=[TYPES.Field(name="z", type=8, weight=1, language="german")]
+                ),
+            ),
         ]
         calls = []
-        for _ in range(3000):
+        for _ in range(5000):
             path, message = chance.choice(seeds)
             data = bytearray(message.SerializeToString())
             for _ in range(chance.randint(1, 4)):
@@ -170,9 +237,31 @@ class HostileTest(Test):
             )
         codes = {call.code().name for call in calls}
         self.assertLessEqual(
-            codes, {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "DATA_LOSS"}
+            codes,
+            {
+                "OK",
+                "INVALID_ARGUMENT",
+                "NOT_FOUND",
+                "UNIMPLEMENTED",
+                "DATA_LOSS",
+                "ALREADY_EXISTS",
+                "ABORTED",
+                "RESOURCE_EXHAUSTED",  # as many fields as there may be
+            },
         )
         self.assertIn("INVALID_ARGUMENT", codes)
+
+    def test_rich_searches_that_are_cut(self):
+        good = rich_search().SerializeToString()
+        self.assertIsNone(self.send(SEARCH, good), "the whole one is accepted")
+        calls = [
+            self.client.channel.unary_unary(SEARCH).future(good[:cut], timeout=PATIENCE)
+            for cut in range(len(good))
+        ]
+        codes = [call.code().name for call in calls]
+        self.assertLessEqual(set(codes), {"OK", "INVALID_ARGUMENT"})
+        self.assertGreater(codes.count("INVALID_ARGUMENT"), len(good) // 2)
+        self.alive()
 
     def test_malformed_streams(self):
         opened = field(1, field(1, b"target"))

@@ -8,6 +8,7 @@ import unittest
 
 import numpy as np
 from harness import COLLECTIONS, ITEMS, PATIENCE, TYPES, Test, batch_of, column, gaussian, ids_of
+from test_durable import Durable
 
 UPSERT, INSERT, UPDATE, PATCH, DELETE = 1, 2, 3, 4, 5
 STRING, INT64, DOUBLE, BOOL, TIME, BYTES, GEO, TEXT = range(1, 9)
@@ -461,6 +462,95 @@ class SmallMessagesTest(Test):
         )
         few = self.client.search(name, np.zeros(DIM, np.float32), limit=60, fields=["i"])
         self.assertEqual(sorted(r["i"] for r in texts(few.metadata)), list(range(60)))
+
+
+class DurableMetadataTest(Durable):
+    """What was acknowledged is there after a kill: from the log, from segments, and from merged ones."""
+
+    def check(self, name, model):
+        found = {}
+        for page in self.pages_of(name):
+            found.update(zip(page.items.ids.u64, texts(page.items.metadata)))
+        self.assertEqual(found, model)
+        for text, test in (
+            ("n < 10", lambda r: r.get("n", 99) < 10),
+            ("s = 'x3' AND NOT even", lambda r: r["s"] == "x3" and not r["even"]),
+            ("n IS NULL", lambda r: "n" not in r),
+        ):
+            count = self.client.items.Count(ITEMS.CountRequest(collection=name, filter=text)).count
+            self.assertEqual(count, sum(map(test, model.values())), text)
+        leg = ITEMS.Leg(text=ITEMS.TextLeg(text="needle"))
+        request = ITEMS.SearchRequest(collection=name, legs=[leg], limit=1000)
+        hits = self.client.items.Search(request, timeout=PATIENCE).ids.u64
+        self.assertEqual(set(hits), {i for i, r in model.items() if "needle" in r["body"]})
+
+    def pages_of(self, name):
+        token = ""
+        while True:
+            request = ITEMS.ListRequest(collection=name, page_token=token, with_metadata=True)
+            page = self.client.items.List(request, timeout=PATIENCE)
+            yield page
+            token = page.next_page_token
+            if not token:
+                return
+
+    def again(self, name, model):
+        self.kill()
+        self.start()
+        self.check(name, model)
+
+    def test_metadata_survives_kills(self):
+        name, model = "kept", {}
+        self.start()
+        self.client.create(name, DIM, fields=[TYPES.Field(name="body", type=TEXT)])
+        for first in range(0, 6000, 1000):
+            ids = range(first, first + 1000)
+            rows = [
+                {
+                    "n": i % 100,
+                    "even": i % 2 == 0,
+                    "s": "x%d" % (i % 7),
+                    "body": "hay needle" if i % 10 == 0 else "hay",
+                }
+                for i in ids
+            ]
+            self.client.write(name, batch_with(rows, ids=ids))
+            model.update(zip(ids, rows))
+        self.again(name, model)
+        self.client.write(name, batch_with([{"n": None, "s": "x3"}] * 50, vectors=False, op=PATCH))
+        for i in range(50):
+            model[i]["s"] = "x3"
+            del model[i]["n"]
+        gone = self.client.write(name, ITEMS.WriteBatch(op=DELETE, delete_filter="n >= 90"))
+        left = {i: r for i, r in model.items() if r.get("n", 0) < 90}
+        self.assertEqual(gone.applied, len(model) - len(left))
+        self.again(name, left)
+        self.maintain("Checkpoint")
+        self.again(name, left)
+        self.maintain("Optimize", collection=name)
+        self.check(name, left)
+        self.maintain("Backup", name="b")
+        self.again(name, left)
+        self.maintain("Verify", name="b")
+        self.maintain("Restore", name="b", to="r")
+        self.stop()
+        self.start(data="backups/r")
+        self.check(name, left)
+
+    def test_versions_survive(self):
+        self.start()
+        self.client.create("v", DIM)
+        first = self.client.write("v", batch_with([{"n": 1}, {"n": 2}])).version
+        second = self.client.write("v", batch_with([{"n": 3}], ids=[1])).version
+        for step in (self.kill, lambda: self.maintain("Checkpoint") and self.kill()):
+            step()
+            self.start()
+            request = ITEMS.BatchGetRequest(collection="v", ids=ids_of([0, 1]), with_versions=True)
+            got = self.client.items.BatchGet(request, timeout=PATIENCE)
+            self.assertEqual(list(got.items.versions), [first, second])
+        stale = batch_with([{"n": 4}], ids=[1], if_version=[first])
+        self.fails("ABORTED", self.client.write, "v", stale, reason="VERSION_CONFLICT")
+        self.client.write("v", batch_with([{"n": 4}], ids=[1], if_version=[second]))
 
 
 if __name__ == "__main__":
