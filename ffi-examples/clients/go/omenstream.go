@@ -72,8 +72,9 @@ func Open(target, collection, streamID string, refused func(*pb.StreamWriteRespo
 	return w, w.err
 }
 
-// Write queues a batch and blocks while the credit is used up. rows: len(ids) * dim values.
-func (w *Writer) Write(ids []uint64, rows []float32, dim int) error {
+// Write queues a batch and blocks while the credit is used up. rows: len(ids) * dim values. metadata: a JSON
+// object an item, or none at all.
+func (w *Writer) Write(ids []uint64, rows []float32, dim int, metadata ...[]byte) error {
 	data := make([]byte, 4*len(rows))
 	for i, value := range rows {
 		binary.LittleEndian.PutUint32(data[4*i:], math.Float32bits(value))
@@ -83,9 +84,14 @@ func (w *Writer) Write(ids []uint64, rows []float32, dim int) error {
 		binary.LittleEndian.PutUint64(wire[8*i:], id)
 	}
 	table := crc32.MakeTable(crc32.Castagnoli)
-	batch := &pb.WriteBatch{Crc32C: crc32.Update(crc32.Checksum(wire, table), table, data), Items: &pb.ItemBatch{
-		Ids:     &pb.Ids{U64: ids},
-		Vectors: &pb.VectorColumn{Type: pb.DataType_DATA_TYPE_F32, Dim: uint32(dim), Data: data}}}
+	crc := crc32.Update(crc32.Checksum(wire, table), table, data)
+	for _, object := range metadata {
+		crc = crc32.Update(crc, table, object)
+	}
+	batch := &pb.WriteBatch{Crc32C: crc, Items: &pb.ItemBatch{
+		Ids:      &pb.Ids{U64: ids},
+		Vectors:  &pb.VectorColumn{Type: pb.DataType_DATA_TYPE_F32, Dim: uint32(dim), Data: data},
+		Metadata: &pb.Metadata{Json: metadata}}}
 	message := &pb.StreamWriteRequest{Message: &pb.StreamWriteRequest_Batch{Batch: batch}}
 	w.mu.Lock()
 	defer w.mu.Unlock()

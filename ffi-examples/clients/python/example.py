@@ -1,6 +1,6 @@
 """example.py ADDRESS COLLECTION STREAM_ID BATCHES ROWS DIM - writes made-up rows, and goes on where it was.
 
-Row i has id i and the values (31 i + 7 d) mod 1000.  SPDX-License-Identifier: Apache-2.0
+Row i has id i, the values (31 i + 7 d) mod 1000, and as metadata its batch and whether it is even.  SPDX-License-Identifier: Apache-2.0
 """
 import sys
 
@@ -15,7 +15,8 @@ def main(address, collection, stream_id, *numbers):
         for batch in range(writer.last_seq, batches):
             ids = np.arange(batch * rows, (batch + 1) * rows)
             values = (31 * ids[:, None] + 7 * np.arange(dim)) % 1000
-            writer.write(TYPES.Ids(u64=ids.tolist()), values.astype(np.float32))
+            metadata = [{"batch": batch, "even": number % 2 == 0} for number in ids.tolist()]
+            writer.write(TYPES.Ids(u64=ids.tolist()), values.astype(np.float32), metadata=metadata)
     print("example: %d batches are durable" % batches)
 
 

@@ -6,6 +6,7 @@ The rules: batches carry seq 1, 2, 3, ... and are kept until the server says tha
 and not acknowledged stays within the window; after a reconnect Opened.last_seq tells where to go on.
 """
 import collections
+import json
 import random
 import threading
 
@@ -27,15 +28,17 @@ def may_try_again(error):
     return error.code() == grpc.StatusCode.UNAVAILABLE or b"google.rpc.RetryInfo" in details
 
 
-def crc_of(ids, data):
-    """crc32c over the ids as they travel, then over the vectors."""
+def crc_of(ids, data, metadata):
+    """crc32c over the ids as they travel, then over the vectors, then over the metadata."""
     crc = 0
     for number in ids.u64:
         crc = google_crc32c.extend(crc, number.to_bytes(8, "little"))
     crc = google_crc32c.extend(crc, ids.uuid)
     for text in ids.str:
         crc = google_crc32c.extend(crc, text.encode())
-    return google_crc32c.extend(crc, data)
+    for text in (data, *metadata):
+        crc = google_crc32c.extend(crc, text)
+    return crc
 
 
 class StreamWriter:
@@ -60,13 +63,17 @@ class StreamWriter:
         self._wait(lambda: self._opened)
         self.last_seq = self._acked  # written by earlier runs with this stream id
 
-    def write(self, ids, rows, op=0, dtype=1):
-        """Queues a batch and returns its seq; blocks while the credit is used up. rows: a 2-d numpy array."""
-        data = rows.tobytes()
-        items = TYPES.ItemBatch(ids=ids, vectors=TYPES.VectorColumn(type=dtype, dim=rows.shape[1], data=data))
-        batch = ITEMS.WriteBatch(op=op, crc32c=crc_of(ids, data), items=items)
+    def write(self, ids, rows, op=0, dtype=1, metadata=()):
+        """Queues a batch and returns its seq; blocks while the credit is used up. rows: a 2-d numpy array, or
+        None (deletes, and patches of metadata alone). metadata: a dict an item, or none at all."""
+        data = b"" if rows is None else rows.tobytes()
+        json_rows = [json.dumps(row).encode() for row in metadata]
+        items = TYPES.ItemBatch(ids=ids, metadata=TYPES.Metadata(json=json_rows))
+        if rows is not None:
+            items.vectors.CopyFrom(TYPES.VectorColumn(type=dtype, dim=rows.shape[1], data=data))
+        batch = ITEMS.WriteBatch(op=op, crc32c=crc_of(ids, data, json_rows), items=items)
         with self._cond:
-            self._wait(lambda: not self._kept or self._kept_bytes() + len(data) <= self._window)
+            self._wait(lambda: not self._kept or self._kept_bytes() + batch.ByteSize() <= self._window)
             self._next += 1
             batch.seq = self._next
             message = ITEMS.StreamWriteRequest(batch=batch)

@@ -70,6 +70,9 @@ class ClientsTest(unittest.TestCase):
             ids = np.arange(first, first + 50 * ROWS)
             got = client.get("feed", ids_of(ids), with_vectors=True)
             self.assertEqual(got.items.vectors.data, rows_of(ids).tobytes())
+        for text, rows in (("even", BATCHES * ROWS // 2), ("batch = 7", ROWS), ("batch IS NULL", 0)):
+            count = ITEMS.CountRequest(collection="feed", filter=text)
+            self.assertEqual(client.items.Count(count).count, rows, text)
         stream = client.stream()
         self.assertEqual(stream.open("feed", "loader").last_seq, BATCHES)
         stream.close()
@@ -165,6 +168,15 @@ class LibraryTest(Test):
             self.assertEqual(self.send(writer, 50, 50, op=ITEMS.WRITE_OP_INSERT), 3)
         self.assertEqual([(e.seq, e.code) for e in refused], [(2, 6)])
         self.assertEqual(self.client.count(self.name()), 100)
+
+    def test_metadata_alone(self):
+        with self.writer() as writer:
+            self.send(writer, 0, 50)
+            patch = [{"n": i} for i in range(50)]
+            writer.write(ids_of(range(50)), None, op=ITEMS.WRITE_OP_PATCH, metadata=patch)
+            writer.write(ids_of(range(5)), None, op=ITEMS.WRITE_OP_DELETE)
+        count = ITEMS.CountRequest(collection=self.name(), filter="n < 10")
+        self.assertEqual(self.client.items.Count(count).count, 5)
 
     def test_a_refused_batch_ends_the_writer_unless_somebody_listens(self):
         writer = self.writer()

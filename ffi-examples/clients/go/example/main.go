@@ -1,5 +1,6 @@
 // example ADDRESS COLLECTION STREAM_ID BATCHES ROWS DIM - writes made-up rows, and goes on where it was. Row i
-// has id i and the values (31 i + 7 d) mod 1000. SPDX-License-Identifier: Apache-2.0
+// has id i, the values (31 i + 7 d) mod 1000, and as metadata its batch and whether it is even.
+// SPDX-License-Identifier: Apache-2.0
 package main
 
 import (
@@ -35,13 +36,15 @@ func main() {
 	for batch := int(writer.LastSeq); batch < batches; batch++ {
 		ids := make([]uint64, rows)
 		values := make([]float32, rows*dim)
+		metadata := make([][]byte, rows)
 		for i := range ids {
 			ids[i] = uint64(batch*rows + i)
+			metadata[i] = []byte(fmt.Sprintf(`{"batch": %d, "even": %t}`, batch, ids[i]%2 == 0))
 			for d := 0; d < dim; d++ {
 				values[i*dim+d] = float32((31*(batch*rows+i) + 7*d) % 1000)
 			}
 		}
-		if err := writer.Write(ids, values, dim); err != nil {
+		if err := writer.Write(ids, values, dim, metadata...); err != nil {
 			log.Fatal(err)
 		}
 	}
