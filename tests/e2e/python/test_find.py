@@ -6,12 +6,14 @@ SPDX-License-Identifier: Apache-2.0
 import json
 import math
 import re
+import threading
 import unittest
 
 import numpy as np
 from harness import ITEMS, PATIENCE, TYPES, Test, column, distances_to, gaussian, ids_of
 
 STRING, INT64, DOUBLE, BOOL, TIME, BYTES, GEO, TEXT = range(1, 9)
+DELETE = ITEMS.WRITE_OP_DELETE
 DIM, ROWS = 8, 5000  # more than one block of metadata and words
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 Value = TYPES.Value
@@ -414,6 +416,55 @@ class FindTest(Test):
             ({"fields": ["s"] * 1025}, "fields"),
         ):
             self.fails("INVALID_ARGUMENT", self.find, vector_leg(query), **fields, field=field)
+
+    def test_answers_are_whole_while_items_come_and_go(self):
+        """All columns of an answer have the same items, though some are deleted while it is made."""
+        name = self.name()
+        self.client.create(name, DIM, id_type=3)
+        ids = ["id%d" % i for i in range(200)]
+        rows = [json.dumps({"id": i}).encode() for i in ids]
+        stop = threading.Event()
+
+        def write(part, op):
+            items = TYPES.ItemBatch(ids=ids_of(ids[part]))
+            if op != DELETE:
+                items.vectors.CopyFrom(column(self.vectors[:200][part]))
+                items.metadata.CopyFrom(TYPES.Metadata(json=rows[part]))
+            self.client.write(name, ITEMS.WriteBatch(op=op, items=items))
+
+        def churn():
+            first = 0
+            while not stop.is_set():
+                part = slice(first, first + 20)
+                write(part, DELETE)
+                write(part, 1)
+                first = (first + 20) % 200
+
+        write(slice(0, 200), 1)
+        writer = threading.Thread(target=churn)
+        writer.start()
+        try:
+            searches = [
+                ITEMS.SearchRequest(
+                    collection=name, legs=[vector_leg(q)], limit=100, with_metadata=True,
+                    with_vectors=True,
+                )
+                for q in gaussian(12, 300, DIM)
+            ]
+            request = ITEMS.BatchSearchRequest(searches=searches)
+            for answer in self.client.items.BatchSearch(request, timeout=PATIENCE):
+                if answer.code == 10:
+                    continue  # too many came and went: it may be asked again
+                found = answer.result
+                self.assertEqual(answer.code, 0, answer)
+                self.assertEqual([json.loads(j)["id"] for j in found.metadata.json], list(found.ids.str))
+                vectors = np.frombuffer(found.vectors.data, np.float32).reshape(-1, DIM)
+                want = self.vectors[[int(i[2:]) for i in found.ids.str]]
+                self.assertTrue((vectors == want).all())
+                self.assertEqual(len(found.distances), len(found.ids.str))
+        finally:
+            stop.set()
+            writer.join()
 
     def test_batches_of_searches(self):
         query = gaussian(9, 1, DIM)[0]
