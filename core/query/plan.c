@@ -11,6 +11,8 @@
 /* Where fewer pass, passing slots are not connected even over neighbours of neighbours: recall 0.96 at 1 %
  * of a million rows, 0.89 at 0.5 %. */
 #define BRIDGE_SHARE 0.01
+/* A scan costs what it costs and finds all; a walk may have to be given up, and costs both then. */
+#define SURE 1.3
 /* Room in the beam, against the candidates that are expected to be expanded. */
 #define ROOM 2.0
 
@@ -50,10 +52,10 @@ void om_plan_choose(const om_plan_input *in, om_plan *out)
     double horizon = om_graph_horizon(in->ef, in->k, share);
     double scan = (double)in->matches * (double)costs.gathered;
     double walk = distances * om_graph_growth(in->ef, horizon) * (double)costs.walked;
-    double among = (distances + om_graph_bridge_distances(in->ef)) * (double)costs.walked;
+    double among = om_graph_bridge_distances(in->ef) * (double)costs.walked;
     bool bridges = share >= BRIDGE_SHARE && share < IN_SHARE && among < walk;
     bool few = in->matches <= om_max_u32(FEW_MATCHES, 2 * in->k);
-    if (!in->graph_only && (few || scan <= (bridges ? among : walk))) {
+    if (!in->graph_only && (few || scan <= SURE * (bridges ? among : walk))) {
         out->plan = OMEN_PLAN_EXACT;
         return;
     }
