@@ -237,7 +237,8 @@ def write(out):
         lines += set_section(name, curves, extra)
         for threads in (1, 2):
             plot(name, threads, curves, os.path.join(out, "%s-%d.png" % (name, threads)))
-    lines += recall_section(extras) + tables_section(extras, "service", "The service")
+    lines += recall_section(extras) + tables_section(extras, "filtered", "Filtered search")
+    lines += tables_section(extras, "service", "The service")
     lines += tables_section(extras, "durable", "Databases on disk")
     lines += tables_section(extras, "filter", "Filters")
     lines += tables_section(extras, "text", "Text search") + notes()

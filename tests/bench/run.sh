@@ -3,8 +3,8 @@
 #
 #   make bench                                  everything; about 50 minutes on two cores
 #   make bench SETS=fashion-mnist QUICK=1       one set, fewer repeats
-#   SETS     of fashion-mnist, lowdim-1m, clustered-1m, service, durable, filter, text; default: all. One or more
-#            of them replace their part of the last results; a run of all starts anew
+#   SETS     of fashion-mnist, lowdim-1m, clustered-1m, filtered, service, durable, filter, text; default: all.
+#            One or more of them replace their part of the last results; a run of all starts anew
 #   QUICK=1  synthetic sets of 100,000 rows, 2,000 queries, fewer repeats
 #   DATA     a folder with whole sets: fashion-mnist-784-euclidean/, ... (see README.md)
 #   SYSTEMS  names of systems (omen, hnswlib, ...); default: all
@@ -33,6 +33,10 @@ if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
     "$venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
     "$venv/bin/pip" install -q --disable-pip-version-check --only-binary :all: pyvsag==0.18.5 2>/dev/null ||
         echo "bench: no wheel of pyvsag for this machine: VSAG is left out"
+    for peer in lancedb==0.40.0 zvec==0.8.0; do
+        "$venv/bin/pip" install -q --disable-pip-version-check --only-binary :all: "$peer" 2>/dev/null ||
+            echo "bench: no wheel of $peer for this machine: it is left out"
+    done
     cp "$here/requirements.txt" "$venv/requirements.txt"
 fi
 echo "bench: pyglass is left out: the registry has no wheel of it"
@@ -49,12 +53,14 @@ service=
 durable=
 filter=
 text=
-for name in ${sets:-fashion-mnist lowdim-1m clustered-1m service durable filter text}; do
+filtered=
+for name in ${sets:-fashion-mnist lowdim-1m clustered-1m filtered service durable filter text}; do
     case $name in
     service) service=1 ;;
     durable) durable=1 ;;
     filter) filter=1 ;;
     text) text=1 ;;
+    filtered) filtered=1 ;;
     *) tables="$tables $name" ;;
     esac
 done
@@ -63,6 +69,11 @@ if [ -n "$tables" ]; then
     # shellcheck disable=SC2086 # flags is one word or none
     "$venv/bin/python" "$here/bench.py" --build "$build" --out "$out" --sets "$tables" \
         --systems "${SYSTEMS:-}" --builds "${BUILDS:-0}" --data "${DATA:-}" $flags
+fi
+if [ -n "$filtered" ]; then
+    # shellcheck disable=SC2086
+    "$venv/bin/python" "$here/filtered_bench.py" --build "$build" --out "$out" --data "${DATA:-}" \
+        --systems "${SYSTEMS:-}" $flags
 fi
 if [ -n "$service" ]; then
     # shellcheck disable=SC2086
