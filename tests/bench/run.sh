@@ -92,7 +92,9 @@ if [ -n "$text" ]; then
     "$venv/bin/python" "$here/text_bench.py" --build "$build" --out "$out" --data "${DATA:-}" $flags
 fi
 if [ "${RESULTS:-0}" = 1 ]; then
-    rm -f "$here"/*.png
-    cp "$out"/*.png "$out/RESULTS.md" "$here/"
+    cp "$out/RESULTS.md" "$here/"
+    for plot in "$out"/*.png; do
+        [ ! -e "$plot" ] || cp "$plot" "$here/"
+    done
 fi
 cat "$out/RESULTS.md"
