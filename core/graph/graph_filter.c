@@ -8,9 +8,9 @@
  * that of an unfiltered search with this ef, whether it is a narrow beam (ef 14, k 10: 0.97) or a wide one. */
 #define MARGIN 0.5
 /* What the walk among passing slots costs in distances (tests included) by the entries of an unfiltered beam:
- * 62 (ef 52, fashion-mnist) to 140 (ef 158, a million rows) each were counted. */
-#define BRIDGE_START 500.0
-#define BRIDGE_A_CANDIDATE 110.0
+ * 1,700 (ef 10), 3,200 (ef 52, fashion-mnist), 14,000 to 22,000 (ef 158, a million rows) were counted. */
+#define BRIDGE_START 1500.0
+#define BRIDGE_A_CANDIDATE 100.0
 /* Passing candidates that the share of all rows counts for in the guess of the share nearby. */
 #define PRIOR 3.0
 /* Distances grow less than the candidates that are expanded: neighbours are shared. Measured exponents are

@@ -2,6 +2,8 @@
  * Depends on: base, graph.  SPDX-License-Identifier: Apache-2.0 */
 #include "plan.h"
 
+#include <math.h>
+
 /* Few rows are read at once, whatever the costs say: their order by code is certain. */
 #define FEW_MATCHES 256u
 /* Distances of an unfiltered search by the entries of its beam, before one was counted. */
@@ -13,7 +15,8 @@
 #define BRIDGE_SHARE 0.01
 /* A scan costs what it costs and finds all; a walk may have to be given up, and costs both then. */
 #define SURE 1.3
-/* Room in the beam, against the candidates that are expected to be expanded. */
+/* Room in the beam, against the candidates that are expected to be expanded, and those that k of are expected
+ * to pass. */
 #define ROOM 2.0
 
 /* Costs by bytes, in nanoseconds: from the third level cache and memory of a server of 2024. */
@@ -29,9 +32,9 @@ om_plan_costs om_plan_guess(size_t stride)
                            (float)(WALKED_FIXED + WALKED_A_BYTE * bytes)};
 }
 
-static uint32_t room_for(const om_plan_input *in, double horizon)
+static uint32_t room_for(const om_plan_input *in, double horizon, double share)
 {
-    double room = ROOM * horizon;
+    double room = ROOM * fmax(horizon, (double)in->k / share);
     double most = (double)in->rows < OMEN_MAX_EF ? (double)in->rows : (double)OMEN_MAX_EF;
     room = room < most ? room : most;
     return om_max_u32((uint32_t)room, in->ef);
@@ -63,6 +66,6 @@ void om_plan_choose(const om_plan_input *in, om_plan *out)
                 : share >= IN_SHARE ? OMEN_PLAN_FILTER_IN
                                     : OMEN_PLAN_FILTER_HOP;
     out->ef = in->ef;
-    out->beam = room_for(in, horizon);
+    out->beam = room_for(in, horizon, share);
     out->budget = in->graph_only ? UINT64_MAX : (uint64_t)(scan / (double)costs.walked) + in->ef;
 }

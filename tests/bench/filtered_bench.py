@@ -332,19 +332,26 @@ def tables(found):
 
 
 def open_systems(args, made, values, folder):
+    wanted = args.systems.replace(",", " ").split()
+
+    def asked(name):
+        return not wanted or name in wanted
     systems = [Omen("omen", [os.path.join(args.build, "bin", "filtered_bench")], folder)]
     systems[0].ready()
-    hnsw = Program("hnswlib", [hnswlib_program(args.out)], folder)
-    hnsw.efs = EFS
-    hnsw.ready()
-    systems += [hnsw, HnswlibFlat(hnsw)] + faiss_systems(made, values)
+    if asked("hnswlib"):
+        hnsw = Program("hnswlib", [hnswlib_program(args.out)], folder)
+        hnsw.efs = EFS
+        hnsw.ready()
+        systems += [hnsw, HnswlibFlat(hnsw)]
+    if asked("faiss"):
+        systems += faiss_systems(made, values)
     for kind in (Lancedb, Zvec):
         try:
-            systems.append(kind(made, values, folder))
+            if asked(kind.name):
+                systems.append(kind(made, values, folder))
         except ImportError as error:
             say("%s is left out: %s" % (kind.name, error))
-    wanted = args.systems.replace(",", " ").split()
-    return [system for system in systems if not wanted or system.name.split()[0] in wanted + ["omen"]]
+    return systems
 
 
 def main():
