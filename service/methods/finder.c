@@ -162,16 +162,15 @@ static omen_status_t find(om_searcher *s, const omen_leg *legs, omen_hits *hits,
     return omen_find(s->coll->handle, &request, hits, err);
 }
 
-/* The field that an error of a search is about. */
-static void name_field(const om_searcher *s, const omen_error *err, om_failure *f)
+/* The field that an error of a search is about: the library's messages begin with the name of its own. */
+static void name_field(const omen_error *err, om_failure *f)
 {
-    const om_wire_search *q = s->request;
+    static const char group[] = "group_by";
+    bool of_group = strncmp(err->message, group, sizeof group - 1) == 0;
     if (err->status == OMEN_NOT_FOUND && err->item != OMEN_NONE) {
         om_failure_about(f, "legs.like");
     } else if (err->detail == OMEN_D_FIELD || err->detail == OMEN_D_TYPE) {
-        om_failure_about(f, q->group_by != NULL && strstr(err->message, "group") != NULL
-                                ? "group_by"
-                                : "legs.text.field");
+        om_failure_about(f, of_group ? group : "legs.text.field");
     } else if (err->detail == OMEN_D_NOT_FINITE) {
         om_failure_about(f, "legs.vector.vector.data");
     }
@@ -245,7 +244,7 @@ bool om_search_find(om_searcher *s, om_failure *f)
             om_colls_forget(s->shared->colls, s->coll->name);
         }
         om_failure_from_engine(f, &err);
-        name_field(s, &err, f);
+        name_field(&err, f);
         return false;
     }
     s->hits.version = hits.version;
