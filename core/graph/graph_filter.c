@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-/* Passing candidates that must be expanded where few pass: so many times sqrt(ef k). The recall then is about
- * that of an unfiltered search with this ef, whether it is a narrow beam (ef 14, k 10: 0.97) or a wide one. */
+/* Passing candidates that must be expanded where few pass: so many times sqrt(ef k). The recall then is
+ * about that of an unfiltered search with this ef, be it a narrow beam (ef 14, k 10: 0.97) or a wide one. */
 #define MARGIN 0.5
 /* What the walk among passing slots costs in distances (tests included) by the entries of an unfiltered beam:
  * 1,700 (ef 10), 3,200 (ef 52, fashion-mnist), 14,000 to 22,000 (ef 158, a million rows) were counted. */

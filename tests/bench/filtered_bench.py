@@ -142,16 +142,12 @@ def faiss_systems(made, values):
 class Lancedb:
     """A table of lancedb with IVF_HNSW_SQ and a scalar index on u; the filter is its own SQL, before the search."""
 
-    name, efs = "lancedb", (20, 40, 80, 160, 320, 640)
+    name, efs = "lancedb", EFS
 
     def __init__(self, made, values, folder):
-        # It looks for the package `datasets` and would find the module of that name in this folder.
-        hidden = sys.modules.pop("datasets")
-        sys.modules["datasets"] = None
-        try:
-            import lancedb
-        finally:
-            sys.modules["datasets"] = hidden
+        # It takes a loaded module `datasets` for a package of that name; ours stays in use without the name.
+        sys.modules.pop("datasets", None)
+        import lancedb
         import pyarrow
         vectors = pyarrow.FixedSizeListArray.from_arrays(made.base.reshape(-1), made.base.shape[1])
         data = pyarrow.table({"id": np.arange(len(values)), "u": values.astype(np.int64), "vector": vectors})
@@ -167,7 +163,7 @@ class Lancedb:
         out = np.full((len(self.queries), K), -1, dtype=np.int64)
         begin = time.perf_counter()
         for row, query in zip(out, self.queries):
-            search = self.table.search(query).limit(K).nprobes(1).ef(ef).refine_factor(2).select(["id"])
+            search = self.table.search(query).limit(K).nprobes(1).ef(ef).refine_factor(2).select(["id", "_distance"])
             if limit:
                 search = search.where("u < %d" % limit, prefilter=True)
             ids = search.to_arrow()["id"].to_numpy()
@@ -178,7 +174,7 @@ class Lancedb:
 class Zvec:
     """A collection of zvec with HNSW and an inverted index on u."""
 
-    name, efs = "zvec", (20, 40, 80, 160, 320, 640)
+    name, efs = "zvec", EFS
 
     def __init__(self, made, values, folder):
         import zvec
