@@ -129,8 +129,8 @@ static omen_status_t add_part(sources *to, const om_part *part)
         }
     }
     f->filters.matches += matches;
-    if (!look.any || matches == 0) {
-        return OMEN_OK;
+    if (!look.any) {
+        return OMEN_OK; /* where nothing passes words are counted all the same: scores do not depend on it */
     }
     if (part->view->mapped != NULL && part->snapshot == NULL) {
         OM_TRY(om_mapped_touch(part->view->mapped, OM_TOUCH_DEAD, 0, part->rows, f->err));

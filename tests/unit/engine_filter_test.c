@@ -2,6 +2,7 @@
  * segments, snapshots, rows that come later, sets of keys, and everything that is refused.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +102,40 @@ static void free_all(omen_filter **compiled)
     }
 }
 
+/* ---- Sets of keys -------------------------------------------------------------------------------- */
+static bool in_set(const thing *item, double value)
+{
+    return item->number % (int64_t)value == 0;
+}
+
+static void check_set(things *t, omen_collection *c, uint32_t modulo)
+{
+    uint64_t *keys = malloc((t->room * 2 + 1) * sizeof *keys);
+    const thing_filter filter = {"", in_set, modulo};
+    omen_filter *compiled = NULL;
+    fx_rng rng = {modulo};
+    uint64_t n = 0;
+    assert_non_null(keys);
+    for (uint32_t key = t->room; key-- != 0;) { /* falling, twice, and some that are not there */
+        if (((int64_t)(key % 97) - 20) % modulo == 0) {
+            keys[n++] = key;
+            keys[n++] = modulo % 2 != 0 ? key : key + t->room * UINT64_C(1000);
+        }
+    }
+    OK(&t->f, omen_filter_from_keys(c, keys, n, &compiled, &t->f.err));
+    for (uint32_t round = 0; round < 4; round++) {
+        float vector[THING_DIM];
+        things_query(&rng, vector);
+        assert_int_equal(good(t, c, vector, &filter, compiled, K, OMEN_EXACT), K);
+        (void)good(t, c, vector, &filter, compiled, K, 0);
+    }
+    uint64_t count = 0;
+    OK(&t->f, omen_count_where(c, compiled, &count, &t->f.err));
+    assert_int_equal(count, things_matches(t, &filter));
+    omen_filter_free(compiled);
+    free(keys);
+}
+
 /* Compiled before the first row; searched while rows come, are indexed, replaced and removed, in one
  * segment and in several. */
 static void hits_are_those_of_brute_force(void **state)
@@ -108,7 +143,7 @@ static void hits_are_those_of_brute_force(void **state)
     (void)state;
     for (uint32_t metric = OMEN_L2; metric <= OMEN_COSINE; metric++) {
         things t;
-        omen_filter *compiled[32];
+        omen_filter *compiled[32] = {NULL};
         things_open(&t, metric, ROWS, NULL);
         compile_all(&t, compiled);
         check_all(&t, t.f.c, compiled);
@@ -133,6 +168,43 @@ static void hits_are_those_of_brute_force(void **state)
         free_all(compiled);
         things_close(&t);
     }
+}
+
+/* The same with files: sealed segments and their merges, rows out of the log, everything mapped. */
+static void hits_from_files_are_those_of_brute_force(void **state)
+{
+    (void)state;
+    things t;
+    omen_filter *compiled[32] = {NULL};
+    char folder[512];
+    (void)snprintf(folder, sizeof folder, "%s", fx_path("filters"));
+    things_open(&t, OMEN_COSINE, ROWS, folder);
+    compile_all(&t, compiled);
+    things_put(&t, 0, 2500);
+    check_all(&t, t.f.c, compiled);
+    OK(&t.f, omen_checkpoint(t.f.db, NULL, &t.f.err));
+    check_all(&t, t.f.c, compiled);
+    things_remove(&t, 100, 2000, 3);
+    things_put(&t, 2300, 1700);
+    check_all(&t, t.f.c, compiled);
+    free_all(compiled);
+    things_reopen(&t);
+    compile_all(&t, compiled);
+    check_all(&t, t.f.c, compiled);
+    OK(&t.f, omen_optimize(t.f.c, NULL, &t.f.err));
+    check_all(&t, t.f.c, compiled);
+    things_put(&t, 3900, 1000);
+    things_remove(&t, 0, 4000, 4);
+    check_all(&t, t.f.c, compiled);
+    free_all(compiled);
+    things_reopen(&t);
+    compile_all(&t, compiled);
+    check_all(&t, t.f.c, compiled);
+    check_set(&t, t.f.c, 7);
+    check_set(&t, t.f.c, 76);
+    free_all(compiled);
+    things_close(&t);
+    things_discard(folder);
 }
 
 /* Each plan is taken by some share of passing items, and says what it did. */
@@ -178,40 +250,7 @@ static void every_plan_answers(void **state)
     things_close(&t);
 }
 
-/* ---- Sets of keys -------------------------------------------------------------------------------- */
-static bool in_set(const thing *item, double value)
-{
-    return item->number % (int64_t)value == 0;
-}
-
-static void check_set(things *t, omen_collection *c, uint32_t modulo)
-{
-    uint64_t *keys = malloc((t->room * 2 + 1) * sizeof *keys);
-    const thing_filter filter = {"", in_set, modulo};
-    omen_filter *compiled = NULL;
-    fx_rng rng = {modulo};
-    uint64_t n = 0;
-    assert_non_null(keys);
-    for (uint32_t key = t->room; key-- != 0;) { /* falling, twice, and some that are not there */
-        if (((int64_t)(key % 97) - 20) % modulo == 0) {
-            keys[n++] = key;
-            keys[n++] = modulo % 2 != 0 ? key : key + t->room * UINT64_C(1000);
-        }
-    }
-    OK(&t->f, omen_filter_from_keys(c, keys, n, &compiled, &t->f.err));
-    for (uint32_t round = 0; round < 4; round++) {
-        float vector[THING_DIM];
-        things_query(&rng, vector);
-        assert_int_equal(good(t, c, vector, &filter, compiled, K, OMEN_EXACT), K);
-        (void)good(t, c, vector, &filter, compiled, K, 0);
-    }
-    uint64_t count = 0;
-    OK(&t->f, omen_count_where(c, compiled, &count, &t->f.err));
-    assert_int_equal(count, things_matches(t, &filter));
-    omen_filter_free(compiled);
-    free(keys);
-}
-
+/* ---- Sets of keys, as they change ------------------------------------------------------------------ */
 static void sets_of_keys(void **state)
 {
     (void)state;
@@ -278,7 +317,7 @@ static void snapshots_answer_as_then(void **state)
 {
     (void)state;
     things t;
-    omen_filter *compiled[32];
+    omen_filter *compiled[32] = {NULL};
     omen_collection *snapshot[3];
     thing *then[3];
     things_open(&t, OMEN_COSINE, ROWS, NULL);
@@ -301,7 +340,7 @@ static void snapshots_answer_as_then(void **state)
         things past = t;
         past.item = then[i];
         check_all(&past, snapshot[i], compiled);
-        omen_filter *own[32];
+        omen_filter *own[32] = {NULL};
         past.f.c = snapshot[i]; /* compiled on the snapshot itself */
         compile_all(&past, own);
         check_all(&past, snapshot[i], own);
@@ -430,6 +469,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hits_are_those_of_brute_force),
+        cmocka_unit_test(hits_from_files_are_those_of_brute_force),
         cmocka_unit_test(every_plan_answers),
         cmocka_unit_test(sets_of_keys),
         cmocka_unit_test(few_keys_on_a_snapshot),

@@ -454,6 +454,42 @@ static void words_of_the_dead_are_not_found(void **state)
     things_close(&t);
 }
 
+/* Words in files: of one that was merged, of several, and behind them. Dead rows are in the statistics until
+ * they are merged away, so nothing is replaced here. */
+static void words_in_files_are_found(void **state)
+{
+    (void)state;
+    things t;
+    answer got;
+    thing_hit truth[MOST];
+    char folder[512];
+    (void)snprintf(folder, sizeof folder, "%s", fx_path("words"));
+    things_open(&t, OMEN_L2, ROWS, folder);
+    things_put(&t, 0, 1500);
+    OK(&t.f, omen_checkpoint(t.f.db, NULL, &t.f.err));
+    things_put(&t, 1500, 1000);
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < thing_filter_count; i++) {
+            omen_filter *compiled = things_compile(&t, &thing_filters[i]);
+            omen_leg leg = text_leg(question(i % QUERIES));
+            omen_request request = request_of(&leg, 1, 40);
+            request.filter = compiled;
+            OK(&t.f, find(&t, t.f.c, &request, &got));
+            same_hits(&got, truth, by_words(&t, i % QUERIES, &thing_filters[i], truth, 40), false);
+            omen_filter_free(compiled);
+        }
+        if (round == 0) {
+            OK(&t.f, omen_optimize(t.f.c, NULL, &t.f.err));
+        } else if (round == 1) {
+            things_put(&t, 2500, 500);
+            things_reopen(&t);
+        }
+    }
+    check_groups(&t, "number", group_number, 2, &thing_filters[4]);
+    things_close(&t);
+    things_discard(folder);
+}
+
 /* ---- What is refused ----------------------------------------------------------------------------- */
 static void bad_requests_are_refused(void **state)
 {
@@ -547,6 +583,7 @@ int main(void)
         cmocka_unit_test(offsets_and_bounds_cut_the_list),
         cmocka_unit_test(groups_are_the_best_of_all),
         cmocka_unit_test(words_of_the_dead_are_not_found),
+        cmocka_unit_test(words_in_files_are_found),
         cmocka_unit_test(bad_requests_are_refused),
         cmocka_unit_test(cancelled_and_late_searches_stop),
     };

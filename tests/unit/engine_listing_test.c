@@ -309,6 +309,35 @@ static void facets_and_counts(void **state)
     things_close(&t);
 }
 
+/* Files: sealed segments, their merges, and what is written behind them. */
+static void files_list_and_count_the_same(void **state)
+{
+    (void)state;
+    things t;
+    char folder[512];
+    (void)snprintf(folder, sizeof folder, "%s", fx_path("listings"));
+    things_open(&t, OMEN_L2, ROWS, folder);
+    things_put(&t, 0, 2000);
+    OK(&t.f, omen_checkpoint(t.f.db, NULL, &t.f.err));
+    things_remove(&t, 1, 2000, 4);
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = round; i < thing_filter_count; i += 4) {
+            check_orders(&t, t.f.c, &thing_filters[i]);
+            check_facets(&t, t.f.c, &thing_filters[i]);
+        }
+        check_orders(&t, t.f.c, NULL);
+        check_facets(&t, t.f.c, NULL);
+        if (round == 0) {
+            things_put(&t, 1900, 900);
+            OK(&t.f, omen_optimize(t.f.c, NULL, &t.f.err));
+        }
+        things_put(&t, 2700, 300);
+        things_reopen(&t);
+    }
+    things_close(&t);
+    things_discard(folder);
+}
+
 static void values_that_are_as_frequent_come_in_order(void **state)
 {
     (void)state;
@@ -481,6 +510,7 @@ int main(void)
         cmocka_unit_test(written_order_is_kept),
         cmocka_unit_test(pages_of_snapshots_agree),
         cmocka_unit_test(facets_and_counts),
+        cmocka_unit_test(files_list_and_count_the_same),
         cmocka_unit_test(values_that_are_as_frequent_come_in_order),
         cmocka_unit_test(metadata_and_versions_are_fetched),
         cmocka_unit_test(bad_arguments_are_refused),

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "things.h"
 
+#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,10 +158,37 @@ static void declare(things *t)
     OK(&t->f, omen_declare_fields(t->f.c, fields, sizeof fields / sizeof *fields, &t->f.err));
 }
 
+static void open_db(things *t)
+{
+    omen_db_options dopt = {.struct_size = sizeof dopt, .runtime = t->f.rt, .seal_rows = 700};
+    OK(&t->f, omen_db_open(t->folder[0] != '\0' ? t->folder : NULL, &dopt, &t->f.db, &t->f.err));
+}
+
+void things_reopen(things *t)
+{
+    omen_collection_free(t->f.c);
+    omen_db_free(t->f.db);
+    open_db(t);
+    OK(&t->f, omen_open(t->f.db, "things", NULL, &t->f.c, &t->f.err));
+}
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *at)
+{
+    (void)info;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+void things_discard(const char *folder)
+{
+    assert_int_equal(nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 void things_open_in(things *t, uint32_t metric, const char *disk)
 {
-    omen_db_options dopt = {.struct_size = sizeof dopt, .runtime = t->f.rt};
-    OK(&t->f, omen_db_open(disk, &dopt, &t->f.db, &t->f.err));
+    (void)snprintf(t->folder, sizeof t->folder, "%s", disk != NULL ? disk : "");
+    open_db(t);
     omen_options o = {.struct_size = sizeof o, .dim = THING_DIM, .metric = metric};
     OK(&t->f, omen_create(t->f.db, "things", &o, &t->f.c, &t->f.err));
     t->f.options.struct_size = sizeof t->f.options;

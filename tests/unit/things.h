@@ -23,12 +23,16 @@ typedef struct things {
     fixture f;
     uint32_t room;
     thing *item; /* [room] by key */
+    char folder[512];
 } things;
 
 /* disk: NULL, or the folder's name. Fields are declared. */
 void things_open(things *t, uint32_t metric, uint32_t room, const char *disk);
 void things_open_in(things *t, uint32_t metric, const char *disk); /* the runtime is there */
 void things_close(things *t);
+/* On disk: closes and opens the database. Segments have 700 rows there. */
+void things_reopen(things *t);
+void things_discard(const char *folder); /* after things_close */
 /* Writes items [first, first + n) anew, in one batch. */
 void things_put(things *t, uint32_t first, uint32_t n);
 void things_remove(things *t, uint32_t first, uint32_t n, uint32_t step);
