@@ -159,6 +159,9 @@ static omen_status_t gather(om_find *f, sources *to)
             return status;
         }
     }
+    if (f->filter != NULL && f->filters.matches == 0) {
+        to->count = 0; /* nothing passes anywhere */
+    }
     double share = live != 0 ? (double)f->filters.matches / (double)live : 0;
     f->filters.selectivity = share < 1 ? share : 1;
     double guess = f->filter == NULL ? 1 : live != 0 ? f->filters.estimated / (double)live : 0;
