@@ -1,7 +1,7 @@
 /* engine.h - databases and collections: what stands behind every call of omen.h. The option structs come
  * complete (capi copies them with zeros behind a shorter one of the caller); everything else, the values
  * in them included, is checked here.
- * Depends on: base, os, simd, ds, quant, store, graph.  Locks: README, ranks 10-80.
+ * Depends on: base, os, simd, ds, quant, store, graph, meta, text, query.  Locks: README, ranks 10-80.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_ENGINE_H
 #define OM_ENGINE_H
