@@ -106,14 +106,10 @@ const char *omen_detail_name(int32_t detail)
 const char *omen_plan_name(uint32_t plan)
 {
     static const char *const names[] = {
-        [OMEN_PLAN_EXACT] = "exact",
-        [OMEN_PLAN_GRAPH] = "graph",
-        [OMEN_PLAN_EMPTY] = "empty",
-        [OMEN_PLAN_FILTER_IN] = "filter_in",
-        [OMEN_PLAN_FILTER_HOP] = "filter_hop",
-        [OMEN_PLAN_FILTER_BRIDGE] = "filter_bridge",
-        [OMEN_PLAN_ABANDONED] = "abandoned",
-        [OMEN_PLAN_TEXT] = "text",
+        [OMEN_PLAN_EXACT] = "exact",           [OMEN_PLAN_GRAPH] = "graph",
+        [OMEN_PLAN_EMPTY] = "empty",           [OMEN_PLAN_FILTER_IN] = "filter_in",
+        [OMEN_PLAN_FILTER_HOP] = "filter_hop", [OMEN_PLAN_FILTER_BRIDGE] = "filter_bridge",
+        [OMEN_PLAN_ABANDONED] = "abandoned",   [OMEN_PLAN_TEXT] = "text",
         [OMEN_PLAN_HYBRID] = "hybrid",
     };
     const uint32_t count = sizeof names / sizeof names[0];

@@ -80,8 +80,7 @@ out:
     return status;
 }
 
-static omen_status_t fetch(omen_collection *c, const om_fetch *in, omen_rows **out,
-                           omen_error *err)
+static omen_status_t fetch(omen_collection *c, const om_fetch *in, omen_rows **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     OM_TRY(check(c, err));

@@ -71,7 +71,8 @@ omen_status_t om_answer_column_make(omen_rows *rows, uint32_t field, uint32_t wi
         column->bytes.size = status == OMEN_OK ? (size_t)rows->count * width : 0;
         return status;
     }
-    column->offsets = om_alloc_zero(alloc, (size_t)rows->count + 1, sizeof(uint64_t), OM_CACHE_LINE);
+    column->offsets =
+        om_alloc_zero(alloc, (size_t)rows->count + 1, sizeof(uint64_t), OM_CACHE_LINE);
     if (column->offsets == NULL) {
         return om_fail_memory(err, "fetched rows", (rows->count + 1) * sizeof(uint64_t));
     }

@@ -31,8 +31,8 @@ omen_status_t om_field_find(const om_collection *c, const char *what, const char
                             const om_field **out, omen_error *err) OM_NODISCARD;
 const char *om_field_type_name(uint32_t type);
 /* The value of a row; type 0: null. Valid until the epoch is unpinned. */
-omen_status_t om_cell(const om_fields_look *look, uint32_t slot, uint16_t field,
-                      om_meta_value *out, omen_error *err) OM_NODISCARD;
+omen_status_t om_cell(const om_fields_look *look, uint32_t slot, uint16_t field, om_meta_value *out,
+                      omen_error *err) OM_NODISCARD;
 
 /* A call that reads: epoch pinned (engine_ids.c). With `lock` ids_mu is held too. */
 typedef omen_status_t (*om_reading)(const om_reader *from, void *args, omen_error *err);

@@ -24,8 +24,8 @@ const char *om_field_type_name(uint32_t type)
 {
     static const char *const names[] = {"?",    "string", "int64", "double", "bool",
                                         "time", "bytes",  "geo",   "text"};
-    static const char *const arrays[] = {"?",     "string[]", "int64[]", "double[]", "bool[]",
-                                         "time[]", "bytes[]"};
+    static const char *const arrays[] = {"?",      "string[]", "int64[]", "double[]",
+                                         "bool[]", "time[]",   "bytes[]"};
     uint32_t base = type & ~(uint32_t)OMEN_TYPE_ARRAY;
     if ((type & OMEN_TYPE_ARRAY) != 0) {
         return base < sizeof arrays / sizeof *arrays ? arrays[base] : "?";
@@ -33,8 +33,8 @@ const char *om_field_type_name(uint32_t type)
     return base < sizeof names / sizeof *names ? names[base] : "?";
 }
 
-omen_status_t om_cell(const om_fields_look *look, uint32_t slot, uint16_t field,
-                      om_meta_value *out, omen_error *err)
+omen_status_t om_cell(const om_fields_look *look, uint32_t slot, uint16_t field, om_meta_value *out,
+                      omen_error *err)
 {
     out->type = 0;
     if (!look->any) {
@@ -53,7 +53,8 @@ omen_status_t om_cell(const om_fields_look *look, uint32_t slot, uint16_t field,
         return OMEN_OK;
     }
     omen_status_t status = om_fields_block(look, i, &block, err);
-    if (status == OMEN_OK && !om_metablock_get(block, slot - look->parts->meta[i].first, field, out)) {
+    if (status == OMEN_OK &&
+        !om_metablock_get(block, slot - look->parts->meta[i].first, field, out)) {
         out->type = 0;
     }
     return status;

@@ -230,9 +230,10 @@ omen_status_t om_ctx_bits(omen_runtime *rt, om_ctx *ctx, size_t words, omen_erro
     if (words <= ctx->bit_words) {
         return OMEN_OK;
     }
-    words = om_round_up(words + words / 8, 8); /* rows come, and it shall not be made anew each time */
-    omen_status_t status = widen(&rt->alloc, &block, ctx->bit_words * sizeof(uint64_t),
-                                 words * sizeof(uint64_t), err);
+    words =
+        om_round_up(words + words / 8, 8); /* rows come, and it shall not be made anew each time */
+    omen_status_t status =
+        widen(&rt->alloc, &block, ctx->bit_words * sizeof(uint64_t), words * sizeof(uint64_t), err);
     if (status == OMEN_OK) {
         ctx->bits = block;
         ctx->bit_words = words;

@@ -161,8 +161,8 @@ static omen_status_t check_all(const om_predicate_text *text, omen_error *err)
     return status;
 }
 
-static omen_status_t compile(om_collection *c, const om_predicate_text *text,
-                             om_filter_name *name, om_filter **out, omen_error *err)
+static omen_status_t compile(om_collection *c, const om_predicate_text *text, om_filter_name *name,
+                             om_filter **out, omen_error *err)
 {
     om_filter *filter = NULL;
     omen_status_t status = make(c, &filter, err);

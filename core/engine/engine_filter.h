@@ -16,12 +16,13 @@
 enum { OM_PASS_CHUNK = 4096 };
 
 typedef struct om_pass {
-    uint64_t serial;     /* of the segment */
-    uint32_t rows;       /* that were looked at: bit i < rows says whether row i passes; bits behind are 0 */
-    uint32_t matches;    /* bits set, dead rows included */
-    uint64_t *words;     /* [(rows + 63) / 64] */
-    uint32_t *before;    /* [rows / OM_PASS_CHUNK + 1] bits set before each chunk */
-    bool present;        /* found by looking keys up: rows that died before are not in it */
+    uint64_t serial; /* of the segment */
+    uint32_t
+        rows; /* that were looked at: bit i < rows says whether row i passes; bits behind are 0 */
+    uint32_t matches;           /* bits set, dead rows included */
+    uint64_t *words;            /* [(rows + 63) / 64] */
+    uint32_t *before;           /* [rows / OM_PASS_CHUNK + 1] bits set before each chunk */
+    bool present;               /* found by looking keys up: rows that died before are not in it */
     _Atomic uint64_t dead_now;  /* deaths of the segment << 32 | passing rows that were dead then */
     _Atomic uint64_t live_then; /* serial of a snapshot << 32 | passing rows that live in it */
     size_t bytes;
@@ -39,7 +40,8 @@ typedef struct om_answers { /* immutable */
 typedef struct om_filter {
     _Atomic uint32_t refs;
     omen_runtime *rt;
-    const om_collection *c; /* which one it was compiled for; whoever holds a handle keeps it alive */
+    const om_collection
+        *c; /* which one it was compiled for; whoever holds a handle keeps it alive */
     om_predicate *predicate; /* NULL: keys */
     uint64_t *keys;          /* ascending, each once */
     uint64_t key_count, key_room;
@@ -109,10 +111,10 @@ uint32_t om_pass_count(const om_pass *pass, uint32_t rows);
 /* A segment as somebody sees it; epoch pinned. */
 typedef struct om_part {
     om_segment *segment;
-    const om_view *view; /* NULL: it has no rows */
+    const om_view *view;         /* NULL: it has no rows */
     const om_snapshot *snapshot; /* NULL: the present */
-    uint32_t number;     /* in the set */
-    uint32_t rows, live; /* rows seen, and how many of them live: about, in the present */
+    uint32_t number;             /* in the set */
+    uint32_t rows, live;         /* rows seen, and how many of them live: about, in the present */
 } om_part;
 om_part om_part_of(const om_reader *from, uint32_t number);
 /* Its live rows that pass (pass NULL: all). Tombstones of files are checked first. */
@@ -121,7 +123,7 @@ omen_status_t om_part_matches(const om_part *part, const om_pass *pass, uint32_t
 /* 64 rows: those that pass (pass NULL: all) and live, of [first, last). */
 typedef struct om_rows_of {
     const om_pass *pass;
-    const uint64_t *dead_then;          /* of a snapshot, or */
+    const uint64_t *dead_then; /* of a snapshot, or */
     const _Atomic uint64_t *dead_now;
     uint32_t first, last;
 } om_rows_of;

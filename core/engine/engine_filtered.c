@@ -75,9 +75,10 @@ omen_status_t om_search_costs(om_search *s, om_plan_costs *out)
     _Static_assert(sizeof(om_plan_costs) == sizeof(uint64_t), "two floats");
     *out = unpack(atomic_load_explicit(&c->costs, memory_order_relaxed));
     uint32_t rows = atomic_load_explicit(&c->cost_rows, memory_order_relaxed);
-    uint32_t wanted = om_max_u32(OM_PLAN_SAMPLE_ROWS, rows <= UINT32_MAX / 4 ? 4 * rows : UINT32_MAX);
-    bool ready = view->mapped == NULL ||
-                 atomic_load_explicit(&view->mapped->verified, memory_order_acquire);
+    uint32_t wanted =
+        om_max_u32(OM_PLAN_SAMPLE_ROWS, rows <= UINT32_MAX / 4 ? 4 * rows : UINT32_MAX);
+    bool ready =
+        view->mapped == NULL || atomic_load_explicit(&view->mapped->verified, memory_order_acquire);
     if (view->indexed < wanted || !ready ||
         !atomic_compare_exchange_strong(&c->cost_rows, &rows, view->indexed)) {
         return OMEN_OK;

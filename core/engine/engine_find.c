@@ -35,8 +35,7 @@ static bool can_grow(const om_find *f)
     for (uint32_t i = 0; i < f->in->leg_count && !f->partial; i++) {
         const om_find_leg *leg = &f->leg[i];
         uint64_t left_out = leg->in->kind == OMEN_LEG_LIKE ? leg->in->key_count : 0;
-        if (leg->in->limit == 0 && leg->count == leg->limit &&
-            leg->limit < OMEN_MAX_K - left_out) {
+        if (leg->in->limit == 0 && leg->count == leg->limit && leg->limit < OMEN_MAX_K - left_out) {
             return true;
         }
     }

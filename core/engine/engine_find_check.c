@@ -84,15 +84,14 @@ static omen_status_t check_leg(om_find *f, uint32_t i)
     const uint32_t known = OMEN_EXACT | OMEN_GRAPH_ONLY;
     if ((leg->flags & ~known) != 0 || leg->reserved != 0) {
         return om_fail_item(f->err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE, i,
-                            "leg %u: flags: unknown bits 0x%x", i,
-                            leg->flags & ~known);
+                            "leg %u: flags: unknown bits 0x%x", i, leg->flags & ~known);
     }
     if (leg->limit > OMEN_MAX_K) {
         return invalid(f, OMEN_D_LIMIT, i, "limit:", leg->limit, OMEN_MAX_K);
     }
     if (leg->ef > OMEN_MAX_EF || leg->rerank > OMEN_MAX_EF) {
-        return invalid(f, OMEN_D_LIMIT, i, "ef or rerank:",
-                       om_max_u32(leg->ef, leg->rerank), OMEN_MAX_EF);
+        return invalid(f, OMEN_D_LIMIT, i, "ef or rerank:", om_max_u32(leg->ef, leg->rerank),
+                       OMEN_MAX_EF);
     }
     if (!(leg->weight >= 0 && isfinite(leg->weight))) {
         return om_fail_item(f->err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, i,
@@ -124,10 +123,9 @@ static omen_status_t check_counts(om_find *f)
     f->wanted = in->offset + in->k;
     f->group_size = om_max_u32(in->group_size, 1);
     if (in->group_by == NULL) {
-        return in->group_size <= 1
-                   ? OMEN_OK
-                   : om_fail(f->err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
-                             "group_size: %u without group_by", in->group_size);
+        return in->group_size <= 1 ? OMEN_OK
+                                   : om_fail(f->err, OMEN_INVALID_ARGUMENT, OMEN_D_NONE,
+                                             "group_size: %u without group_by", in->group_size);
     }
     if ((uint64_t)f->wanted * f->group_size > OMEN_MAX_K) {
         return om_fail(f->err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,

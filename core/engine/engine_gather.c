@@ -122,7 +122,8 @@ typedef struct code_gather {
     uint64_t packed[CHUNK + 16];
 } code_gather;
 
-static void compare(om_search *s, code_gather *g, const om_probe *probe, const slots *at, uint32_t n)
+static void compare(om_search *s, code_gather *g, const om_probe *probe, const slots *at,
+                    uint32_t n)
 {
     const om_kernels *kernels = s->seg->rt->kernels;
     kernels->gather[probe->kind](probe, s->view->codes, s->seg->layout.code_stride, at->ids, n,

@@ -14,9 +14,9 @@ omen_status_t om_find_origin(om_find *f, om_segment *segment, uint32_t *out)
     }
     if (f->segment_count == f->segment_room) {
         uint32_t room = f->segment_room != 0 ? f->segment_room * 2 : 16;
-        om_segment **grown = om_alloc_grow(&f->c->rt->alloc, f->segments,
-                                           f->segment_room * sizeof *grown, room * sizeof *grown,
-                                           OM_CACHE_LINE);
+        om_segment **grown =
+            om_alloc_grow(&f->c->rt->alloc, f->segments, f->segment_room * sizeof *grown,
+                          room * sizeof *grown, OM_CACHE_LINE);
         if (grown == NULL) {
             return om_fail_memory(f->err, "segments of a search", room * sizeof *grown);
         }

@@ -14,8 +14,8 @@ static omen_status_t compile(om_find *f, om_find_leg *leg)
     const om_alloc *alloc = &f->c->rt->alloc;
     const omen_leg *in = leg->in;
     uint32_t count = 1;
-    const om_text_of *of = leg->field != NULL ? om_text_of_field(f->c, leg->field->id)
-                                              : om_text_fields(f->c, &count);
+    const om_text_of *of =
+        leg->field != NULL ? om_text_of_field(f->c, leg->field->id) : om_text_fields(f->c, &count);
     om_text_target *targets = om_alloc_zero(alloc, count, sizeof *targets, OM_CACHE_LINE);
     if (targets == NULL) {
         return om_fail_memory(f->err, "fields of a text query", count * sizeof *targets);
@@ -222,11 +222,9 @@ static omen_status_t take_hits(om_find *f, om_find_leg *leg, const om_text_searc
         const om_text_source *source = &search->sources[hit->source];
         om_ranked *item = &leg->items[leg->count];
         bool dead = false;
-        *item = (om_ranked){.value = hit->score,
-                            .origin = source->tag,
-                            .slot = source->dead_shift + hit->row};
-        omen_status_t status =
-            key_of(f, f->segments[source->tag], item->slot, &item->key, &dead);
+        *item = (om_ranked){
+            .value = hit->score, .origin = source->tag, .slot = source->dead_shift + hit->row};
+        omen_status_t status = key_of(f, f->segments[source->tag], item->slot, &item->key, &dead);
         if (status != OMEN_OK) {
             return status;
         }
@@ -242,8 +240,8 @@ static void note(om_find *f, const om_text_search *search)
 {
     f->filters.postings += search->counters.postings;
     f->filters.candidates += search->counters.candidates;
-    f->explain.plan = f->filter != NULL && f->filters.matches == 0 ? OMEN_PLAN_EMPTY
-                                                                   : OMEN_PLAN_TEXT;
+    f->explain.plan =
+        f->filter != NULL && f->filters.matches == 0 ? OMEN_PLAN_EMPTY : OMEN_PLAN_TEXT;
 }
 
 static omen_status_t run(om_find *f, om_find_leg *leg, om_text_search *search)

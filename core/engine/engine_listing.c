@@ -16,7 +16,7 @@ typedef struct listed {
 
 typedef struct page {
     om_collection *c;
-    om_filter *filter; /* NULL: all */
+    om_filter *filter;     /* NULL: all */
     const om_field *field; /* NULL: in the order of writing */
     bool down;
     bool behind; /* there was a page before: */
@@ -26,7 +26,7 @@ typedef struct page {
     listed last; /* of the page before */
     uint64_t *keys;
     uint64_t capacity, count;
-    listed *heap; /* [capacity], the last one of the page on top */
+    listed *heap;         /* [capacity], the last one of the page on top */
     const om_pass **pass; /* [parts] NULL: all */
     uint32_t parts;
     om_stop stop;

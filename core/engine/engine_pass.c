@@ -254,9 +254,9 @@ static omen_status_t test_parts(om_filter *f, const om_pass_need *need, const om
          status == OMEN_OK && i < look->parts->meta_count && look->parts->meta[i].first < covered;
          i++) {
         status = om_stop_check(need->stop);
-        status = status != OMEN_OK ? om_fail(err, status, OMEN_D_NONE,
-                                             "stopped while a filter looked at rows")
-                                   : test_part(f, look, i, pass, err);
+        status = status != OMEN_OK
+                     ? om_fail(err, status, OMEN_D_NONE, "stopped while a filter looked at rows")
+                     : test_part(f, look, i, pass, err);
     }
     drop_scratch(f);
     return status;
@@ -346,8 +346,8 @@ static omen_status_t look_keys_up(om_filter *f, const om_pass_need *need, om_pas
     return status;
 }
 
-static omen_status_t test_set(om_filter *f, const om_pass_need *need, uint32_t first,
-                              om_pass *pass, omen_error *err)
+static omen_status_t test_set(om_filter *f, const om_pass_need *need, uint32_t first, om_pass *pass,
+                              omen_error *err)
 {
     bool file = need->segment->mapped != NULL;
     if (first == 0 && f->key_count < pass->rows / KEY_COST && (file || !need->past)) {

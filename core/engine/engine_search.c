@@ -287,8 +287,8 @@ static omen_status_t scan_newer(om_search *s, const om_segment *last, uint32_t r
         look(s);
         uint32_t first = s->seg == last ? rows : 0;
         if (s->view != NULL && s->rows > first) {
-            omen_status_t status = s->filter != NULL ? om_scan_late_passing(s, first)
-                                                     : om_scan_raw(s, first, s->rows);
+            omen_status_t status =
+                s->filter != NULL ? om_scan_late_passing(s, first) : om_scan_raw(s, first, s->rows);
             if (status != OMEN_OK) {
                 return status;
             }

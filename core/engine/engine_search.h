@@ -23,11 +23,11 @@ typedef struct om_search {
     uint32_t found;      /* live rows of this segment that were scored */
     uint32_t cap;
     bool partial, timed;
-    bool estimates;           /* filters.estimated is wanted */
-    struct om_filter *filter; /* NULL: all rows pass */
+    bool estimates;             /* filters.estimated is wanted */
+    struct om_filter *filter;   /* NULL: all rows pass */
     const struct om_pass *pass; /* of seg */
-    uint64_t walked_ef;       /* widths of the walks, summed */
-    uint64_t seen;            /* live rows of the segments that were searched */
+    uint64_t walked_ef;         /* widths of the walks, summed */
+    uint64_t seen;              /* live rows of the segments that were searched */
     omen_explain explain;
     omen_filter_explain filters;
     om_graph_counters counters;

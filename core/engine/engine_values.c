@@ -49,8 +49,7 @@ static uint64_t hash_of(const om_value *value)
 
 void om_values_free(om_values *values)
 {
-    om_alloc_put(values->alloc, values->entry, values->room * sizeof *values->entry,
-                 OM_CACHE_LINE);
+    om_alloc_put(values->alloc, values->entry, values->room * sizeof *values->entry, OM_CACHE_LINE);
     om_alloc_put(values->alloc, values->slot, values->slots * sizeof *values->slot, OM_CACHE_LINE);
     *values = (om_values){.alloc = values->alloc};
 }
@@ -169,7 +168,8 @@ static void sift_down(om_value *heap, uint32_t size, uint32_t at)
 
 uint32_t om_values_best(om_values *values, uint32_t limit)
 {
-    om_value *heap = values->entry; /* its first entries: the best so far, the worst of them on top */
+    om_value *heap =
+        values->entry; /* its first entries: the best so far, the worst of them on top */
     uint32_t size = om_min_u32(limit, values->count);
     for (uint32_t i = size / 2; i-- != 0;) {
         sift_down(heap, size, i);

@@ -86,9 +86,8 @@ static void structs_of_older_programs_work(void **state)
                         .count = 1,
                         .k = K,
                         .filter = (const void *)&f}; /* not read */
-    omen_hits hits = {.struct_size = offsetof(omen_hits, filters),
-                      .keys = keys,
-                      .filters = (void *)&f};
+    omen_hits hits = {
+        .struct_size = offsetof(omen_hits, filters), .keys = keys, .filters = (void *)&f};
     OK(&f, omen_search(f.c, &query, &hits, &f.err));
     assert_true(keys[K - 1] < ROWS);
     fx_close(&f);

@@ -393,12 +393,11 @@ static void bad_conditions_are_refused(void **state)
     FAILS(&t.f, compile(&t, "color = $1", &param, 1), OMEN_INVALID_ARGUMENT, OMEN_D_NONE);
     FAILS(&t.f, omen_filter_compile(t.f.c, "TRUE", OMEN_MAX_FILTER + 1, NULL, 0, &out, &t.f.err),
           OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT);
-    FAILS(&t.f, omen_filter_compile(t.f.c, NULL, 4, NULL, 0, &out, &t.f.err),
-          OMEN_INVALID_ARGUMENT, OMEN_D_NONE);
+    FAILS(&t.f, omen_filter_compile(t.f.c, NULL, 4, NULL, 0, &out, &t.f.err), OMEN_INVALID_ARGUMENT,
+          OMEN_D_NONE);
     FAILS(&t.f, omen_filter_compile(t.f.c, "TRUE", 4, NULL, 1, &out, &t.f.err),
           OMEN_INVALID_ARGUMENT, OMEN_D_NONE);
-    FAILS(&t.f,
-          omen_filter_compile(t.f.c, "TRUE", 4, &param, OMEN_MAX_PARAMS + 1, &out, &t.f.err),
+    FAILS(&t.f, omen_filter_compile(t.f.c, "TRUE", 4, &param, OMEN_MAX_PARAMS + 1, &out, &t.f.err),
           OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT);
     FAILS(&t.f, omen_filter_from_keys(t.f.c, NULL, 1, &out, &t.f.err), OMEN_INVALID_ARGUMENT,
           OMEN_D_NONE);

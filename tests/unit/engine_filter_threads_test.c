@@ -33,10 +33,10 @@ static void put(traffic *x, uint64_t first, uint32_t step, fx_rng *rng)
         things_query(rng, vectors[i]);
         offsets[i + 1] =
             offsets[i] + snprintf(json + offsets[i], 100,
-                                 "{\"number\":%llu,\"share\":%f,\"body\":\"common k%lluq\"}",
-                                 (unsigned long long)(keys[i] < FIXED ? keys[i] % KINDS : 99),
-                                 (double)(fx_uniform(rng) + 1) / 2,
-                                 (unsigned long long)(keys[i] < FIXED ? keys[i] % KINDS : 99));
+                                  "{\"number\":%llu,\"share\":%f,\"body\":\"common k%lluq\"}",
+                                  (unsigned long long)(keys[i] < FIXED ? keys[i] % KINDS : 99),
+                                  (double)(fx_uniform(rng) + 1) / 2,
+                                  (unsigned long long)(keys[i] < FIXED ? keys[i] % KINDS : 99));
     }
     omen_batch batch = {.struct_size = sizeof batch,
                         .count = BATCH,
@@ -108,11 +108,8 @@ static void search_words(traffic *x, omen_collection *c)
                     .kind = OMEN_LEG_TEXT,
                     .text = "common k3q",
                     .text_len = sizeof "common k3q" - 1};
-    omen_request request = {.struct_size = sizeof request,
-                            .legs = &leg,
-                            .leg_count = 1,
-                            .k = K,
-                            .filter = x->kind};
+    omen_request request = {
+        .struct_size = sizeof request, .legs = &leg, .leg_count = 1, .k = K, .filter = x->kind};
     omen_hits hits = {.struct_size = sizeof hits, .keys = keys, .counts = &count};
     assert_int_equal(omen_find(c, &request, &hits, &err), OMEN_OK);
     all_of_kind(keys, count, 3);
@@ -144,9 +141,9 @@ static void read_fields(traffic *x, fx_rng *rng)
     omen_column json;
     omen_error err;
     uint64_t key = fx_below(rng, FIXED);
-    assert_int_equal(omen_fetch(x->t.f.c, &key, 1, OMEN_FIELD_METADATA | OMEN_FIELD_VERSION, &rows,
-                                &err),
-                     OMEN_OK);
+    assert_int_equal(
+        omen_fetch(x->t.f.c, &key, 1, OMEN_FIELD_METADATA | OMEN_FIELD_VERSION, &rows, &err),
+        OMEN_OK);
     omen_rows_column(rows, OMEN_FIELD_METADATA, &json);
     assert_true(((const uint64_t *)json.offsets)[1] > 20);
     omen_rows_free(rows);

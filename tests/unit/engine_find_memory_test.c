@@ -82,19 +82,14 @@ static void find(things *t, const omen_filter *filter)
     float vector[THING_DIM] = {0.5f};
     omen_filter_explain filters;
     omen_error err;
-    omen_leg legs[3] = {{.struct_size = sizeof *legs,
-                         .kind = OMEN_LEG_VECTOR,
-                         .vector = vector,
-                         .dtype = OMEN_F32,
-                         .dim = THING_DIM},
-                        {.struct_size = sizeof *legs,
-                         .kind = OMEN_LEG_TEXT,
-                         .text = "w1q w2q",
-                         .text_len = 7},
-                        {.struct_size = sizeof *legs,
-                         .kind = OMEN_LEG_LIKE,
-                         .keys = liked,
-                         .key_count = 2}};
+    omen_leg legs[3] = {
+        {.struct_size = sizeof *legs,
+         .kind = OMEN_LEG_VECTOR,
+         .vector = vector,
+         .dtype = OMEN_F32,
+         .dim = THING_DIM},
+        {.struct_size = sizeof *legs, .kind = OMEN_LEG_TEXT, .text = "w1q w2q", .text_len = 7},
+        {.struct_size = sizeof *legs, .kind = OMEN_LEG_LIKE, .keys = liked, .key_count = 2}};
     omen_request request = {.struct_size = sizeof request,
                             .legs = legs,
                             .leg_count = 3,
@@ -139,8 +134,7 @@ static void read_all(things *t, const omen_filter *filter)
     uint64_t keys[ROWS], count = 0;
     omen_rows *rows = NULL;
     omen_error err;
-    omen_listing listing = {
-        .struct_size = sizeof listing, .filter = filter, .order_by = "color"};
+    omen_listing listing = {.struct_size = sizeof listing, .filter = filter, .order_by = "color"};
     if (went(omen_list_items(t->f.c, &listing, keys, ROWS, &count, &err), &err)) {
         assert_true(count > K && count < ROWS);
         if (went(omen_fetch(t->f.c, keys, count, OMEN_FIELD_ID | OMEN_FIELD_METADATA, &rows, &err),

@@ -91,7 +91,8 @@ static void same_hits(const answer *got, const thing_hit *truth, uint32_t want, 
 }
 
 /* Text that is searched, of frequent and rare words. */
-static const uint16_t asked[][3] = {{0, 1, 2}, {5, 120, 300}, {40, 41, 42}, {7, 7, 9}, {390, 391, 3}};
+static const uint16_t asked[][3] = {
+    {0, 1, 2}, {5, 120, 300}, {40, 41, 42}, {7, 7, 9}, {390, 391, 3}};
 enum { QUERIES = sizeof asked / sizeof *asked };
 
 static const char *question(uint32_t i)
@@ -145,8 +146,8 @@ static void one_leg_is_a_search(void **state)
         OK(&t.f, find(&t, t.f.c, &request, &got));
         same_hits(&got, truth, by_words(&t, i % QUERIES, filter, truth, 40), false);
         assert_int_equal(got.filters.matches, things_matches(&t, filter));
-        assert_int_equal(got.explain.plan, got.filters.matches != 0 ? OMEN_PLAN_TEXT
-                                                                    : OMEN_PLAN_EMPTY);
+        assert_int_equal(got.explain.plan,
+                         got.filters.matches != 0 ? OMEN_PLAN_TEXT : OMEN_PLAN_EMPTY);
         leg.field = "body";
         leg.k1 = 0.9f;
         leg.b = 0.4f;
@@ -242,7 +243,8 @@ static uint32_t fuse(const list *lists, uint32_t count, uint32_t fusion, double 
 
 /* The lists of the single legs, as the library gives them, fused by the oracle: ties within a list and
  * rounding of scores then cannot differ. */
-static void take_list(things *t, omen_leg *leg, const omen_filter *filter, uint32_t limit, list *out)
+static void take_list(things *t, omen_leg *leg, const omen_filter *filter, uint32_t limit,
+                      list *out)
 {
     answer got;
     omen_leg alone = *leg;
@@ -295,8 +297,8 @@ static void legs_are_fused(void **state)
                 uint32_t kind = fusion != 0 ? fusion : OMEN_FUSE_RRF;
                 uint32_t want = fuse(lists, count, kind, count == 3 ? 10 : 60, truth, 50);
                 same_hits(&got, truth, want, false);
-                assert_int_equal(got.explain.plan, got.filters.matches != 0 ? OMEN_PLAN_HYBRID
-                                                                            : OMEN_PLAN_EMPTY);
+                assert_int_equal(got.explain.plan,
+                                 got.filters.matches != 0 ? OMEN_PLAN_HYBRID : OMEN_PLAN_EMPTY);
             }
         }
         omen_filter_free(compiled);
@@ -500,12 +502,12 @@ static void bad_requests_are_refused(void **state)
     uint64_t key = 1;
     things_open(&t, OMEN_L2, 10, NULL);
     things_put(&t, 0, 10);
-#define REFUSED(detail, change)                                                            \
-    do {                                                                                   \
-        omen_leg leg[2] = {vector_leg(vector), text_leg("w1q")};                           \
-        omen_request r = request_of(leg, 2, K);                                            \
-        change;                                                                            \
-        FAILS(&t.f, find(&t, t.f.c, &r, &got), OMEN_INVALID_ARGUMENT, (detail));           \
+#define REFUSED(detail, change)                                                  \
+    do {                                                                         \
+        omen_leg leg[2] = {vector_leg(vector), text_leg("w1q")};                 \
+        omen_request r = request_of(leg, 2, K);                                  \
+        change;                                                                  \
+        FAILS(&t.f, find(&t, t.f.c, &r, &got), OMEN_INVALID_ARGUMENT, (detail)); \
     } while (0)
     REFUSED(OMEN_D_LIMIT, r.leg_count = 0);
     REFUSED(OMEN_D_LIMIT, r.leg_count = OMEN_MAX_LEGS + 1);

@@ -58,8 +58,10 @@ static bool has_color(const thing *item)
 {
     return item->color >= 0;
 }
-static const ordering orderings[] = {{"share", by_share, always},  {"number", by_number, always},
-                                     {"color", by_color, has_color}, {"when", by_when, always},
+static const ordering orderings[] = {{"share", by_share, always},
+                                     {"number", by_number, always},
+                                     {"color", by_color, has_color},
+                                     {"when", by_when, always},
                                      {"on", by_on, always}};
 
 static const things *sorted_of;
@@ -379,8 +381,11 @@ static void metadata_and_versions_are_fetched(void **state)
     omen_write_result result = {.struct_size = sizeof result};
     float vector[THING_DIM] = {1};
     uint64_t bare = 5000;
-    omen_batch batch = {
-        .struct_size = sizeof batch, .count = 1, .vectors = vector, .dim = THING_DIM, .keys = &bare};
+    omen_batch batch = {.struct_size = sizeof batch,
+                        .count = 1,
+                        .vectors = vector,
+                        .dim = THING_DIM,
+                        .keys = &bare};
     OK(&t.f, omen_add_batch(t.f.c, &batch, &result, NULL, &t.f.err));
     for (uint32_t i = 0; i < MANY; i++) {
         keys[i] = i * 75;
@@ -415,8 +420,8 @@ static void metadata_and_versions_are_fetched(void **state)
     for (uint32_t i = 0; i < MANY - 2; i++) {
         const thing *item = &t.item[keys[i]];
         char whole[64];
-        (void)snprintf(whole, sizeof whole, "{\"number\": %lld, \"on\": %s}", (long long)item->number,
-                       item->on ? "true" : "false");
+        (void)snprintf(whole, sizeof whole, "{\"number\": %lld, \"on\": %s}",
+                       (long long)item->number, item->on ? "true" : "false");
         assert_true(holds(&json, i, item->alive ? whole : ""));
     }
     omen_rows_free(rows);

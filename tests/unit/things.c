@@ -69,7 +69,7 @@ static size_t write_json(const thing *item, char *out)
     assert_non_null(gmtime_r(&seconds, &parts));
     assert_true(strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &parts) != 0);
     at = print(at, "{\"share\":%.17g,\"number\":%lld,\"on\":%s,\"when\":\"%s\"", item->share,
-                  (long long)item->number, item->on ? "true" : "false", when);
+               (long long)item->number, item->on ? "true" : "false", when);
     if (item->color >= 0) {
         at = print(at, ",\"color\":\"%s\"", color_names[item->color]);
     }
@@ -146,15 +146,14 @@ void things_split(things *t)
 
 static void declare(things *t)
 {
-    omen_field fields[] = {{.name = "share", .type = OMEN_TYPE_DOUBLE},
-                           {.name = "number", .type = OMEN_TYPE_INT64},
-                           {.name = "when", .type = OMEN_TYPE_TIME},
-                           {.name = "color", .type = OMEN_TYPE_STRING},
-                           {.name = "on", .type = OMEN_TYPE_BOOL},
-                           {.name = "tags", .type = OMEN_TYPE_STRING | OMEN_TYPE_ARRAY},
-                           {.name = "body",
-                            .type = OMEN_TYPE_TEXT,
-                            .flags = OMEN_FIELD_NO_STEMMING}};
+    omen_field fields[] = {
+        {.name = "share", .type = OMEN_TYPE_DOUBLE},
+        {.name = "number", .type = OMEN_TYPE_INT64},
+        {.name = "when", .type = OMEN_TYPE_TIME},
+        {.name = "color", .type = OMEN_TYPE_STRING},
+        {.name = "on", .type = OMEN_TYPE_BOOL},
+        {.name = "tags", .type = OMEN_TYPE_STRING | OMEN_TYPE_ARRAY},
+        {.name = "body", .type = OMEN_TYPE_TEXT, .flags = OMEN_FIELD_NO_STEMMING}};
     OK(&t->f, omen_declare_fields(t->f.c, fields, sizeof fields / sizeof *fields, &t->f.err));
 }
 
@@ -344,8 +343,8 @@ uint32_t things_nearest(const things *t, const float *vector, const thing_filter
     assert_non_null(all);
     for (uint32_t key = 0; key < t->room; key++) {
         if (thing_passes(&t->item[key], filter)) {
-            all[n++] = (thing_hit){key, fx_distance(t->f.options.metric, vector,
-                                                    t->item[key].vector, THING_DIM)};
+            all[n++] = (thing_hit){
+                key, fx_distance(t->f.options.metric, vector, t->item[key].vector, THING_DIM)};
         }
     }
     return best(all, n, out, k);
