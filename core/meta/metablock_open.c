@@ -252,6 +252,7 @@ static const char *check_lists(const om_metacolumn *column)
 
 static const char *check_elements(const om_metacolumn *column, uint32_t *cursors)
 {
+    uint64_t taken = 0;
     for (uint32_t entry = 0; entry < column->entries; entry++) {
         uint32_t row = column->sparse ? column->rows_of[entry] : entry;
         uint32_t count = column->lists[entry + 1] - column->lists[entry];
@@ -265,9 +266,10 @@ static const char *check_elements(const om_metacolumn *column, uint32_t *cursors
             if (!again && !take_posting(column, cursors, code, row)) {
                 return "rows in a wrong order";
             }
+            taken += !again;
         }
     }
-    return NULL;
+    return taken == column->postings ? NULL : "rows under an element that they do not have";
 }
 
 static const char *check_rows(const om_metacolumn *column, uint32_t rows, uint32_t *cursors)

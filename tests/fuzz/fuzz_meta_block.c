@@ -1,6 +1,7 @@
 /* fuzz_meta_block.c - hostile bytes of a block, a row or a schema (first byte: 0, 1, 2): refused, or
  * all of it can be read. SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz_meta.h"
+#include "metablock_int.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,6 +21,9 @@ static void read_block(const om_schema *schema, const om_metablock *block)
 {
     om_bytes row = {.alloc = &fuzz_heap};
     om_bytes json = {.alloc = &fuzz_heap};
+    om_metabuild *build = NULL;
+    bool whole = true;
+    need(om_metabuild_create(&fuzz_heap, schema, &build, NULL) == OMEN_OK, "a builder");
     for (uint32_t i = 0; i < om_metablock_rows(block); i++) {
         row.size = 0;
         json.size = 0;
@@ -27,8 +31,10 @@ static void read_block(const om_schema *schema, const om_metablock *block)
         if (status == OMEN_OK) {
             need(om_meta_check(schema, row.data, row.size, NULL) == OMEN_OK, "a good row");
             need(om_meta_json(schema, row.data, NULL, 0, &json, NULL) == OMEN_OK, "JSON");
+            need(om_metabuild_add(build, row.data, NULL) == OMEN_OK, "a row in a block");
         } else {
             told(status);
+            whole = false;
         }
     }
     for (uint16_t field = 0; field < om_schema_count(schema); field++) {
@@ -41,6 +47,14 @@ static void read_block(const om_schema *schema, const om_metablock *block)
             need(om_metablock_get(block, rows[i], field, &value), "a value of a sorted row");
         }
     }
+    if (whole) {
+        uint8_t *again = NULL;
+        size_t size = 0;
+        need(om_metabuild_finish(build, &again, &size, NULL) == OMEN_OK, "a block");
+        need(size == block->size && memcmp(again, block->bytes, size) == 0, "the same block");
+        om_alloc_put(&fuzz_heap, again, size, 64);
+    }
+    om_metabuild_free(build);
     om_bytes_free(&row);
     om_bytes_free(&json);
 }

@@ -474,6 +474,65 @@ static void damaged_rows(void **state)
     om_schema_free(schema);
 }
 
+/* Entries that do not ascend, or stand twice, and types that the field does not have. */
+static void disordered_rows(void **state)
+{
+    (void)state;
+    om_schema *schema = meta_schema(&libc_alloc, meta_all, META_ALL);
+    static const struct {
+        om_row_entry entries[2];
+        bool good;
+    } shapes[] = {{{{1, OMEN_TYPE_INT64, 8}, {2, OMEN_TYPE_DOUBLE, 8}}, true},
+                  {{{2, OMEN_TYPE_DOUBLE, 8}, {1, OMEN_TYPE_INT64, 8}}, false},
+                  {{{1, OMEN_TYPE_INT64, 8}, {1, OMEN_TYPE_INT64, 8}}, false},
+                  {{{1, OMEN_TYPE_INT64, 8}, {2, OMEN_TYPE_INT64, 8}}, false},
+                  {{{1, OMEN_TYPE_INT64, 8}, {META_ALL, OMEN_TYPE_INT64, 8}}, false},
+                  {{{1, 0, 8}, {2, OMEN_TYPE_DOUBLE, 8}}, false}};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        uint64_t words[5] = {0};
+        uint8_t *row = (uint8_t *)words;
+        om_row_writer writer = om_row_begin(row, 2);
+        static const uint8_t zero[8];
+        om_row_put(&writer, shapes[i].entries[0], zero);
+        om_row_put(&writer, shapes[i].entries[1], zero);
+        size_t size = om_row_end(&writer);
+        assert_int_equal(om_meta_check(schema, row, size, NULL),
+                         shapes[i].good ? OMEN_OK : OMEN_DATA_LOSS);
+    }
+    om_schema_free(schema);
+}
+
+/* An item that is refused takes no names from those behind it. */
+static void names_of_a_refused_item(void **state)
+{
+    (void)state;
+    om_schema *schema = meta_schema(&libc_alloc, NULL, 0);
+    char *many = malloc(1 << 18);
+    assert_non_null(many);
+    char *at = many;
+    for (uint32_t i = 0; i < 8192; i++) { /* as many as a batch may bring */
+        at += snprintf(at, 32, "%s\"name %u\":1", i == 0 ? "{" : ",", i);
+    }
+    at[0] = '}';
+    at[1] = '\0';
+    const char *items[] = {many, "{\"a\":1}"};
+    meta_batch batch;
+    om_meta_rows rows;
+    om_refused refused = {.answer = OMEN_OK};
+    meta_batch_make(&batch, items, 2);
+    om_meta_input input = {
+        .schema = schema, .column = &batch.column, .count = 2, .refuse = refuse, .ctx = &refused};
+    assert_int_equal(om_meta_parse(&libc_alloc, &input, &rows, NULL), OMEN_OK);
+    assert_int_equal(refused.count, 1);
+    assert_int_equal(refused.items[0], 0);
+    assert_int_equal(rows.added_count, 1);
+    assert_int_equal(om_meta_fields(rows.bytes + rows.offsets[1]), 1);
+    om_meta_rows_free(&rows);
+    meta_batch_free(&batch);
+    free(many);
+    om_schema_free(schema);
+}
+
 /* Whatever allocation fails: RESOURCE_EXHAUSTED, no leak, the schema as it was. */
 static void without_memory(void **state)
 {
@@ -520,6 +579,8 @@ int main(void)
         cmocka_unit_test(patches_of_new_fields),
         cmocka_unit_test(random_batches),
         cmocka_unit_test(damaged_rows),
+        cmocka_unit_test(disordered_rows),
+        cmocka_unit_test(names_of_a_refused_item),
         cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,8 +18,10 @@ typedef struct om_meta_rows {
     uint8_t *bytes;
     uint64_t *offsets; /* [count + 1] */
     uint64_t count, capacity_bytes;
-    om_field *added; /* [added_count] fields that the schema did not have: their ids in the rows are        */
-    uint32_t added_count, added_capacity; /* OM_FIELD_ADDED + place until om_meta_bind                      */
+    /* Fields that the schema did not have: their ids in the rows are OM_FIELD_ADDED + place until
+     * om_meta_bind. */
+    om_field *added;
+    uint32_t added_count, added_capacity;
     bool patch; /* rows may hold entries of type 0: unset this field */
 } om_meta_rows;
 #define OM_FIELD_ADDED 0x8000u
