@@ -362,6 +362,8 @@ class MetadataTest(Test):
                 known = [v for v in values if v is not None]
                 self.assertEqual(known, sorted(known, reverse=descending))
                 self.assertEqual(values[len(known) :], [None] * 20)
+            pages, found = listed(page_size=99, descending=True)
+            self.assertEqual(found, all_of_them[::-1])
             pages, found = listed(page_size=11, order_by="n", filter="s LIKE '9%'", descending=True)
             self.assertEqual(len(found), sum(r["s"].startswith("9") for r in rows))
             only = self.list(name, fields=["s"])[0]
