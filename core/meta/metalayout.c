@@ -20,10 +20,7 @@ bool om_entry_possible(const om_block_entry *entry, uint32_t rows, uint64_t size
     uint64_t elements = array ? entry->elements : 0;
     bool nulls = om_null_coded(entry->type, sparse, entry->count, rows);
     return entry->elements == elements && elements <= most && entry->distinct <= most &&
-           (array ? entry->postings <= elements && entry->postings >= entry->distinct &&
-                        (entry->distinct != 0 || elements == 0)
-                  : entry->postings == most) &&
-           (text || array || entry->distinct != 0) &&
+           (array ? entry->postings <= elements : entry->postings == most) &&
            entry->heap <= (om_has_heap(entry->type) ? size : 0) &&
            entry->code_bytes == om_code_bytes(entry->type, entry->distinct, nulls);
 }

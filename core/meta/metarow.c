@@ -121,7 +121,7 @@ omen_status_t om_bytes_room(om_bytes *bytes, size_t more, omen_error *err)
     if (needed <= bytes->capacity) {
         return OMEN_OK;
     }
-    size_t capacity = bytes->capacity + bytes->capacity / 2;
+    size_t capacity = 2 * bytes->capacity;
     capacity = capacity < needed ? needed : capacity;
     capacity = capacity < 256 ? 256 : capacity;
     uint8_t *data = om_alloc_grow(bytes->alloc, bytes->data, bytes->capacity, capacity, 8);

@@ -539,6 +539,72 @@ static void damaged_blocks(void **state)
     free(counted);
 }
 
+/* Opens a block after one column of it was changed by `forge`. */
+static omen_status_t open_forged(void (*forge)(om_metacolumn *column))
+{
+    const char *items[] = {"{\"int64\":1,\"int64[]\":[1,2]}", "{\"int64\":2,\"int64[]\":[2]}"};
+    om_sample sample = {.schema = meta_schema(&libc_alloc, meta_all, META_ALL)};
+    om_metablock *block = NULL;
+    take_items(&sample, items, 2);
+    build_sample(&sample);
+    forge(&sample.block->columns[0]);
+    forge(&sample.block->columns[1]);
+    omen_status_t status =
+        om_metablock_open(&libc_alloc, sample.schema, sample.bytes, sample.size, &block, NULL);
+    om_metablock_free(block);
+    end_sample(&sample);
+    return status;
+}
+
+static void leave_alone(om_metacolumn *column)
+{
+    (void)column;
+}
+
+/* Both rows have the first value: the second is of no row. */
+static void unused_value(om_metacolumn *column)
+{
+    if (column->field == 1) {
+        ((uint8_t *)(uintptr_t)column->codes)[1] = 0;
+        ((uint32_t *)(uintptr_t)column->starts)[1] = 2;
+    }
+}
+
+/* The second value has the rows of both, the first none. */
+static void moved_start(om_metacolumn *column)
+{
+    if (column->field == 1) {
+        ((uint32_t *)(uintptr_t)column->starts)[1] = 0;
+    }
+}
+
+static void swapped_order(om_metacolumn *column)
+{
+    uint16_t *order = (uint16_t *)(uintptr_t)column->order;
+    if (column->field == 1) {
+        order[0] = 1;
+        order[1] = 0;
+    }
+}
+
+/* [1, 2] becomes [2, 2], and the row still stands under 1. */
+static void repeated_element(om_metacolumn *column)
+{
+    if (column->field != 1) {
+        ((uint8_t *)(uintptr_t)column->codes)[0] = 1;
+    }
+}
+
+static void forged_blocks(void **state)
+{
+    (void)state;
+    assert_int_equal(open_forged(leave_alone), OMEN_OK);
+    assert_int_equal(open_forged(unused_value), OMEN_DATA_LOSS);
+    assert_int_equal(open_forged(moved_start), OMEN_DATA_LOSS);
+    assert_int_equal(open_forged(swapped_order), OMEN_DATA_LOSS);
+    assert_int_equal(open_forged(repeated_element), OMEN_DATA_LOSS);
+}
+
 /* A schema that does not have the fields, or has others, refuses the block. */
 static void other_schema(void **state)
 {
@@ -611,7 +677,7 @@ int main(void)
         cmocka_unit_test(sorted_rows),         cmocka_unit_test(codes_of_every_width),
         cmocka_unit_test(large_arrays),        cmocka_unit_test(built_again),
         cmocka_unit_test(damaged_blocks),      cmocka_unit_test(other_schema),
-        cmocka_unit_test(without_memory),
+        cmocka_unit_test(forged_blocks),       cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,8 @@
 #define OM_BLOCK_ROWS 65536u
 #define OM_BLOCK_WORDS (OM_BLOCK_ROWS / 64)
 
-/* Building: rows in order, then finish. Rows are checked ones and are not needed after the add. */
+/* Building: rows in order, then finish. Rows are checked ones and are not needed after the add. After
+ * an add that failed the builder can only be freed; a finish that failed can be tried again. */
 typedef struct om_metabuild om_metabuild;
 omen_status_t om_metabuild_create(const om_alloc *alloc, const om_schema *schema,
                                   om_metabuild **out, omen_error *err) OM_NODISCARD;
