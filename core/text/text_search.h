@@ -39,7 +39,8 @@ typedef struct om_formula {
 static inline uint32_t om_formula_score(const om_formula *f, uint32_t count, uint32_t length)
 {
     const float c = (float)(int32_t)count;
-    return (uint32_t)(int32_t)(f->weight * c / (c + (f->ka + f->kb * (float)length))) + 1;
+    const float l = (float)(int32_t)(length & INT32_MAX); /* only damaged ones are larger */
+    return (uint32_t)(int32_t)(f->weight * c / (c + (f->ka + f->kb * l))) + 1;
 }
 /* At least every contribution whose exact value is not above x's: roundings are far below the factor. */
 static inline uint32_t om_formula_lift(float x)
@@ -140,7 +141,7 @@ struct om_textscratch {
     om_textmatch *matches;
     om_best *best;
     uint32_t *sums;            /* [OM_WINDOW_MAX], zero between windows */
-    uint64_t *touched;         /* [OM_WINDOW_MAX / 64], likewise */
+    uint64_t *touched; /* [OM_WINDOW_MAX / 64], likewise */
     uint32_t *rows, *row_sums; /* candidates */
     uint32_t *places;          /* of the query's words in a text row */
     uint32_t *positions;       /* of a phrase in it */

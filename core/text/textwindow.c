@@ -35,16 +35,21 @@ static uint32_t pick_passing(om_textrun *run, uint32_t n)
     return kept;
 }
 
-/* True when one of 16 scores can be enough. They are below 2^31, and signed comparisons are what
- * every vector unit has. */
-static inline bool any_enough(const uint32_t *scores, uint32_t enough)
+enum { SIXTEEN = 16 };
+/* Bit i: scores[i] is enough. Scores are below 2^31, and signed comparisons are what every vector unit
+ * has; vectors of the compiler are SSE2 or NEON at the baseline of their platforms. */
+typedef int32_t v4i __attribute__((vector_size(16)));
+static inline uint32_t enough_of(const uint32_t *scores, uint32_t enough)
 {
-    const int32_t limit = (int32_t)enough;
-    int32_t any = 0;
-    for (uint32_t i = 0; i < 16; i++) {
-        any |= -((int32_t)scores[i] >= limit);
-    }
-    return any != 0;
+    const int32_t below = (int32_t)enough - 1;
+    const v4i limit = {below, below, below, below};
+    v4i four[4];
+    memcpy(four, scores, sizeof four);
+    const v4i bits = ((four[0] > limit) & (v4i){1, 2, 4, 8}) |
+                     ((four[1] > limit) & (v4i){16, 32, 64, 128}) |
+                     ((four[2] > limit) & (v4i){256, 512, 1024, 2048}) |
+                     ((four[3] > limit) & (v4i){4096, 8192, 16384, 32768});
+    return (uint32_t)(bits[0] | bits[1] | bits[2] | bits[3]);
 }
 
 /* Rows of the loaded and scored block in the window, with sums that can be enough. */
@@ -52,15 +57,12 @@ static uint32_t pick(om_textrun *run, const om_window *w, const om_lane *lane, u
 {
     om_textscratch *s = run->scratch;
     uint32_t n = 0;
-    for (uint32_t first = 0; first < lane->n; first += 16) {
-        if (!any_enough(lane->scores + first, enough)) {
-            continue;
-        }
-        const uint32_t end = om_min_u32(first + 16, lane->n);
-        for (uint32_t i = first; i < end; i++) {
+    for (uint32_t first = 0; first < lane->n; first += SIXTEEN) {
+        for (uint32_t bits = enough_of(lane->scores + first, enough); bits != 0; bits &= bits - 1) {
+            const uint32_t i = first + (uint32_t)__builtin_ctz(bits);
             s->rows[n] = lane->rows[i];
             s->row_sums[n] = lane->scores[i];
-            n += lane->scores[i] >= enough && lane->rows[i] >= w->from && lane->rows[i] < w->to;
+            n += lane->rows[i] >= w->from && lane->rows[i] < w->to; /* behind the last is none */
         }
     }
     return pick_passing(run, n);
@@ -241,14 +243,12 @@ static uint32_t collect_dense(om_textrun *run, const om_window *w, uint32_t enou
     om_textscratch *s = run->scratch;
     const uint32_t span = w->to - w->from;
     uint32_t n = 0;
-    for (uint32_t first = 0; first < span; first += 16) {
-        if (!any_enough(s->sums + first, enough)) {
-            continue;
-        }
-        for (uint32_t at = first; at < first + 16; at++) {
+    for (uint32_t first = 0; first < span; first += SIXTEEN) {
+        for (uint32_t bits = enough_of(s->sums + first, enough); bits != 0; bits &= bits - 1) {
+            const uint32_t at = first + (uint32_t)__builtin_ctz(bits);
             s->rows[n] = w->from + at;
             s->row_sums[n] = s->sums[at];
-            n += s->sums[at] >= enough;
+            n++;
         }
     }
     memset(s->sums, 0, (size_t)span * sizeof *s->sums);
