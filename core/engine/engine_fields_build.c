@@ -331,36 +331,3 @@ omen_status_t om_fields_step(om_segment *seg, bool wanted, bool *moved, bool *cl
     om_mutex_unlock(&fields->build_mu);
     return status;
 }
-
-/* Frozen rows that were all built before their segment was frozen may lie in small blocks at the end. */
-static bool is_complete(const om_fields *fields, uint32_t visible)
-{
-    const om_parts *parts = &atomic_load(&fields->parts)->parts;
-    return parts->meta_covered == visible &&
-           (parts->meta_count == 0 || parts->meta[parts->meta_count - 1].first % OM_FULL_ROWS == 0);
-}
-
-omen_status_t om_fields_complete(om_segment *seg, const om_stop *stop, omen_error *err)
-{
-    om_fields *fields = om_fields_of(seg);
-    omen_status_t status = OMEN_OK;
-    uint32_t visible = atomic_load(&seg->visible);
-    if (fields == NULL) {
-        return OMEN_OK;
-    }
-    om_mutex_lock(&fields->build_mu);
-    while (status == OMEN_OK && !is_complete(fields, visible)) {
-        uint32_t covered = atomic_load(&fields->covered);
-        span next = {.begin = full_begin(covered - (covered == visible)), .covered = covered};
-        next.end = (uint32_t)om_min_u64((uint64_t)next.begin + OM_FULL_ROWS, visible);
-        status = om_stop_check(stop);
-        if (status != OMEN_OK) {
-            (void)om_fail(err, status, OMEN_D_NONE, "stopped while metadata was put together");
-        } else {
-            status = build(seg, &next, err);
-        }
-    }
-    (void)reclaim(seg);
-    om_mutex_unlock(&fields->build_mu);
-    return status;
-}

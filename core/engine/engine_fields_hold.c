@@ -10,6 +10,8 @@ void om_fields_drop_rows(om_segment *seg, om_span_rows *r)
 {
     om_alloc_put(&seg->rt->alloc, r->meta, r->count * sizeof *r->meta, OM_CACHE_LINE);
     om_alloc_put(&seg->rt->alloc, r->text, r->count * sizeof *r->text, OM_CACHE_LINE);
+    r->meta = NULL;
+    r->text = NULL;
 }
 
 /* Where the rows lie; the directory is kept by a context only as long as it is read. build_mu held. */

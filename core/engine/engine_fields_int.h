@@ -191,9 +191,6 @@ bool om_fields_wanted(om_segment *seg, uint64_t last_append_ns, uint64_t *ready_
 /* One block, when it is wanted, and freeing. *clean: nothing is left to be freed. seg has fields. */
 omen_status_t om_fields_step(om_segment *seg, bool wanted, bool *moved, bool *clean,
                              omen_error *err) OM_NODISCARD;
-/* All visible rows of a frozen segment in blocks of OM_FULL_ROWS. */
-omen_status_t om_fields_complete(om_segment *seg, const om_stop *stop,
-                                 omen_error *err) OM_NODISCARD;
 /* Exactly the first `rows` rows, in blocks and images that are held: what lies beyond is left out, single rows
  * are built. Give it to om_parts_free. NULL: none of them has metadata. */
 omen_status_t om_fields_hold(om_segment *seg, uint32_t rows, const om_stop *stop,

@@ -14,4 +14,13 @@ uint64_t fault_key(uint32_t id);
 void fault_vector(uint32_t c, uint32_t id, uint32_t value, float *out);
 /* Lives as long as `memory`. */
 omen_column fault_column(uint32_t c, const uint32_t *ids, uint32_t count, fault_ids *memory);
+/* Metadata of an item that this step writes; changes: only what a PATCH of it sends. */
+enum { FAULT_JSON = 128 };
+size_t fault_json(uint32_t id, uint32_t value, bool changes, char *out);
+typedef struct fault_objects {
+    char text[FAULT_IDS * FAULT_JSON];
+    int32_t offsets[FAULT_IDS + 1];
+} fault_objects;
+omen_column fault_metadata(const uint32_t *ids, uint32_t count, uint32_t value, bool changes,
+                           fault_objects *memory);
 #endif

@@ -7,11 +7,11 @@
 #include "fault_data.h"
 
 const fault_kind fault_kinds[FAULT_KINDS] = {
-    {"plain", 4, OMEN_ID_U64, OMEN_L2, OMEN_DURABILITY_BATCH, 96},
-    {"named", 6, OMEN_ID_STRING, OMEN_COSINE, OMEN_DURABILITY_BATCH, 48},
-    {"loose", 4, OMEN_ID_U64, OMEN_IP, OMEN_DURABILITY_NONE, 48},
+    {"plain", 4, OMEN_ID_U64, OMEN_L2, OMEN_DURABILITY_BATCH, 96, false, false},
+    {"named", 6, OMEN_ID_STRING, OMEN_COSINE, OMEN_DURABILITY_BATCH, 48, true, true},
+    {"loose", 4, OMEN_ID_U64, OMEN_IP, OMEN_DURABILITY_NONE, 48, true, false},
     /* Fills log files, and its largest batches are more than one record. */
-    {"wide", 1024, OMEN_ID_U64, OMEN_L2, OMEN_DURABILITY_INTERVAL, 80},
+    {"wide", 1024, OMEN_ID_U64, OMEN_L2, OMEN_DURABILITY_INTERVAL, 80, true, true},
 };
 
 /* ---- Data of a step -------------------------------------------------------------------------------- */
@@ -41,6 +41,30 @@ omen_column fault_column(uint32_t c, const uint32_t *ids, uint32_t count, fault_
     for (uint32_t i = 0; i < count; i++) {
         memory->offsets[i] = at;
         at += snprintf(memory->text + at, sizeof memory->text - (size_t)at, "item-%u", ids[i]);
+    }
+    memory->offsets[count] = at;
+    return (omen_column){.data = memory->text, .offsets = memory->offsets, .offset_bits = 32};
+}
+
+/* Fields come with time: those named after the step are new in one batch in four or so. */
+size_t fault_json(uint32_t id, uint32_t value, bool changes, char *out)
+{
+    int length = changes ? snprintf(out, FAULT_JSON,
+                                    "{\"value\": %u, \"text\": \"item of step %u\"}", value, value)
+                         : snprintf(out, FAULT_JSON,
+                                    "{\"value\": %u, \"id\": %u, \"text\": \"item of step %u\", "
+                                    "\"late%u\": [%u]}",
+                                    value, id, value, value / 16 % 8, value);
+    return (size_t)length;
+}
+
+omen_column fault_metadata(const uint32_t *ids, uint32_t count, uint32_t value, bool changes,
+                           fault_objects *memory)
+{
+    int32_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        memory->offsets[i] = at;
+        at += (int32_t)fault_json(ids[i], value, changes, memory->text + at);
     }
     memory->offsets[count] = at;
     return (omen_column){.data = memory->text, .offsets = memory->offsets, .offset_bits = 32};
@@ -98,6 +122,78 @@ static bool read_items(omen_collection *handle, uint32_t c, fault_state *out, ui
         }
     }
     return *live == count ? true : bad(why, kind, "the count is not that of the items", NULL);
+}
+
+/* The metadata of each item is of the step that wrote its vector. */
+static bool read_metadata(omen_collection *handle, uint32_t c, const fault_state *out,
+                          const uint64_t *keys, char *why)
+{
+    const fault_kind *kind = &fault_kinds[c];
+    omen_rows *rows = NULL;
+    omen_column column;
+    omen_error err;
+    bool fine = true;
+    if (!kind->fields) {
+        return true;
+    }
+    if (omen_fetch(handle, keys, kind->ids, OMEN_FIELD_METADATA, &rows, &err) != OMEN_OK) {
+        return bad(why, kind, "cannot read metadata", &err);
+    }
+    omen_rows_column(rows, OMEN_FIELD_METADATA, &column);
+    const int64_t *offsets = column.offsets;
+    for (uint32_t i = 0; fine && i < kind->ids; i++) {
+        char text[512], value[48], id[48];
+        (void)snprintf(text, sizeof text, "%.*s", (int)(offsets[i + 1] - offsets[i]),
+                       (const char *)column.data + offsets[i]);
+        (void)snprintf(value, sizeof value, "\"value\": %u,", out->value[c][i]);
+        (void)snprintf(id, sizeof id, "\"id\": %u", i);
+        bool there = out->value[c][i] != 0;
+        bool right = there ? strstr(text, value) != NULL && strstr(text, id) != NULL &&
+                                 strstr(text, "late") != NULL
+                           : text[0] == '\0';
+        if (!right) {
+            char what[FAULT_WHY];
+            (void)snprintf(what, sizeof what, "item %u of step %u has the metadata %.200s", i,
+                           out->value[c][i], text);
+            fine = bad(why, kind, what, NULL);
+        }
+    }
+    omen_rows_free(rows);
+    return fine;
+}
+
+/* A filter and a text search give as many items as there are. */
+static bool read_by_fields(omen_collection *handle, const fault_kind *kind, uint64_t live,
+                           char *why)
+{
+    static const char all[] = "value > 0 AND id IS NOT NULL";
+    uint64_t hits[FAULT_IDS + 1], count = 0;
+    uint32_t found = 0;
+    omen_filter *filter = NULL;
+    omen_error err;
+    if (!kind->fields || live == 0) {
+        return true;
+    }
+    if (omen_filter_compile(handle, all, sizeof all - 1, NULL, 0, &filter, &err) != OMEN_OK ||
+        omen_count_where(handle, filter, &count, &err) != OMEN_OK) {
+        omen_filter_free(filter);
+        return bad(why, kind, "cannot count by a filter", &err);
+    }
+    omen_filter_free(filter);
+    if (count != live) {
+        return bad(why, kind, "a filter that all pass does not find them all", NULL);
+    }
+    omen_leg leg = {
+        .struct_size = sizeof leg, .kind = OMEN_LEG_TEXT, .text = "item", .text_len = 4};
+    omen_request request = {
+        .struct_size = sizeof request, .legs = &leg, .leg_count = 1, .k = FAULT_IDS + 1};
+    omen_hits h = {.struct_size = sizeof h, .keys = hits, .counts = &found};
+    if (kind->text && omen_find(handle, &request, &h, &err) != OMEN_OK) {
+        return bad(why, kind, "cannot search text", &err);
+    }
+    return !kind->text || found == live
+               ? true
+               : bad(why, kind, "a word that all items have does not find them all", NULL);
 }
 
 static bool has_key(const uint64_t *keys, uint32_t count, uint64_t key)
@@ -162,12 +258,14 @@ bool fault_read(omen_db *db, bool search, fault_state *out, char *why)
             return bad(why, &fault_kinds[c], "cannot open", &err);
         }
         out->exists[c] = 1;
-        bool fine = read_items(handle, c, out, keys, &live, why);
+        bool fine = read_items(handle, c, out, keys, &live, why) &&
+                    read_metadata(handle, c, out, keys, why);
         if (fine && omen_stream_open(handle, FAULT_STREAM, strlen(FAULT_STREAM), &out->last_seq[c],
                                      &epoch, &err) != OMEN_OK) {
             fine = bad(why, &fault_kinds[c], "cannot open the stream", &err);
         }
-        fine = fine && (!search || read_other_ways(handle, &fault_kinds[c], keys, live, why));
+        fine = fine && (!search || (read_other_ways(handle, &fault_kinds[c], keys, live, why) &&
+                                    read_by_fields(handle, &fault_kinds[c], live, why)));
         omen_collection_free(handle);
         if (!fine) {
             return false;

@@ -25,12 +25,16 @@ enum {
 typedef struct fault_kind {
     const char *name;
     uint32_t dim, id_type, metric, durability, ids;
+    bool fields; /* its items have metadata */
+    bool text;   /* with a declared TEXT field */
 } fault_kind;
 extern const fault_kind fault_kinds[FAULT_KINDS];
 
 /* What a database holds: for each id the number of the step that wrote it. */
 typedef struct fault_state {
     uint8_t exists[FAULT_KINDS];
+    uint8_t fields
+        [FAULT_KINDS]; /* a batch came, and with it the fields that filters name; not read back */
     uint64_t last_seq[FAULT_KINDS];
     uint16_t value[FAULT_KINDS][FAULT_IDS]; /* 0: not there */
 } fault_state;
@@ -61,6 +65,8 @@ typedef struct fault_step {
     uint32_t first, count; /* ids, consecutive, around */
     uint32_t durability;
     bool stream, request;
+    bool patch; /* an add: of items that are there, some of their fields */
+    bool where; /* a deletion: by a filter */
     uint64_t seq;
     omen_status_t status; /* how it ended */
     int32_t detail;

@@ -82,6 +82,20 @@ static void choose_items(fault_step *s, uint64_t *rng)
     s->durability = raise == 0 ? OMEN_DURABILITY_BATCH : OMEN_DURABILITY_DEFAULT;
     s->stream = om_rng_below(rng, 3) == 0;
     s->request = om_rng_below(rng, 3) == 0;
+    s->patch = s->action == FAULT_ADD && fault_kinds[s->c].fields && om_rng_below(rng, 3) == 0;
+    s->where = s->action == FAULT_DELETE && fault_kinds[s->c].fields && om_rng_below(rng, 3) == 0;
+}
+
+/* A PATCH is of items that are there: as many of the chosen ones as are, from the first on. */
+static void fit_patch(fault_step *s, const fault_state *before)
+{
+    uint32_t there = 0;
+    uint32_t ids = fault_kinds[s->c].ids;
+    while (there < s->count && before->value[s->c][(s->first + there) % ids] != 0) {
+        there++;
+    }
+    s->patch = s->patch && there != 0;
+    s->count = s->patch ? there : s->count;
 }
 
 static void choose(fault_run *run, uint32_t step)
@@ -111,6 +125,26 @@ static void choose(fault_run *run, uint32_t step)
         s->action = FAULT_BACKUP;
     }
     choose_items(s, &rng);
+    fit_patch(s, &run->state[step - 1]);
+}
+
+/* A filter that these items pass, and no others. */
+static omen_status_t delete_where(omen_collection *c, const uint32_t *ids, const omen_batch *batch,
+                                  uint32_t count, omen_write_result *result, omen_error *err)
+{
+    char text[FAULT_IDS * 6 + 32];
+    size_t at = (size_t)snprintf(text, sizeof text, "id IN (");
+    omen_filter *filter = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s%u", i != 0 ? "," : "", ids[i]);
+    }
+    at += (size_t)snprintf(text + at, sizeof text - at, ")");
+    omen_status_t status = omen_filter_compile(c, text, at, NULL, 0, &filter, err);
+    if (status == OMEN_OK) {
+        status = omen_delete_where(c, filter, batch, result, NULL, err);
+    }
+    omen_filter_free(filter);
+    return status;
 }
 
 /* ---- Doing them ------------------------------------------------------------------------------------- */
@@ -119,6 +153,7 @@ omen_status_t fault_send(const fault_run *run, uint32_t step, omen_collection *c
 {
     static _Thread_local float vectors[FAULT_IDS * FAULT_MAX_DIM];
     static _Thread_local fault_ids memory;
+    static _Thread_local fault_objects objects;
     const fault_step *s = &run->step[step];
     const fault_kind *kind = &fault_kinds[s->c];
     uint32_t ids[FAULT_IDS];
@@ -149,7 +184,14 @@ omen_status_t fault_send(const fault_run *run, uint32_t step, omen_collection *c
         batch.request_id = request;
         batch.request_id_len = (size_t)length;
     }
+    if (kind->fields && s->action == FAULT_ADD) {
+        batch.metadata = fault_metadata(ids, s->count, step, s->patch, &objects);
+        batch.mode = s->patch ? OMEN_PATCH : OMEN_UPSERT;
+    }
     *result = (omen_write_result){.struct_size = sizeof *result};
+    if (s->where && run->state[step - 1].fields[s->c]) {
+        return delete_where(c, ids, &batch, s->count, result, err);
+    }
     return s->action == FAULT_ADD ? omen_add_batch(c, &batch, result, NULL, err)
                                   : omen_delete_batch(c, &batch, result, NULL, err);
 }
@@ -197,7 +239,10 @@ static omen_status_t merge_all(omen_db *db, omen_error *err)
 static omen_status_t create(fault_run *run, uint32_t c, omen_error *err)
 {
     const fault_kind *kind = &fault_kinds[c];
+    const omen_field text = {.name = "text", .type = OMEN_TYPE_TEXT};
     omen_options options = {.struct_size = sizeof options,
+                            .fields = kind->text ? &text : NULL,
+                            .field_count = kind->text,
                             .dim = kind->dim,
                             .metric = kind->metric,
                             .id_type = kind->id_type,
@@ -314,12 +359,14 @@ static void apply(const fault_step *s, uint32_t step, fault_state *state)
         memset(state->value[s->c], 0, sizeof state->value[s->c]);
         state->last_seq[s->c] = 0;
         state->exists[s->c] = s->action == FAULT_CREATE;
+        state->fields[s->c] = 0;
         return;
     }
     for (uint32_t i = 0; i < s->count; i++) {
         uint32_t id = (s->first + i) % fault_kinds[s->c].ids;
         state->value[s->c][id] = s->action == FAULT_ADD ? (uint16_t)step : 0;
     }
+    state->fields[s->c] |= s->action == FAULT_ADD;
     state->last_seq[s->c] = s->stream ? s->seq : state->last_seq[s->c];
 }
 

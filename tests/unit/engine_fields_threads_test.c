@@ -27,11 +27,11 @@ static void write_batches(traffic *t, uint32_t which)
             uint32_t at = (b % 60) * BATCH + i;
             keys[i] = at * WRITERS + which;
             vectors[(size_t)i * IT_DIM] = (float)at;
-            offsets[i + 1] = offsets[i] + snprintf(json + offsets[i], 128,
-                                                   "{\"n\":%llu,\"tag\":\"t%llu\",\"title\":\"%s\"}",
-                                                   (unsigned long long)keys[i],
-                                                   (unsigned long long)keys[i] / 10,
-                                                   keys[i] % 2 == 0 ? "even number" : "odd");
+            offsets[i + 1] =
+                offsets[i] + snprintf(json + offsets[i], 128,
+                                      "{\"n\":%llu,\"tag\":\"t%llu\",\"title\":\"%s\"}",
+                                      (unsigned long long)keys[i], (unsigned long long)keys[i] / 10,
+                                      keys[i] % 2 == 0 ? "even number" : "odd");
         }
         omen_batch batch = {.struct_size = sizeof batch,
                             .count = BATCH,
