@@ -140,8 +140,9 @@ uint32_t om_textimage_find(const om_textimage *image, uint32_t field, const char
     const om_texthead *head = image->head;
     const uint64_t hash = om_text_hash(word, length, head->seed + field);
     const uint32_t mask = (UINT32_C(1) << head->slot_bits) - 1;
+    const uint32_t most = head->seed < SEEDS ? om_min_u32(mask, LONG_PROBE) : mask;
     uint32_t at = (uint32_t)hash & mask;
-    for (uint32_t probe = 0; probe <= mask; probe++, at = (at + 1) & mask) {
+    for (uint32_t probe = 0; probe <= most; probe++, at = (at + 1) & mask) {
         const uint64_t slot = image->slots[at];
         const char *found;
         uint32_t size;

@@ -309,8 +309,10 @@ static void make_formulas(om_textrun *run)
             weight *=
                 (double)q->targets[clause->target].weight * clause->times * ((double)q->k1 + 1);
             total += pass == 0 ? weight : 0;
-            const double average =
-                stats->rows == 0 ? 1 : (double)stats->total / (double)stats->rows;
+            /* A row that has the field has a word at least, unless an image is damaged. */
+            const double average = stats->rows == 0 || stats->total < stats->rows
+                                       ? 1
+                                       : (double)stats->total / (double)stats->rows;
             s->formulas[i] = (om_formula){.weight = (float)ldexp(weight, run->exponent),
                                           .ka = q->k1 * (1 - q->b),
                                           .kb = (float)((double)q->k1 * (double)q->b / average)};

@@ -297,6 +297,96 @@ static void damage_is_told(void **unused)
     text_corpus_free(&corpus);
 }
 
+/* ---- Words that somebody chose ------------------------------------------------------------- */
+enum { CHOSEN = 300, CHOSEN_BYTES = 16 };
+typedef struct chosen_feed {
+    uint64_t words[CHOSEN][2];
+    uint32_t at;
+} chosen_feed;
+
+static void chosen_rewind(void *ctx)
+{
+    ((chosen_feed *)ctx)->at = UINT32_MAX;
+}
+
+static omen_status_t chosen_next(void *ctx, om_textterm *term, bool *more, omen_error *err)
+{
+    chosen_feed *feed = ctx;
+    (void)err;
+    *more = ++feed->at < CHOSEN;
+    if (*more) {
+        *term = (om_textterm){.field = 0,
+                              .length = CHOSEN_BYTES,
+                              .word = (const char *)(const void *)feed->words[feed->at]};
+    }
+    return OMEN_OK;
+}
+
+static omen_status_t chosen_rows(void *ctx, om_listwriter *writer, omen_error *err)
+{
+    return om_listwriter_row(writer, ((chosen_feed *)ctx)->at, 1, 1, err);
+}
+
+static omen_status_t chosen_positions(void *ctx, om_listwriter *writer, omen_error *err)
+{
+    uint32_t *positions;
+    (void)ctx;
+    omen_status_t status = om_listwriter_room(writer, 1, &positions, err);
+    if (status == OMEN_OK) {
+        positions[0] = 0;
+        status = om_listwriter_positions(writer, 1, err);
+    }
+    return status;
+}
+
+static void chosen_lengths(void *ctx, uint32_t field, uint32_t first, uint32_t count, uint32_t *out)
+{
+    (void)ctx;
+    (void)field;
+    (void)first;
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = 1;
+    }
+}
+
+static int compare_chosen(const void *a, const void *b)
+{
+    return memcmp(a, b, CHOSEN_BYTES);
+}
+
+/* Words whose hashes are all one with the first seed: the second half is what the first one leaves. */
+static void chosen_words_take_another_seed(void **unused)
+{
+    (void)unused;
+    static chosen_feed feed;
+    text_image made;
+    const uint16_t field = 0;
+    const om_textfeed what = {.rows = CHOSEN,
+                              .fields = 1,
+                              .field = &field,
+                              .ctx = &feed,
+                              .rewind = chosen_rewind,
+                              .next = chosen_next,
+                              .list_rows = chosen_rows,
+                              .list_positions = chosen_positions,
+                              .lengths = chosen_lengths};
+    for (uint64_t i = 0; i < CHOSEN; i++) {
+        feed.words[i][0] = i * UINT64_C(0x9E3779B97F4A7C15);
+        feed.words[i][1] = om_mix64(om_mix64(CHOSEN_BYTES) ^ feed.words[i][0]) ^ 77;
+    }
+    qsort(feed.words, CHOSEN, CHOSEN_BYTES, compare_chosen);
+    assert_int_equal(
+        om_text_hash((const char *)(const void *)feed.words[0], CHOSEN_BYTES, 0),
+        om_text_hash((const char *)(const void *)feed.words[CHOSEN - 1], CHOSEN_BYTES, 0));
+    assert_int_equal(om_textwriter_memory(&text_alloc, &what, &made.bytes, &made.size, NULL),
+                     OMEN_OK);
+    assert_int_equal(om_textimage_open(&text_alloc, made.bytes, made.size, &made.image, NULL),
+                     OMEN_OK);
+    assert_int_equal(om_textimage_verify(made.image, NULL, NULL), OMEN_OK);
+    assert_int_equal(made.image->head->seed, 1);
+    text_image_free(&made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +397,7 @@ int main(void)
         cmocka_unit_test(merges_to_the_same_bytes),
         cmocka_unit_test(merges_without_dropped_rows),
         cmocka_unit_test(empty_images),
+        cmocka_unit_test(chosen_words_take_another_seed),
         cmocka_unit_test(damage_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
