@@ -25,6 +25,8 @@ typedef struct om_pass {
     bool present;               /* found by looking keys up: rows that died before are not in it */
     _Atomic uint64_t dead_now;  /* deaths of the segment << 32 | passing rows that were dead then */
     _Atomic uint64_t live_then; /* serial of a snapshot << 32 | passing rows that live in it */
+    _Atomic uint64_t
+        guess; /* bits of a double: share of the rows that pass, guessed; UINT64_MAX: not yet */
     size_t bytes;
     uint64_t tag; /* when it gave way */
     struct om_pass *next;
@@ -85,6 +87,8 @@ omen_status_t om_filter_name_make(const om_alloc *alloc, const om_predicate_text
 om_filter *om_filters_find(om_collection *c, const om_filter_name *name);
 /* Lists a filter (a reference more), which takes the name's bytes over; others may go. It may be left out. */
 void om_filters_keep(om_collection *c, om_filter *filter, om_filter_name *name);
+/* Empties the list; false: it was. */
+bool om_filters_shed(om_collection *c);
 
 /* engine_filter.c */
 void om_filter_ref(om_filter *filter);

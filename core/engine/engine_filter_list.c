@@ -198,6 +198,26 @@ void om_filters_keep(om_collection *c, om_filter *filter, om_filter_name *name)
     drop(gone);
 }
 
+bool om_filters_shed(om_collection *c)
+{
+    om_filters *list = atomic_load_explicit(&c->filters, memory_order_acquire);
+    om_filter *gone = NULL;
+    if (list == NULL) {
+        return false;
+    }
+    om_mutex_lock(&list->mu);
+    while (list->newest != NULL) {
+        om_filter *filter = list->newest;
+        unlink_filter(list, filter);
+        filter->older = gone;
+        gone = filter;
+    }
+    om_mutex_unlock(&list->mu);
+    bool some = gone != NULL;
+    drop(gone);
+    return some;
+}
+
 void om_filters_free(om_collection *c)
 {
     om_filters *list = atomic_load_explicit(&c->filters, memory_order_acquire);

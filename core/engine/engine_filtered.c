@@ -28,8 +28,8 @@ static omen_status_t look_up(om_search *s)
     return om_filter_pass(s->filter, &need, &s->pass, s->err);
 }
 
-omen_status_t om_pass_estimate(om_filter *f, const om_fields_look *look, const om_pass *pass,
-                               double *out, omen_error *err)
+static omen_status_t guess_share(om_filter *f, const om_fields_look *look, const om_pass *pass,
+                                 double *out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
     double guessed = 0;
@@ -42,10 +42,29 @@ omen_status_t om_pass_estimate(om_filter *f, const om_fields_look *look, const o
             rows += look->parts->meta[i].rows;
         }
     }
-    *out = rows == 0 ? (double)om_pass_count(pass, look->rows)
-                     : guessed * (double)look->rows / (double)rows;
+    *out = rows != 0 ? guessed / (double)rows
+                     : (double)pass->matches / (double)om_max_u32(pass->rows, 1);
 out:
     return status;
+}
+
+omen_status_t om_pass_estimate(om_filter *f, const om_fields_look *look, const om_pass *pass,
+                               double *out, omen_error *err)
+{
+    om_pass *kept = (om_pass *)(uintptr_t)pass; /* guessed once for each bitmap */
+    uint64_t bits = atomic_load_explicit(&kept->guess, memory_order_relaxed);
+    double share = 0;
+    if (bits == UINT64_MAX) {
+        omen_status_t status = guess_share(f, look, pass, &share, err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        memcpy(&bits, &share, sizeof bits);
+        atomic_store_explicit(&kept->guess, bits, memory_order_relaxed);
+    }
+    memcpy(&share, &bits, sizeof share);
+    *out = share * (double)look->rows;
+    return OMEN_OK;
 }
 
 static omen_status_t estimate(om_search *s)

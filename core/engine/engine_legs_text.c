@@ -144,7 +144,7 @@ out:
 static omen_status_t gather(om_find *f, sources *to)
 {
     om_reader from = om_reader_of(f->handle);
-    uint64_t live = 0;
+    uint64_t live = 0, rows = 0;
     uint64_t begun = om_find_clock(f);
     f->filters.matches = 0;
     f->filters.estimated = 0;
@@ -154,6 +154,7 @@ static omen_status_t gather(om_find *f, sources *to)
             continue;
         }
         live += part.live;
+        rows += part.rows;
         omen_status_t status = add_part(to, &part);
         if (status != OMEN_OK) {
             return status;
@@ -164,7 +165,7 @@ static omen_status_t gather(om_find *f, sources *to)
     }
     double share = live != 0 ? (double)f->filters.matches / (double)live : 0;
     f->filters.selectivity = share < 1 ? share : 1;
-    double guess = f->filter == NULL ? 1 : live != 0 ? f->filters.estimated / (double)live : 0;
+    double guess = f->filter == NULL ? 1 : rows != 0 ? f->filters.estimated / (double)rows : 0;
     f->filters.estimated = guess < 1 ? guess : 1;
     f->filters.filter_ns += om_find_clock(f) - begun;
     return OMEN_OK;

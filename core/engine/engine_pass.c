@@ -39,6 +39,7 @@ static omen_status_t make_pass(om_filter *f, const om_segment *seg, uint32_t row
     pass->bytes = bytes;
     atomic_init(&pass->dead_now, UINT64_MAX);
     atomic_init(&pass->live_then, 0);
+    atomic_init(&pass->guess, UINT64_MAX);
     *out = pass;
     return OMEN_OK;
 }
@@ -455,16 +456,23 @@ static omen_status_t make_longer(om_filter *f, const om_pass_need *need, const o
     return OMEN_OK;
 }
 
+/* When memory is short, filters that nobody but their list holds are given up, once. */
 omen_status_t om_filter_pass(om_filter *f, const om_pass_need *need, const om_pass **out,
                              omen_error *err)
 {
     const om_pass *pass = find(f, need->segment->serial);
+    omen_status_t status = OMEN_OK;
     if (OM_LIKELY(suits(pass, need))) {
         *out = pass;
         return OMEN_OK;
     }
-    om_mutex_lock(&f->mu);
-    omen_status_t status = make_longer(f, need, out, err);
-    om_mutex_unlock(&f->mu);
+    for (uint32_t round = 0; round < 2; round++) {
+        om_mutex_lock(&f->mu);
+        status = make_longer(f, need, out, err);
+        om_mutex_unlock(&f->mu);
+        if (status != OMEN_RESOURCE_EXHAUSTED || round != 0 || !om_filters_shed(need->segment->c)) {
+            break;
+        }
+    }
     return status;
 }

@@ -257,6 +257,7 @@ static omen_status_t find_all(om_search *s, const om_set *set, uint32_t *last_ro
     uint32_t most = 0; /* rows of the segment whose plan it is */
     s->filters = (omen_filter_explain){.tests = s->filters.tests};
     s->seen = 0;
+    s->seen_rows = 0;
     for (uint32_t part = 0; part < set->count && !s->partial; part++) {
         OM_TRY(find_in(s, set->part[part], part));
         if (s->explain.plan != OMEN_PLAN_EMPTY && s->rows > most) {
@@ -264,6 +265,7 @@ static omen_status_t find_all(om_search *s, const om_set *set, uint32_t *last_ro
             most = s->rows;
         }
         s->seen += s->live;
+        s->seen_rows += s->rows;
         *last_rows = s->rows;
     }
     s->explain.plan = plan;
@@ -365,9 +367,10 @@ static void summarize(om_search *s)
     double seen = s->seen != 0 ? (double)s->seen : 1;
     if (s->filter == NULL) {
         s->filters.matches = s->seen;
-        s->filters.estimated = seen;
+        s->filters.estimated = (double)s->seen_rows;
     }
-    s->filters.estimated = fmin(s->filters.estimated / seen, 1);
+    s->filters.estimated =
+        fmin(s->filters.estimated / (s->seen_rows != 0 ? (double)s->seen_rows : 1), 1);
     s->filters.selectivity = fmin((double)s->filters.matches / seen, 1);
 }
 

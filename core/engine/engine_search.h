@@ -28,6 +28,7 @@ typedef struct om_search {
     const struct om_pass *pass; /* of seg */
     uint64_t walked_ef;         /* widths of the walks, summed */
     uint64_t seen;              /* live rows of the segments that were searched */
+    uint64_t seen_rows;         /* of these segments, dead ones included */
     omen_explain explain;
     omen_filter_explain filters;
     om_graph_counters counters;

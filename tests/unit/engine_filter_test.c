@@ -175,6 +175,7 @@ static void hits_from_files_are_those_of_brute_force(void **state)
 {
     (void)state;
     things t;
+    found got;
     omen_filter *compiled[32] = {NULL};
     char folder[512];
     (void)snprintf(folder, sizeof folder, "%s", fx_path("filters"));
@@ -187,9 +188,14 @@ static void hits_from_files_are_those_of_brute_force(void **state)
     things_remove(&t, 100, 2000, 3);
     things_put(&t, 2300, 1700);
     check_all(&t, t.f.c, compiled);
+    thing_filter half = things_share(0.5);
+    omen_filter *old = things_compile(&t, &half); /* it does not keep the database open */
     free_all(compiled);
     things_reopen(&t);
     compile_all(&t, compiled);
+    FAILS(&t.f, search(&t, t.f.c, t.item[0].vector, old, K, 0, &got), OMEN_INVALID_ARGUMENT,
+          OMEN_D_HANDLE);
+    omen_filter_free(old);
     check_all(&t, t.f.c, compiled);
     OK(&t.f, omen_optimize(t.f.c, NULL, &t.f.err));
     check_all(&t, t.f.c, compiled);
@@ -464,6 +470,42 @@ static void many_filters_take_bounded_memory(void **state)
     things_close(&t);
 }
 
+/* A full budget refuses writes; filters that are only kept for later are given up before a search is. */
+static void short_memory_gives_up_kept_filters(void **state)
+{
+    (void)state;
+    enum { LIMIT = 40 << 20, PIECE = 2000, MANY = 400000 };
+    things t;
+    uint64_t count = 0;
+    memset(&t, 0, sizeof t);
+    t.room = MANY;
+    t.item = calloc(MANY, sizeof *t.item);
+    assert_non_null(t.item);
+    omen_runtime_options ropt = {.struct_size = sizeof ropt, .threads = 1, .memory_limit = LIMIT};
+    OK(&t.f, omen_runtime_create(&ropt, &t.f.rt, &t.f.err));
+    things_open_in(&t, OMEN_L2, NULL);
+    uint32_t rows = 0;
+    for (; things_try_put(&t, rows, PIECE); rows += PIECE) {
+        assert_true(rows + 2 * PIECE <= MANY);
+    }
+    assert_int_equal(t.f.err.status, OMEN_RESOURCE_EXHAUSTED);
+    assert_int_equal(fx_count(&t.f), rows);
+    uint32_t answered = 0;
+    for (uint32_t i = 0; i < 300; i++) {
+        thing_filter filter = things_share((double)i / 300);
+        omen_filter *compiled = things_compile(&t, &filter);
+        if (omen_count_where(t.f.c, compiled, &count, &t.f.err) == OMEN_OK) {
+            answered++;
+            assert_int_equal(count, things_matches(&t, &filter));
+        } else {
+            assert_int_equal(t.f.err.status, OMEN_RESOURCE_EXHAUSTED);
+        }
+        omen_filter_free(compiled);
+    }
+    assert_true(answered > 290);
+    things_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -476,6 +518,7 @@ int main(void)
         cmocka_unit_test(bad_conditions_are_refused),
         cmocka_unit_test(filters_stay_with_their_collection),
         cmocka_unit_test(many_filters_take_bounded_memory),
+        cmocka_unit_test(short_memory_gives_up_kept_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

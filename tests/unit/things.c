@@ -92,7 +92,7 @@ static size_t write_json(const thing *item, char *out)
     return (size_t)(at - out);
 }
 
-void things_put(things *t, uint32_t first, uint32_t n)
+static omen_status_t put(things *t, uint32_t first, uint32_t n)
 {
     char *json = malloc((size_t)n * ROOM_OF_JSON + 1);
     int64_t *offsets = calloc((size_t)n + 1, sizeof *offsets);
@@ -114,11 +114,26 @@ void things_put(things *t, uint32_t first, uint32_t n)
                         .dim = THING_DIM,
                         .keys = keys,
                         .metadata = {.data = json, .offsets = offsets, .offset_bits = 64}};
-    OK(&t->f, omen_add_batch(t->f.c, &batch, NULL, NULL, &t->f.err));
+    omen_status_t status = omen_add_batch(t->f.c, &batch, NULL, NULL, &t->f.err);
     free(json);
     free(offsets);
     free(keys);
     free(vectors);
+    return status;
+}
+
+void things_put(things *t, uint32_t first, uint32_t n)
+{
+    OK(&t->f, put(t, first, n));
+}
+
+bool things_try_put(things *t, uint32_t first, uint32_t n)
+{
+    bool went = put(t, first, n) == OMEN_OK;
+    for (uint32_t i = 0; !went && i < n; i++) {
+        t->item[first + i].alive = false;
+    }
+    return went;
 }
 
 void things_remove(things *t, uint32_t first, uint32_t n, uint32_t step)

@@ -35,6 +35,7 @@ void things_reopen(things *t);
 void things_discard(const char *folder); /* after things_close */
 /* Writes items [first, first + n) anew, in one batch. */
 void things_put(things *t, uint32_t first, uint32_t n);
+bool things_try_put(things *t, uint32_t first, uint32_t n); /* new ones; false: refused */
 void things_remove(things *t, uint32_t first, uint32_t n, uint32_t step);
 /* The growing segment ends here, another one begins (collections in memory). */
 void things_split(things *t);
