@@ -8,6 +8,7 @@
  * files may have to be checked first, and writers do not wait for that. */
 typedef struct fetch {
     om_collection *c;
+    const omen_collection *handle;
     const uint64_t *keys;
     uint64_t count;
     uint32_t fields;
@@ -135,8 +136,10 @@ out:
 static omen_status_t read_all(const om_reader *from, void *args, omen_error *err)
 {
     fetch *f = args;
+    (void)from; /* the set is looked at again with ids_mu held */
     om_rwlock_read(&f->c->ids_mu);
-    omen_status_t status = read_locked(from, f, err);
+    om_reader now = om_reader_of(f->handle);
+    omen_status_t status = read_locked(&now, f, err);
     om_rwlock_unlock(&f->c->ids_mu);
     if (status == OMEN_OK && (f->fields & OMEN_FIELD_METADATA) != 0) {
         status = metadata(f, err);
@@ -209,6 +212,7 @@ omen_status_t om_collection_fetch(omen_collection *handle, const om_fetch *in, o
     uint64_t rejections = om_rejections(c->rt);
     uint16_t only[OMEN_MAX_FIELDS];
     fetch f = {.c = c,
+               .handle = handle,
                .keys = in->keys,
                .count = in->count,
                .fields = in->fields,

@@ -113,6 +113,18 @@ uint64_t om_id_u64(om_id id)
 }
 
 /* ---- Keys by id ------------------------------------------------------------------------------ */
+/* The set as it is with ids_mu held: an item that is replaced then has one live row in it. */
+static omen_status_t read_locked(omen_collection *handle, om_reading reader, void *args,
+                                 omen_error *err)
+{
+    om_collection *c = handle->c;
+    om_rwlock_read(&c->ids_mu);
+    om_reader from = om_reader_of(handle);
+    omen_status_t status = reader(&from, args, err);
+    om_rwlock_unlock(&c->ids_mu);
+    return status;
+}
+
 omen_status_t om_read_pinned(omen_collection *handle, bool lock, om_reading reader, void *args,
                              omen_error *err)
 {
@@ -124,12 +136,10 @@ omen_status_t om_read_pinned(omen_collection *handle, bool lock, om_reading read
     }
     om_ctx_pin(c->rt, ctx);
     if (lock) {
-        om_rwlock_read(&c->ids_mu);
-    }
-    om_reader from = om_reader_of(handle);
-    status = reader(&from, args, err);
-    if (lock) {
-        om_rwlock_unlock(&c->ids_mu);
+        status = read_locked(handle, reader, args, err);
+    } else {
+        om_reader from = om_reader_of(handle);
+        status = reader(&from, args, err);
     }
     om_ctx_unpin(ctx);
     om_ctx_release(ctx);

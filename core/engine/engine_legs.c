@@ -66,9 +66,9 @@ static omen_status_t add_vector(om_find *f, om_place place, double *sum, float *
 
 static omen_status_t add_vectors(om_find *f, om_find_leg *leg, double *sum)
 {
-    om_reader from = om_reader_of(f->handle);
     omen_status_t status = OMEN_OK;
     om_rwlock_read(&f->c->ids_mu);
+    om_reader from = om_reader_of(f->handle); /* with ids_mu held each item has one live row in it */
     for (uint64_t i = 0; i < leg->in->key_count && status == OMEN_OK; i++) {
         om_place place;
         status = om_reader_find(&from, leg->in->keys[i], &place, f->err);
