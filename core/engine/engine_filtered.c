@@ -198,13 +198,17 @@ static omen_status_t walk(om_search *s, const om_probe *probe, const om_plan *pl
                           uint32_t matches, const uint64_t **keys, uint32_t *found)
 {
     omen_status_t status = OMEN_OK;
-    om_graph_filter filter = {
-        .matches = matches, .plan = plan->plan, .k = s->k, .ef = plan->ef, .budget = plan->budget};
+    om_graph_filter filter = {.matches = matches,
+                              .plan = plan->plan,
+                              .k = s->k,
+                              .ef = plan->ef,
+                              .beam = plan->beam,
+                              .budget = plan->budget};
     OM_TRY(om_mapped_ready(s->seg, &s->stop, s->err));
     OM_TRY(live_bits(s, matches, &filter.pass));
     OM_TRY(om_graph_ctx_reserve(s->ctx->graph, s->view->graph, plan->beam, s->err));
-    status = om_graph_search_filtered(s->view->graph, s->ctx->graph, probe, plan->beam, &filter,
-                                      &s->stop, keys, found, &s->counters);
+    status = om_graph_search_filtered(s->view->graph, s->ctx->graph, probe, &filter, &s->stop, keys,
+                                      found, &s->counters);
     s->filters.tests += filter.tests;
     if (status != OMEN_OK) {
         OM_TRY(om_search_stopped(s, status));

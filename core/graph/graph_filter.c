@@ -163,9 +163,8 @@ static void finish(om_filter_walk *w, om_graph_counters *counters)
 }
 
 omen_status_t om_graph_search_filtered(const om_graph_view *view, om_graph_ctx *ctx,
-                                       const om_probe *probe, uint32_t beam,
-                                       om_graph_filter *filter, const om_stop *stop,
-                                       const uint64_t **keys, uint32_t *found,
+                                       const om_probe *probe, om_graph_filter *filter,
+                                       const om_stop *stop, const uint64_t **keys, uint32_t *found,
                                        om_graph_counters *counters)
 {
     omen_status_t status = OMEN_OK;
@@ -174,18 +173,18 @@ omen_status_t om_graph_search_filtered(const om_graph_view *view, om_graph_ctx *
                         .probe = probe,
                         .filter = filter,
                         .stop = stop,
-                        .room = beam,
+                        .room = filter->beam,
                         .next_stop = OM_STOP_INTERVAL};
-    om_assert(beam >= 1 && beam <= ctx->beam_cap);
+    om_assert(filter->beam >= 1 && filter->beam <= ctx->beam_cap);
     filter->abandoned = false;
     filter->tests = 0;
     if (view->count > 0 && filter->matches > 0) {
         bool lacking = false;
         om_ctx_begin(ctx, view->count);
-        w.size = om_entry_search(view, ctx, probe, beam, counters);
+        w.size = om_entry_search(view, ctx, probe, w.room, counters);
         if (filter->plan == OMEN_PLAN_FILTER_BRIDGE) {
             lacking = true;
-            status = walk_within(&w, om_min_u32(OM_ENTRY_WANTED * 2, beam));
+            status = walk_within(&w, om_min_u32(OM_ENTRY_WANTED * 2, w.room));
         } else {
             status = walk_all(&w, &lacking);
         }

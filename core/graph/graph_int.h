@@ -173,9 +173,6 @@ void om_ctx_begin(om_graph_ctx *ctx, uint32_t count);
  * first new entry. Returns the new size. */
 uint32_t om_beam_merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
                        uint32_t ef, uint32_t *cur);
-/* The same when nothing of the beam will be expanded. */
-uint32_t om_beam_take(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
-                      uint32_t ef);
 /* The walk over level 0 from the starting points in the beam. */
 omen_status_t om_graph_walk(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe,
                             uint32_t ef, uint32_t *size, const om_stop *stop,

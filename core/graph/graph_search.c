@@ -8,10 +8,8 @@
  * the few expansions that one at a time would have spared raise the recall a little. */
 #define POPS 3u
 
-/* The candidates ids[0 .. n) with their distances into the beam; cur as in om_beam_merge, or NULL: nothing
- * will be expanded. */
-static inline uint32_t merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n,
-                             uint32_t size, uint32_t ef, uint32_t *cur)
+uint32_t om_beam_merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
+                       uint32_t ef, uint32_t *cur)
 {
     for (uint32_t i = 0; i < n; i++) {
         ctx->flipped[i] = OM_SLOT_FLIP - ctx->ids[i];
@@ -30,24 +28,10 @@ static inline uint32_t merge(const om_graph_view *view, om_graph_ctx *ctx, uint3
         }
         uint32_t at = view->kernels->beam_insert(ctx->beam, size, ef, key);
         size += size < ef;
-        if (cur != NULL) {
-            *cur = om_min_u32(*cur, at);
-            om_prefetch_links(view, om_flip_slot(key));
-        }
+        *cur = om_min_u32(*cur, at);
+        om_prefetch_links(view, om_flip_slot(key));
     }
     return size;
-}
-
-uint32_t om_beam_merge(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
-                       uint32_t ef, uint32_t *cur)
-{
-    return merge(view, ctx, n, size, ef, cur);
-}
-
-uint32_t om_beam_take(const om_graph_view *view, om_graph_ctx *ctx, uint32_t n, uint32_t size,
-                      uint32_t ef)
-{
-    return merge(view, ctx, n, size, ef, NULL);
 }
 
 omen_status_t om_graph_walk(const om_graph_view *view, om_graph_ctx *ctx, const om_probe *probe,

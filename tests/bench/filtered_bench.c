@@ -9,6 +9,7 @@
  * and is answered with the seconds that all queries took and the plans they had; omen.ids has the results.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,8 +131,8 @@ static omen_filter *compile(omen_collection *c, uint64_t limit)
     return filter;
 }
 
-static void search(omen_collection *c, const matrix *queries, uint64_t limit, uint32_t ef, int anew,
-                   int32_t *ids)
+static void search(omen_collection *c, const matrix *queries, uint64_t limit, uint32_t ef,
+                   bool anew, int32_t *ids)
 {
     uint64_t keys[K];
     omen_error err;
@@ -199,10 +200,11 @@ int main(int argc, char **argv)
     }
     char line[TEXT_SIZE * 4];
     while (fgets(line, sizeof line, stdin) != NULL) {
-        uint64_t limit;
-        uint32_t ef;
-        int anew;
-        if (sscanf(line, "%" SCNu64 " %" SCNu32 " %d", &limit, &ef, &anew) != 3) {
+        char *end = line;
+        uint64_t limit = strtoull(end, &end, 10);
+        uint32_t ef = (uint32_t)strtoul(end, &end, 10);
+        bool anew = strtoul(end, &end, 10) != 0;
+        if (*end != '\n') {
             die("command", line);
         }
         search(c, &queries, limit, ef, anew, ids);

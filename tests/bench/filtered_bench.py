@@ -142,7 +142,7 @@ def faiss_systems(made, values):
 class Lancedb:
     """A table of lancedb with IVF_HNSW_SQ and a scalar index on u; the filter is its own SQL, before the search."""
 
-    name, efs = "lancedb", EFS
+    name, efs = "lancedb", EFS[2:]  # ef >= refine_factor * k
 
     def __init__(self, made, values, folder):
         # It takes a loaded module `datasets` for a package of that name; ours stays in use without the name.

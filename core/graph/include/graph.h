@@ -109,24 +109,15 @@ typedef struct om_graph_filter {
     uint32_t plan;        /* OMEN_PLAN_FILTER_* */
     uint32_t k;           /* passing slots wanted: with fewer the walk goes on */
     uint32_t ef;          /* the beam of an unfiltered search for k */
-    uint32_t reserved;
+    uint32_t beam;   /* room for candidates, >= ef and reserved in ctx; *found is at most this */
     uint64_t budget; /* distances after which the walk gives up (tests count a little)  */
     bool abandoned;  /* set: it did, or saw that it would: keys and found are valid then too */
     uint64_t tests;  /* set: bits looked at */
 } om_graph_filter;
-/* beam: room for candidates, >= ef and reserved in ctx; om_plan_choose names it. *found <= beam. */
 omen_status_t om_graph_search_filtered(const om_graph_view *view, om_graph_ctx *ctx,
-                                       const om_probe *probe, uint32_t beam,
-                                       om_graph_filter *filter, const om_stop *stop,
-                                       const uint64_t **keys, uint32_t *found,
+                                       const om_probe *probe, om_graph_filter *filter,
+                                       const om_stop *stop, const uint64_t **keys, uint32_t *found,
                                        om_graph_counters *counters) OM_NODISCARD;
-/* The nearest passing slots by looking at all of them: *found = min(ef, bits set). Uses pass alone;
- * counters->distances grows by the bits set. */
-omen_status_t om_graph_scan_filtered(const om_graph_view *view, om_graph_ctx *ctx,
-                                     const om_probe *probe, uint32_t ef,
-                                     const om_graph_filter *filter, const om_stop *stop,
-                                     const uint64_t **keys, uint32_t *found,
-                                     om_graph_counters *counters) OM_NODISCARD;
 /* Candidates that must be expanded for k results when a share of them passes: ef when all do. */
 double om_graph_horizon(uint32_t ef, uint32_t k, double share);
 /* How many times as many distances a walk makes with so many times as many candidates. */

@@ -39,7 +39,7 @@ typedef struct om_plan_input {
 typedef struct om_plan {
     uint32_t plan;   /* OMEN_PLAN_EMPTY, EXACT or FILTER_*; not for EMPTY and EXACT: */
     uint32_t ef;     /* om_graph_filter.ef */
-    uint32_t beam;   /* room to reserve, and om_graph_search_filtered's beam */
+    uint32_t beam;   /* room to reserve, and om_graph_filter.beam */
     uint64_t budget; /* distances after which a walk is abandoned for the exact scan */
 } om_plan;
 void om_plan_choose(const om_plan_input *input, om_plan *out);
