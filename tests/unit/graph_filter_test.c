@@ -298,7 +298,7 @@ static void test_stops(void **state)
     memset(&op, 0, sizeof op);
     atomic_store(&op.cancelled, 1);
     open_with(&t, &usual, random_row);
-    pass_share(&t, 0.001, 3);
+    pass_share(&t, 0.02, 3);
     /* A walk that has to go far. */
     t.filter.budget = 0;
     assert_int_equal(walk(&t, t.f.rows, OMEN_PLAN_FILTER_IN, &stop), OMEN_CANCELLED);
