@@ -13,9 +13,17 @@ enum { MODEL_MAX_DIM = 48, MODEL_MAX_BATCH = 300, MODEL_MAX_K = 700, MODEL_MAX_I
 #define MODEL_STREAM "stream"
 
 /* One id of the universe, and what is stored under it. */
+typedef struct model_fields { /* which there are, and what they are */
+    bool title, n, score, tag, flag, late;
+    bool flag_value;
+    uint32_t first_word, second_word, tag_value, late_value;
+    int32_t number;
+    double score_value;
+} model_fields;
 typedef struct model_item {
     bool live;
-    uint64_t key;
+    uint64_t key, version;
+    model_fields fields;
     float vector[MODEL_MAX_DIM];
 } model_item;
 
@@ -73,6 +81,17 @@ void model_lookup(model_run *run, omen_collection *c);
 void model_scan(model_run *run, omen_collection *c);
 void model_search(model_run *run, omen_collection *c, uint32_t flags);
 void model_read_only(model_run *run, omen_collection *c);
+
+/* ---- model_fields.c: metadata, text and versions ---- */
+void model_declare(model_run *run); /* of a new collection */
+/* Metadata for the items of a batch, or none; the memory lives until the next call of these. */
+void model_objects(model_run *run, omen_batch *batch, model_fields *fields);
+void model_bad_object(model_run *run, omen_batch *batch, uint32_t at);
+/* Changes of those that are there, in the model too. */
+void model_changes(model_run *run, omen_batch *batch, const uint32_t *names);
+void model_patch(model_run *run);
+void model_delete_where(model_run *run);
+void model_read_fields(model_run *run, omen_collection *c);
 
 /* ---- model_run.c: collections in memory ---- */
 void model_execute(model_run *run);

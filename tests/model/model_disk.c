@@ -65,6 +65,7 @@ static void create_part(disk_run *run, uint32_t n)
                                   .m = 4 + model_below(part, 16),
                                   .durability = model_below(part, 4)};
     CHECK(part, omen_create(run->db, name, &options, &part->c, &part->err) == OMEN_OK);
+    model_declare(part);
 }
 
 static void open_database(disk_run *run)
@@ -279,13 +280,21 @@ static void execute_write(disk_run *run, const disk_op *op, model_run *part)
     memset(run->reader_has, 0, sizeof run->reader_has);
     switch (op->kind) {
     case OP_ADD:
-        model_add(part);
+        if (model_below(part, 6) == 0) {
+            model_patch(part);
+        } else {
+            model_add(part);
+        }
         break;
     case OP_BAD:
         model_add_bad(part);
         break;
     case OP_DELETE:
-        model_delete(part);
+        if (model_below(part, 8) == 0) {
+            model_delete_where(part);
+        } else {
+            model_delete(part);
+        }
         break;
     case OP_REPEAT:
         model_repeat(part);
@@ -312,6 +321,7 @@ static void execute_read(const disk_op *op, model_run *part)
         break;
     case OP_SCAN:
         model_scan(part, part->c);
+        model_read_fields(part, part->c);
         break;
     default:
         index_part(part);

@@ -233,4 +233,5 @@ void model_read_only(model_run *run, omen_collection *c)
         model_search(run, c, OMEN_GRAPH_ONLY);
     }
     model_scan(run, c);
+    model_read_fields(run, c);
 }

@@ -17,6 +17,7 @@ static void create(model_run *run)
                                   .m = 4 + model_below(run, 16)};
     CHECK(run, omen_db_open(NULL, NULL, &run->db, &run->err) == OMEN_OK);
     CHECK(run, omen_create(run->db, "model", &options, &run->c, &run->err) == OMEN_OK);
+    model_declare(run);
 }
 
 static void index_all(model_run *run)
@@ -53,8 +54,12 @@ static void save_and_open(model_run *run)
 static void one_operation(model_run *run)
 {
     uint32_t dice = model_below(run, 100);
-    if (dice < 28) {
+    if (dice < 24) {
         model_add(run);
+    } else if (dice < 27) {
+        model_patch(run);
+    } else if (dice < 28) {
+        model_delete_where(run);
     } else if (dice < 30) {
         model_add_bad(run);
     } else if (dice < 31) {
@@ -63,6 +68,8 @@ static void one_operation(model_run *run)
         model_delete(run);
     } else if (dice < 56) {
         model_get(run, run->c);
+    } else if (dice < 60) {
+        model_read_fields(run, run->c);
     } else if (dice < 64) {
         model_lookup(run, run->c);
     } else if (dice < 78) {

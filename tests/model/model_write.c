@@ -15,6 +15,8 @@ typedef struct big_batch {
     uint64_t keys[MODEL_MAX_BATCH], keys_out[MODEL_MAX_BATCH];
     int32_t status[MODEL_MAX_BATCH];
     bool bad[MODEL_MAX_BATCH]; /* must be refused */
+    uint64_t versions[MODEL_MAX_BATCH];
+    model_fields fields[MODEL_MAX_BATCH];
     char request[64];
     omen_batch batch;
 } big_batch;
@@ -81,7 +83,12 @@ static bool store_item(model_run *run, const big_batch *b, uint32_t i)
         run->highest_key = item->key;
     }
     CHECK(run, b->keys_out[i] == item->key);
-    memcpy(item->vector, b->vectors[i], run->dim * sizeof item->vector[0]);
+    if (b->batch.vectors != NULL) {
+        memcpy(item->vector, b->vectors[i], run->dim * sizeof item->vector[0]);
+    }
+    if (b->batch.mode != OMEN_PATCH) {
+        item->fields = b->fields[i];
+    }
     item->live = true;
     run->live += !replaced;
     return replaced;
@@ -106,6 +113,7 @@ static void add_good(model_run *run, big_batch *b)
             continue;
         }
         replaced += store_item(run, b, i);
+        run->items[b->names[i]].version = result.version;
         applied++;
     }
     CHECK(run, result.applied == applied);
@@ -179,6 +187,17 @@ static void add_or_refuse(model_run *run, big_batch *b, omen_status_t status, in
     note_name(run, b, false);
 }
 
+/* Written only while the items have the versions that they have; a few are asked for another one. */
+static void ask_versions(model_run *run, big_batch *b)
+{
+    for (uint32_t i = 0; i < b->batch.count; i++) {
+        const model_item *item = &run->items[b->names[i]];
+        b->bad[i] = model_below(run, 20) == 0;
+        b->versions[i] = (item->live ? item->version : 0) + b->bad[i];
+    }
+    b->batch.if_version = b->versions;
+}
+
 void model_add(model_run *run)
 {
     big_batch *b = work();
@@ -194,8 +213,47 @@ void model_add(model_run *run)
         bool live = run->items[b->names[i]].live;
         b->bad[i] = (mode == OMEN_INSERT && live) || (mode == OMEN_UPDATE && !live);
     }
+    model_objects(run, &b->batch, b->fields);
+    if (mode == OMEN_UPSERT && model_below(run, 6) == 0) {
+        ask_versions(run, b);
+        add_or_refuse(run, b, OMEN_ABORTED, OMEN_D_VERSION_CONFLICT);
+        return;
+    }
     name_batch(run, b);
     add_or_refuse(run, b, mode == OMEN_INSERT ? OMEN_ALREADY_EXISTS : OMEN_NOT_FOUND, OMEN_D_NONE);
+}
+
+/* Some fields change, and the vector or not. */
+void model_patch(model_run *run)
+{
+    big_batch *b = work();
+    run->what = "patch";
+    choose_names(run, b, false);
+    set_ids(run, b);
+    set_vectors(run, b);
+    b->batch.mode = OMEN_PATCH;
+    for (uint32_t i = 0; i < b->batch.count; i++) {
+        b->bad[i] = !run->items[b->names[i]].live;
+    }
+    if (model_below(run, 2) == 0) {
+        b->batch.vectors = NULL;
+        b->batch.stride = 0;
+        b->batch.dim = 0;
+    }
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < b->batch.count; i++) {
+        bad += b->bad[i];
+    }
+    if (bad != 0 && model_below(run, 4) == 0) {
+        add_refused(run, b, OMEN_NOT_FOUND, OMEN_D_NONE); /* without changes in the model */
+        return;
+    }
+    model_changes(run, &b->batch, b->names);
+    if (bad != 0) {
+        b->batch.flags |= OMEN_PER_ITEM;
+        b->batch.item_status = b->status;
+    }
+    add_good(run, b);
 }
 
 /* Items with a component that is no number, and batches of the wrong shape. */
@@ -207,6 +265,7 @@ void model_add_bad(model_run *run)
     set_ids(run, b);
     set_vectors(run, b);
     memset(b->bad, 0, sizeof b->bad);
+    memset(b->fields, 0, sizeof b->fields);
     if (run->dtype == OMEN_F32) {
         size_t stride = b->batch.stride != 0 ? b->batch.stride : run->dim * sizeof(float);
         for (uint32_t n = 1 + model_below(run, 3); n > 0; n--) {
@@ -218,8 +277,18 @@ void model_add_bad(model_run *run)
         }
         add_or_refuse(run, b, OMEN_INVALID_ARGUMENT, OMEN_D_NOT_FINITE);
     }
+    uint32_t at = model_below(run, (uint32_t)b->batch.count);
+    b->batch.stride = 0;
+    set_vectors(run, b);
+    b->batch.flags = 0;
+    memset(b->bad, 0, sizeof b->bad);
+    memset(b->fields, 0, sizeof b->fields);
+    b->bad[at] = true;
+    model_bad_object(run, &b->batch, at);
+    add_or_refuse(run, b, OMEN_INVALID_ARGUMENT, OMEN_D_NONE);
     omen_batch wrong = b->batch;
     wrong.flags = 0;
+    wrong.metadata = (omen_column){0};
     wrong.dim = run->dim + 1;
     CHECK(run, omen_add_batch(run->c, &wrong, NULL, NULL, &run->err) == OMEN_INVALID_ARGUMENT);
     CHECK(run, run->err.detail == OMEN_D_DIM_MISMATCH);
