@@ -25,7 +25,9 @@ static omen_status_t look_up(om_search *s)
                          .rows = om_max_u32(s->rows, s->view->indexed),
                          .past = s->snapshot != NULL,
                          .stop = &s->stop};
-    return om_filter_pass(s->filter, &need, &s->pass, s->err);
+    omen_status_t status = om_filter_pass(s->filter, &need, &s->pass, s->err);
+    bool stopped = status == OMEN_DEADLINE_EXCEEDED || status == OMEN_CANCELLED;
+    return stopped ? om_search_stopped(s, status) : status;
 }
 
 static omen_status_t guess_share(om_filter *f, const om_fields_look *look, const om_pass *pass,
@@ -291,8 +293,12 @@ omen_status_t om_search_passing(om_search *s, bool *all)
     uint32_t matches = 0;
     uint64_t begun = om_search_clock(s);
     om_part part = part_of(s);
+    *all = false;
     s->explain.plan = OMEN_PLAN_EMPTY;
     OM_TRY(look_up(s));
+    if (s->partial) {
+        return OMEN_OK;
+    }
     OM_TRY(om_part_matches(&part, s->pass, &matches, s->err));
     if (s->estimates) {
         OM_TRY(estimate(s));
@@ -310,5 +316,5 @@ out:
 omen_status_t om_scan_late_passing(om_search *s, uint32_t first)
 {
     omen_status_t status = look_up(s);
-    return status != OMEN_OK ? status : om_gather_raw(s, first, s->rows);
+    return status != OMEN_OK || s->partial ? status : om_gather_raw(s, first, s->rows);
 }

@@ -245,11 +245,26 @@ static void note(om_find *f, const om_text_search *search)
         f->filter != NULL && f->filters.matches == 0 ? OMEN_PLAN_EMPTY : OMEN_PLAN_TEXT;
 }
 
+/* What stops a search for words has no text; at the deadline the other legs may be enough. */
+static omen_status_t stopped(om_find *f, omen_status_t status)
+{
+    if (status == OMEN_DEADLINE_EXCEEDED && (f->in->flags & OMEN_PARTIAL_OK) != 0) {
+        f->partial = true;
+        return OMEN_OK;
+    }
+    if (status == OMEN_DEADLINE_EXCEEDED || status == OMEN_CANCELLED) {
+        return om_fail(f->err, status, OMEN_D_NONE, "stopped while text was searched");
+    }
+    return status;
+}
+
 static omen_status_t run(om_find *f, om_find_leg *leg, om_text_search *search)
 {
     sources to = {.f = f, .list = f->sources};
-    omen_status_t status = gather(f, &to);
-    if (status != OMEN_OK) {
+    omen_status_t status = stopped(f, gather(f, &to));
+    search->found = 0;
+    search->sources = f->sources;
+    if (status != OMEN_OK || f->partial) {
         return status;
     }
     uint64_t begun = om_find_clock(f);
@@ -257,15 +272,12 @@ static omen_status_t run(om_find *f, om_find_leg *leg, om_text_search *search)
     search->sources = f->sources;
     search->source_count = to.count;
     search->found = 0;
-    if (to.count != 0) {
+    status = om_stop_check(&f->stop);
+    if (status == OMEN_OK && to.count != 0) {
         status = om_text_run(search, f->ctx->text, f->err);
     }
     f->filters.text_ns += om_find_clock(f) - begun;
-    if (status == OMEN_DEADLINE_EXCEEDED && (f->in->flags & OMEN_PARTIAL_OK) != 0) {
-        f->partial = true;
-        status = OMEN_OK;
-    }
-    return status;
+    return stopped(f, status);
 }
 
 /* An item that is replaced while its old row counts as dead and its new one is not seen yet would be

@@ -246,6 +246,17 @@ static void test_rows(om_filter *f, const om_fields_look *look, uint32_t first, 
     }
 }
 
+/* Whether the caller still waits. When not, the bitmap ends with the rows that were looked at, [0, done). */
+static omen_status_t go_on(const om_pass_need *need, uint32_t done, om_pass *pass, omen_error *err)
+{
+    omen_status_t status = om_stop_check(need->stop);
+    if (OM_LIKELY(status == OMEN_OK)) {
+        return OMEN_OK;
+    }
+    pass->rows = done;
+    return om_fail(err, status, OMEN_D_NONE, "stopped while a filter looked at rows");
+}
+
 /* Blocks from the one that has row `first` up to row `covered`. */
 static omen_status_t test_parts(om_filter *f, const om_pass_need *need, const om_fields_look *look,
                                 uint32_t first, uint32_t covered, om_pass *pass, omen_error *err)
@@ -254,10 +265,10 @@ static omen_status_t test_parts(om_filter *f, const om_pass_need *need, const om
     for (uint32_t i = om_fields_part_of(look, first);
          status == OMEN_OK && i < look->parts->meta_count && look->parts->meta[i].first < covered;
          i++) {
-        status = om_stop_check(need->stop);
-        status = status != OMEN_OK
-                     ? om_fail(err, status, OMEN_D_NONE, "stopped while a filter looked at rows")
-                     : test_part(f, look, i, pass, err);
+        status = go_on(need, look->parts->meta[i].first, pass, err);
+        if (status == OMEN_OK) {
+            status = test_part(f, look, i, pass, err);
+        }
     }
     drop_scratch(f);
     return status;
@@ -304,15 +315,12 @@ static omen_status_t test_keys(om_filter *f, const om_pass_need *need, uint32_t 
     const om_view *view = om_view_load(need->segment);
     for (uint32_t from = first; from < pass->rows; from += OM_PASS_CHUNK - from % OM_PASS_CHUNK) {
         uint32_t to = om_min_u32(pass->rows, from + OM_PASS_CHUNK - from % OM_PASS_CHUNK);
-        omen_status_t status = om_stop_check(need->stop);
-        if (status != OMEN_OK) {
-            return om_fail(err, status, OMEN_D_NONE, "stopped while a filter looked at rows");
-        }
-        if (view->mapped != NULL) {
+        omen_status_t status = go_on(need, from, pass, err);
+        if (status == OMEN_OK && view->mapped != NULL) {
             status = om_mapped_touch(view->mapped, OM_TOUCH_KEYS, from, to - from, err);
-            if (status != OMEN_OK) {
-                return status;
-            }
+        }
+        if (status != OMEN_OK) {
+            return status;
         }
         for (uint32_t slot = from; slot < to; slot++) {
             uint64_t passes = has_key(f, view->keys[slot]);
@@ -400,7 +408,8 @@ static void count_chunks(om_pass *pass)
     }
 }
 
-/* A bitmap of `rows` rows: the former one and what came behind it. mu held. */
+/* A bitmap of `rows` rows: the former one and what came behind it. When it was stopped on the way, of as many
+ * as were looked at: the next caller goes on there. mu held. */
 static omen_status_t extend(om_filter *f, const om_pass_need *need, const om_pass *former,
                             uint32_t rows, om_pass **out, omen_error *err)
 {
@@ -418,13 +427,14 @@ static omen_status_t extend(om_filter *f, const om_pass_need *need, const om_pas
     }
     status = f->predicate != NULL ? test_condition(f, need, first, pass, err)
                                   : test_set(f, need, first, pass, err);
-    if (status != OMEN_OK) {
+    bool stopped = status == OMEN_CANCELLED || status == OMEN_DEADLINE_EXCEEDED;
+    if (status != OMEN_OK && !(stopped && pass->rows > first)) {
         free_pass(f, pass);
         return status;
     }
     count_chunks(pass);
     *out = pass;
-    return OMEN_OK;
+    return status;
 }
 
 static bool suits(const om_pass *pass, const om_pass_need *need)
@@ -442,18 +452,19 @@ static omen_status_t make_longer(om_filter *f, const om_pass_need *need, const o
     }
     uint32_t rows = om_max_u32(need->rows, atomic_load(&need->segment->visible));
     const om_pass *former = pass != NULL && pass->present && need->past ? NULL : pass;
-    omen_status_t status = extend(f, need, former, rows, &pass, err);
-    if (status != OMEN_OK) {
+    om_pass *made = NULL;
+    omen_status_t status = extend(f, need, former, rows, &made, err);
+    if (made == NULL) {
         return status;
     }
-    status = publish(f, need->segment->c, pass, err);
-    if (status != OMEN_OK) {
-        free_pass(f, pass);
-        return status;
+    omen_status_t published = publish(f, need->segment->c, made, status == OMEN_OK ? err : NULL);
+    if (published != OMEN_OK) {
+        free_pass(f, made);
+        return status != OMEN_OK ? status : published;
     }
     reclaim(f);
-    *out = pass;
-    return OMEN_OK;
+    *out = made;
+    return status;
 }
 
 /* When memory is short, filters that nobody but their list holds are given up, once. */

@@ -471,6 +471,50 @@ static void many_filters_take_bounded_memory(void **state)
     things_close(&t);
 }
 
+/* A search that is stopped leaves its filter as it was, or with what it has looked at: the next one is right. */
+static void stopped_filters_go_on(void **state)
+{
+    (void)state;
+    things t;
+    found got;
+    uint64_t count = 0;
+    omen_op *op = NULL;
+    things_open(&t, OMEN_L2, ROWS, NULL);
+    things_put(&t, 0, ROWS);
+    fx_index(&t.f);
+    OK(&t.f, omen_op_create(&op, &t.f.err));
+    omen_op_cancel(op);
+    for (uint32_t i = 0; i < 2; i++) {
+        thing_filter filter = things_share(0.4 + 0.1 * i);
+        omen_filter *compiled = things_compile(&t, &filter);
+        omen_query query = {.struct_size = sizeof query,
+                            .flags = OMEN_PARTIAL_OK,
+                            .vectors = t.item[0].vector,
+                            .dtype = OMEN_F32,
+                            .dim = THING_DIM,
+                            .count = 1,
+                            .k = K,
+                            .op = i == 0 ? op : NULL,
+                            .timeout_us = i, /* over before the first look, or just not */
+                            .filter = compiled};
+        uint32_t flags = 0;
+        omen_hits hits = {
+            .struct_size = sizeof hits, .keys = got.keys, .counts = &got.count, .flags = &flags};
+        if (i == 0) {
+            FAILS(&t.f, omen_search(t.f.c, &query, &hits, &t.f.err), OMEN_CANCELLED, OMEN_D_NONE);
+        } else {
+            OK(&t.f, omen_search(t.f.c, &query, &hits, &t.f.err));
+            assert_true(flags == OMEN_HITS_PARTIAL ? got.count <= K : got.count == K);
+        }
+        OK(&t.f, omen_count_where(t.f.c, compiled, &count, &t.f.err));
+        assert_int_equal(count, things_matches(&t, &filter));
+        assert_int_equal(good(&t, t.f.c, t.item[7].vector, &filter, compiled, K, OMEN_EXACT), K);
+        omen_filter_free(compiled);
+    }
+    omen_op_free(op);
+    things_close(&t);
+}
+
 /* A full budget refuses writes; filters that are only kept for later are given up before a search is. */
 static void short_memory_gives_up_kept_filters(void **state)
 {
@@ -519,6 +563,7 @@ int main(void)
         cmocka_unit_test(bad_conditions_are_refused),
         cmocka_unit_test(filters_stay_with_their_collection),
         cmocka_unit_test(many_filters_take_bounded_memory),
+        cmocka_unit_test(stopped_filters_go_on),
         cmocka_unit_test(short_memory_gives_up_kept_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -569,6 +569,16 @@ static void cancelled_and_late_searches_stop(void **state)
     omen_request request = request_of(legs, 2, K);
     request.op = op;
     FAILS(&t.f, find(&t, t.f.c, &request, &got), OMEN_CANCELLED, OMEN_D_NONE);
+    request.legs = &legs[1];
+    request.leg_count = 1;
+    FAILS(&t.f, find(&t, t.f.c, &request, &got), OMEN_CANCELLED, OMEN_D_NONE);
+    request.timeout_us = 1; /* over before the first look, or just not */
+    request.op = NULL;
+    request.flags = OMEN_PARTIAL_OK;
+    OK(&t.f, find(&t, t.f.c, &request, &got));
+    assert_true(got.flags == OMEN_HITS_PARTIAL ? got.count <= K : got.count == K);
+    request = request_of(legs, 2, K);
+    request.op = op;
     omen_op_reset(op);
     OK(&t.f, find(&t, t.f.c, &request, &got));
     assert_int_equal(got.count, K);
