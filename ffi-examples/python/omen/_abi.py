@@ -9,14 +9,16 @@ import ctypes.util
 import os
 from typing import Any
 from ctypes import POINTER as P
-from ctypes import Structure, c_char, c_char_p, c_double, c_int32, c_size_t
+from ctypes import Structure, c_char, c_char_p, c_double, c_float, c_int32, c_size_t
 from ctypes import c_uint32, c_uint64, c_void_p, sizeof
 
 ABI_MAJOR = 0
-ABI_MINOR = 2
+ABI_MINOR = 3
 NONE = 2**64 - 1
 MAX_K = 16384
 MAX_QUERIES = 65536
+MAX_FIELD_NAME = 128
+MAX_LEGS = 16
 
 EXACT = 1
 PARTIAL_OK = 2
@@ -24,6 +26,19 @@ GRAPH_ONLY = 4
 HITS_PARTIAL = 1
 WAIT_INDEXED = 3
 FIELD_ID = 1
+FIELD_METADATA = 2
+FIELD_VERSION = 4
+FIELD_VALUE = 8
+FIELD_COUNT = 16
+FIELD_STOP_WORDS = 1
+FIELD_NO_STEMMING = 2
+FIND_MAX_DISTANCE = 16
+FIND_MIN_SCORE = 32
+LIST_DESCENDING = 1
+LIST_AFTER = 2
+LEG_VECTOR = 1
+LEG_TEXT = 2
+LEG_LIKE = 3
 ERROR_RETRIABLE = 1
 DB_READ_ONLY = 1
 DB_MUST_EXIST = 2
@@ -34,7 +49,19 @@ WAIT_DURABLE = 1
 METRICS = {"l2": 1, "ip": 2, "cosine": 3}
 DTYPES = {"f32": 1, "f16": 2, "i8": 3, "u8": 4}
 ID_TYPES = {"u64": 1, "uuid": 2, "str": 3}
-MODES = {"upsert": 1, "insert": 2, "update": 3}
+MODES = {"upsert": 1, "insert": 2, "update": 3, "patch": 4}
+TYPES = {
+    "string": 1,
+    "int64": 2,
+    "double": 3,
+    "bool": 4,
+    "time": 5,
+    "bytes": 6,
+    "geo": 7,
+    "text": 8,
+    "array": 0x100,
+}
+FUSIONS = {"rrf": 1, "weighted": 2}
 DURABILITY = {"default": 0, "none": 1, "interval": 2, "batch": 3}
 STATES = {0: "writable", 1: "read_only", 2: "disk_full", 3: "failed", 4: "damaged"}
 
@@ -72,6 +99,29 @@ class Column(CStruct):
         ("offsets", c_void_p),
         ("offset_bits", c_uint32),
         ("width", c_uint32),
+    ]
+
+
+class Field(CStruct):
+    """Frozen: a field of the metadata."""
+
+    _fields_ = [
+        ("name", c_char * (MAX_FIELD_NAME + 8)),
+        ("type", c_uint32),
+        ("flags", c_uint32),
+        ("weight", c_float),
+        ("language", c_char * 28),
+    ]
+
+
+class Param(CStruct):
+    """Frozen: values bound to $1, $2, ... of a filter."""
+
+    _fields_ = [
+        ("type", c_uint32),
+        ("count", c_uint32),
+        ("data", c_void_p),
+        ("offsets", c_void_p),
     ]
 
 
@@ -186,6 +236,8 @@ class Options(CStruct):
         ("durability", c_uint32),
         ("capacity_hint", c_uint64),
         ("max_backlog_rows", c_uint64),
+        ("fields", c_void_p),
+        ("field_count", c_uint64),
     ]
 
 
@@ -240,6 +292,8 @@ class Batch(CStruct):
         ("request_id_len", c_size_t),
         ("crc", c_uint32),
         ("reserved", c_uint32),
+        ("metadata", Column),
+        ("if_version", c_void_p),
     ]
 
 
@@ -291,6 +345,7 @@ class Query(CStruct):
         ("timeout_us", c_uint64),
         ("min_version", c_uint64),
         ("op", c_void_p),
+        ("filter", c_void_p),
     ]
 
 
@@ -311,6 +366,22 @@ class Explain(CStruct):
     ]
 
 
+class FilterExplain(CStruct):
+    """Frozen: what the filter, the words and the fusion of one query cost."""
+
+    _fields_ = [
+        ("estimated", c_double),
+        ("selectivity", c_double),
+        ("matches", c_uint64),
+        ("tests", c_uint64),
+        ("filter_ns", c_uint64),
+        ("text_ns", c_uint64),
+        ("fuse_ns", c_uint64),
+        ("postings", c_uint64),
+        ("candidates", c_uint64),
+    ]
+
+
 class Hits(CStruct):
     """The caller's result arrays."""
 
@@ -323,6 +394,69 @@ class Hits(CStruct):
         ("flags", c_void_p),
         ("explain", c_void_p),
         ("version", c_uint64),
+        ("filters", c_void_p),
+        ("scores", c_void_p),
+        ("groups", c_void_p),
+    ]
+
+
+class Leg(CStruct):
+    """One part of a search: a vector, words, or items to be like."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("kind", c_uint32),
+        ("limit", c_uint32),
+        ("vector", c_void_p),
+        ("dtype", c_uint32),
+        ("dim", c_uint32),
+        ("ef", c_uint32),
+        ("rerank", c_uint32),
+        ("text", c_char_p),
+        ("text_len", c_size_t),
+        ("field", c_char_p),
+        ("keys", c_void_p),
+        ("key_count", c_uint64),
+        ("weight", c_float),
+        ("k1", c_float),
+        ("b", c_float),
+        ("reserved", c_uint32),
+    ]
+
+
+class Request(CStruct):
+    """One search of several legs."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("legs", c_void_p),
+        ("leg_count", c_uint32),
+        ("k", c_uint32),
+        ("offset", c_uint32),
+        ("fusion", c_uint32),
+        ("rank_constant", c_float),
+        ("max_distance", c_float),
+        ("min_score", c_float),
+        ("group_size", c_uint32),
+        ("group_by", c_char_p),
+        ("filter", c_void_p),
+        ("timeout_us", c_uint64),
+        ("min_version", c_uint64),
+        ("op", c_void_p),
+    ]
+
+
+class Listing(CStruct):
+    """A page of items."""
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("filter", c_void_p),
+        ("order_by", c_char_p),
+        ("after", c_uint64),
     ]
 
 
@@ -396,6 +530,10 @@ class Stats(CStruct):
         ("read_only", c_uint32),
         ("segments", c_uint32),
         ("frozen", c_uint32),
+        ("bytes_metadata", c_uint64),
+        ("bytes_text", c_uint64),
+        ("fields", c_uint64),
+        ("text_rows", c_uint64),
     ]
 
 
@@ -440,24 +578,37 @@ FUNCTIONS = {
     "omen_drop": (I32, [PTR, TEXT, ERR]),
     "omen_list": (I32, [PTR, TEXT, PTR, SIZE, P(SIZE), ERR]),
     "omen_describe": (I32, [PTR, P(Options), ERR]),
+    "omen_declare_fields": (I32, [PTR, PTR, U64, ERR]),
+    "omen_list_fields": (I32, [PTR, PTR, U64, P(U64), ERR]),
     "omen_save": (I32, [PTR, TEXT, PTR, ERR]),
     "omen_optimize": (I32, [PTR, PTR, ERR]),
     "omen_snapshot": (I32, [PTR, OUT, ERR]),
     "omen_estimate": (I32, [P(Options), U64, U32, P(EstimateResult), ERR]),
     "omen_add_batch": (I32, [PTR, P(Batch), P(WriteResult), PTR, ERR]),
     "omen_delete_batch": (I32, [PTR, P(Batch), P(WriteResult), PTR, ERR]),
+    "omen_delete_where": (I32, [PTR, PTR, P(Batch), P(WriteResult), PTR, ERR]),
     "omen_stream_open": (I32, [PTR, TEXT, SIZE, PTR, PTR, ERR]),
     "omen_wait": (I32, [PTR, U64, U32, U64, PTR, ERR]),
     "omen_get_progress": (I32, [PTR, P(WriteProgress), ERR]),
+    "omen_filter_compile": (I32, [PTR, TEXT, SIZE, PTR, U64, OUT, ERR]),
+    "omen_filter_from_keys": (I32, [PTR, PTR, U64, OUT, ERR]),
+    "omen_filter_free": (None, [PTR]),
+    "omen_count_where": (I32, [PTR, PTR, P(U64), ERR]),
+    "omen_facet": (I32, [PTR, PTR, TEXT, U32, OUT, ERR]),
+    "omen_plan_name": (TEXT, [U32]),
     "omen_search": (I32, [PTR, P(Query), P(Hits), ERR]),
+    "omen_find": (I32, [PTR, P(Request), P(Hits), ERR]),
     "omen_search_f32": (I32, [PTR, PTR, U32, U32, U32, PTR, PTR, ERR]),
     "omen_lookup": (I32, [PTR, P(Column), U64, PTR, ERR]),
     "omen_get_vectors": (I32, [PTR, PTR, U64, PTR, U64, U32, PTR, ERR]),
     "omen_fetch": (I32, [PTR, PTR, U64, U32, OUT, ERR]),
+    "omen_fetch_fields": (I32, [PTR, PTR, U64, U32, PTR, U64, OUT, ERR]),
     "omen_rows_column": (None, [PTR, U32, P(Column)]),
+    "omen_rows_count": (U64, [PTR]),
     "omen_rows_free": (None, [PTR]),
     "omen_count": (I32, [PTR, PTR, ERR]),
     "omen_scan": (I32, [PTR, P(U64), PTR, U64, P(U64), ERR]),
+    "omen_list_items": (I32, [PTR, P(Listing), PTR, U64, P(U64), ERR]),
     "omen_measure_recall": (I32, [PTR, P(RecallOptions), P(Recall), PTR, ERR]),
     "omen_op_create": (I32, [OUT, ERR]),
     "omen_op_free": (None, [PTR]),

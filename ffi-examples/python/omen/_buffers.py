@@ -162,6 +162,21 @@ def _numbers(ids: Any) -> "array[Any]":
     return array("Q", view.tolist())
 
 
+class Texts:
+    """Texts one after the other, with the places where they end; keeps alive what the addresses
+    point to."""
+
+    def __init__(self, texts: Sequence[bytes]) -> None:
+        offsets = array("q", [0])
+        for text in texts:
+            offsets.append(offsets[-1] + len(text))
+        self.count = len(texts)
+        self._keep = (ctypes.create_string_buffer(b"".join(texts)), offsets)
+        self.column = _abi.Column(offset_bits=64)
+        self.column.data = ctypes.addressof(self._keep[0])
+        self.column.offsets = offsets.buffer_info()[0]
+
+
 class Ids:
     """Ids as the library takes them; keeps alive what the addresses point to."""
 
@@ -181,9 +196,8 @@ class Ids:
             self.count = len(values)
             self._bytes(b"".join(values), 16)
         else:
-            texts = [text.encode() for text in ids]
-            self.count = len(texts)
-            self._texts(texts)
+            texts = Texts([text.encode() for text in ids])
+            self.count, self.column, self._keep = texts.count, texts.column, (texts,)
 
     def _numbers(self, numbers: "array[Any]") -> None:
         address = numbers.buffer_info()[0]
@@ -195,14 +209,6 @@ class Ids:
         block = ctypes.create_string_buffer(data)
         self._keep += (block,)
         self.column.data, self.column.width = ctypes.addressof(block), width
-
-    def _texts(self, texts: Sequence[bytes]) -> None:
-        offsets = array("q", [0])
-        for text in texts:
-            offsets.append(offsets[-1] + len(text))
-        self._bytes(b"".join(texts), 0)
-        self._keep += (offsets,)
-        self.column.offsets, self.column.offset_bits = offsets.buffer_info()[0], 64
 
 
 def read_ids(column: _abi.Column, count: int) -> List[Any]:

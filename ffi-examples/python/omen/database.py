@@ -4,14 +4,14 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import os
-import threading
-from contextlib import contextmanager
 from ctypes import byref, c_char, c_size_t, c_uint32, c_void_p
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 from . import _abi
-from .errors import Error, InvalidArgument, check
-from .index import Index, Op, _choice, _op, _options, _path
+from ._handle import Handle
+from .errors import InvalidArgument, check
+from .index import Index, _choice, _options, _path
+from .results import Op, raw_op
 
 Path = Union[str, "os.PathLike[str]"]
 _NAME_BYTES = 64
@@ -41,7 +41,7 @@ def _backup(call: Any, *arguments: Any, previous: Optional[Path] = None, copy: b
     options = _abi.BackupOptions(
         flags=_abi.BACKUP_COPY if copy else 0,
         previous=None if previous is None else _path(previous),
-        op=_op(op),
+        op=raw_op(op),
     )
     result = _abi.BackupResult()
     check(call, *arguments, byref(options), byref(result))
@@ -66,7 +66,7 @@ def estimate(rows: int, dim: int, *, id_bytes: int = 16, **options: Any) -> Esti
     return Estimate(*(getattr(out, name) for name in Estimate._fields))
 
 
-class Database:
+class Database(Handle):
     """Named indexes. Any number of threads may use one at once.
 
     path       a folder, made when it is missing: what was acknowledged is there again after any end of
@@ -75,6 +75,8 @@ class Database:
     must_exist  NotFound instead of an empty database when there is none
     ram        copy segments into memory instead of serving them from mapped files
     """
+
+    _what = "database"
 
     def __init__(
         self,
@@ -88,10 +90,8 @@ class Database:
         interval_ms: int = 0,
         seal_rows: int = 0,
     ) -> None:
-        self._lock = threading.Lock()
-        self._users = 1  # running calls, and the Database itself until it is closed
-        self._closed = False
-        self._raw, runtime = c_void_p(), c_void_p()
+        self._begin()
+        runtime = c_void_p()
         runtime_options = _abi.RuntimeOptions(threads=threads, memory_limit=memory_limit)
         check(_abi.lib.omen_runtime_create, byref(runtime_options), byref(runtime))
         try:
@@ -108,44 +108,13 @@ class Database:
         finally:
             _abi.lib.omen_runtime_free(runtime)  # the database keeps what it needs alive
 
-    @contextmanager
-    def _use(self) -> Iterator[c_void_p]:
-        """Holds the handle for a call: after close() the last user frees it."""
-        with self._lock:
-            if self._closed:
-                message = "the database is closed"
-                raise Error(message, status="FAILED_PRECONDITION", detail="HANDLE")
-            self._users += 1
-        try:
-            yield self._raw
-        finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            last = self._users == 0
-        if last:
-            _abi.lib.omen_db_free(self._raw)
+    def _free(self) -> None:
+        _abi.lib.omen_db_free(self._raw)
 
     def close(self) -> None:
         """Frees the database once running calls have returned and its indexes are closed; then
         everything is durable and the folder is free for others. Closing again does nothing."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._leave()
-
-    def __enter__(self) -> "Database":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_raw"):
-            self.close()
+        super().close()
 
     def create(
         self,
@@ -197,7 +166,7 @@ class Database:
     def checkpoint(self, *, op: Optional[Op] = None) -> None:
         """Writes everything so far into segment files and trims the log. Writers go on."""
         with self._use() as db:
-            check(_abi.lib.omen_checkpoint, db, _op(op))
+            check(_abi.lib.omen_checkpoint, db, raw_op(op))
 
     def refresh(self) -> bool:
         """Opened for reading: moves on to what the writer has made durable since; True if there was

@@ -4,22 +4,21 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import ctypes
+import json
 import os
-import threading
-from contextlib import contextmanager
-from ctypes import byref, c_float, c_uint8, c_uint32, c_uint64, c_void_p
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from ctypes import byref, c_float, c_uint8, c_uint64, c_void_p
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from . import _abi
 from ._buffers import Ids, Rows, read_ids
-from .errors import Error, InvalidArgument, check
+from ._handle import Handle
+from .errors import InvalidArgument, check
+from .filters import Condition, Filter, held
+from .finding import Leg, RawLegs, legs_of
+from .metadata import Field, Fields, Object, decode, encode, field_name, raw_fields, read_field
+from .metadata import read_numbers, read_texts
+from .results import Arrays, Facet, Found, Hits, Item, Op, Write, matrix, numpy, raw_op
 
-try:
-    import numpy
-except ImportError:  # results are memoryviews then
-    numpy = None  # type: ignore[assignment]
-
-_FORMAT = {"f32": (c_float, "f"), "u64": (c_uint64, "Q"), "u8": (c_uint8, "B")}
 _NAME = b"index"
 
 
@@ -35,79 +34,12 @@ def _microseconds(seconds: Optional[float]) -> int:
     return 0 if seconds is None else max(1, int(seconds * 1e6))
 
 
-def _matrix(block: Any, code: str, shape: Tuple[int, ...]) -> Any:
-    """A ctypes array as a numpy array, or as a memoryview where numpy is not installed."""
-    if numpy is not None:
-        return numpy.frombuffer(block, dtype=numpy.dtype(code)).reshape(shape)
-    return memoryview(block).cast("B").cast(code, shape)
-
-
-class Write(NamedTuple):
-    """What a write did."""
-
-    version: int  # of this write; the first one's when it was replayed
-    applied: int  # items inserted or replaced, or deleted
-    replaced: int  # of these: items that existed
-    replayed: bool  # the request or the sequence number was seen before
-
-
-class Hits:
-    """The nearest items of each query: ``keys, distances = index.search(...)``.
-
-    For several queries both have a row of k places each; the unused ones hold omen.NONE and
-    infinity, and counts tells how many are used. For one flat query they hold its items only.
-    """
-
-    def __init__(
-        self, keys: Any, distances: Any, counts: List[int], flags: List[int], version: int
-    ):
-        self.keys = keys
-        self.distances = distances
-        self.counts = counts
-        self.partial = [bool(flag & _abi.HITS_PARTIAL) for flag in flags]
-        self.version = version
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.keys, self.distances))
-
-
-class Op:
-    """Watches and cancels one running call from another thread."""
-
-    def __init__(self) -> None:
-        self._raw = c_void_p()
-        check(_abi.lib.omen_op_create, byref(self._raw))
-
-    def cancel(self) -> None:
-        """Asks the call to stop; it then raises Cancelled."""
-        _abi.lib.omen_op_cancel(self._raw)
-
-    def reset(self) -> None:
-        """Prepares for the next call, once the one before has returned."""
-        _abi.lib.omen_op_reset(self._raw)
-
-    def progress(self) -> Tuple[int, int]:
-        """Steps done, and steps in all (0: not known)."""
-        out = _abi.Progress()
-        _abi.lib.omen_op_progress(self._raw, byref(out))
-        return out.done, out.total
-
-    def __del__(self) -> None:
-        raw = self.__dict__.pop("_raw", None)
-        if raw:
-            _abi.lib.omen_op_free(raw)
-
-
 def _path(path: Union[str, "os.PathLike[str]"]) -> bytes:
     """A path for the library. A NUL inside would cut it short without a word, so it is refused."""
     name = os.fsencode(path)
     if b"\0" in name:
         raise InvalidArgument("the path contains a NUL", detail="NAME")
     return name
-
-
-def _op(op: Optional[Op]) -> Optional[c_void_p]:
-    return None if op is None else op._raw
 
 
 def _options(
@@ -119,11 +51,13 @@ def _options(
     m: int = 0,
     ef_construction: int = 0,
     capacity_hint: int = 0,
+    fields: Fields = (),
 ) -> _abi.Options:
     """What an index is created with, as the library takes it."""
     if not 0 < dim < 2**32:  # ctypes would cut it to 32 bits
         raise InvalidArgument("dim %d: at most 65,535" % dim, detail="LIMIT")
-    return _abi.Options(
+    declared = raw_fields(fields)
+    options = _abi.Options(
         dim=dim,
         metric=_choice("metric", _abi.METRICS, metric),
         dtype=_choice("dtype", _abi.DTYPES, dtype),
@@ -131,17 +65,26 @@ def _options(
         m=m,
         ef_construction=ef_construction,
         capacity_hint=capacity_hint,
+        field_count=len(declared),
     )
+    options.fields = ctypes.addressof(declared)
+    options.keep = declared  # lives as long as the struct that points to it
+    return options
 
 
-class Index:
-    """Vectors with ids, and the nearest of them. Any number of threads may use one at once.
+class Index(Handle):
+    """Vectors with ids and metadata, and the nearest of them. Any number of threads may use one at
+    once.
 
     dim     elements of a vector, 1 to 65,535
     metric  "l2" (squared), "ip" (minus the inner product) or "cosine"; smaller is nearer
     dtype   "f32", "f16", "i8" or "u8": what is stored
     ids     "u64", "uuid" or "str"
+    fields  declared fields of the metadata: {"plot": "text", "seen": "time"}, or a list of omen.Field.
+            Numbers, texts, bools and lists of them need no declaration.
     """
+
+    _what = "index"
 
     def __init__(
         self,
@@ -153,6 +96,7 @@ class Index:
         m: int = 0,
         ef_construction: int = 0,
         capacity_hint: int = 0,
+        fields: Fields = (),
         threads: int = 0,
         memory_limit: int = 0,
     ) -> None:
@@ -164,6 +108,7 @@ class Index:
             m=m,
             ef_construction=ef_construction,
             capacity_hint=capacity_hint,
+            fields=fields,
         )
         self._start(threads, memory_limit)
         check(_abi.lib.omen_create, self._db, _NAME, byref(options), byref(self._raw))
@@ -189,10 +134,12 @@ class Index:
         return index
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 1  # running calls, and the Index itself until it is closed
-        self._closed = False
-        self._raw, self._db = c_void_p(), c_void_p()
+        super()._begin()
+        self._db = c_void_p()
+
+    def _free(self) -> None:
+        _abi.lib.omen_collection_free(self._raw)
+        _abi.lib.omen_db_free(self._db)
 
     def _start(self, threads: int, memory_limit: int) -> None:
         self._begin()
@@ -213,61 +160,31 @@ class Index:
         self.dtype = {v: k for k, v in _abi.DTYPES.items()}[options.dtype]
         self.id_type = {v: k for k, v in _abi.ID_TYPES.items()}[options.id_type]
 
-    @contextmanager
-    def _use(self) -> Iterator[c_void_p]:
-        """Holds the handle for a call: after close() the last user frees it."""
-        with self._lock:
-            if self._closed:
-                raise Error("the index is closed", status="FAILED_PRECONDITION", detail="HANDLE")
-            self._users += 1
-        try:
-            yield self._raw
-        finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            last = self._users == 0
-        if last:
-            _abi.lib.omen_collection_free(self._raw)
-            _abi.lib.omen_db_free(self._db)
-
-    def close(self) -> None:
-        """Frees the index as soon as running calls have returned. Closing again does nothing."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._leave()
-
-    def __enter__(self) -> "Index":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_db"):
-            self.close()
-
     def add(
         self,
         vectors: Any,
         ids: Any = None,
         *,
+        metadata: Optional[Iterable[Object]] = None,
+        if_version: Any = None,
         mode: str = "upsert",
         request_id: Optional[str] = None,
         op: Optional[Op] = None,
     ) -> Write:
         """Adds or replaces items in one call, all of them or none.
 
-        vectors  rows: a 2-d array, or a flat one of whole vectors, uncopied; or lists
-        ids      one for each row; None: rising numbers
-        mode     "upsert", "insert" (an id must not exist) or "update" (it must)
+        vectors   rows: a 2-d array, or a flat one of whole vectors, uncopied; or lists
+        ids       one for each row; None: rising numbers
+        metadata  for each row a dict, or a JSON object as str or bytes, or None. Fields are int, float,
+                  bool, str, lists of one of them, and what was declared: a datetime with a zone, bytes,
+                  {"lat": y, "lon": x}. Nested objects are refused.
+        if_version  for each row the Item.version that it must have (0: it must not be there); else the
+                  call raises Error with the detail "VERSION_CONFLICT"
+        mode      "upsert", "insert" (an id must not exist), "update" (it must; both replace the whole
+                  item) or "patch" (it must; the named fields are set, those of None unset)
         request_id  a token that makes a repeated call harmless
         """
-        with Rows(vectors, self.dtype, self.dim) as rows, self._use() as raw:
+        with Rows(vectors, self.dtype, self.dim) as rows:
             batch = _abi.Batch(
                 count=rows.rows,
                 vectors=rows.address,
@@ -276,17 +193,57 @@ class Index:
                 dim=rows.dim,
                 mode=_choice("mode", _abi.MODES, mode),
             )
-            keep = None
-            if ids is not None:
-                keep = self._set_ids(batch, ids)
-                if keep.count != rows.rows:
-                    raise InvalidArgument("%d ids for %d vectors" % (keep.count, rows.rows))
-            if request_id is not None:
-                token = request_id.encode()
-                batch.request_id, batch.request_id_len = token, len(token)
-            result = _abi.WriteResult()
-            check(_abi.lib.omen_add_batch, raw, byref(batch), byref(result), _op(op))
-            return Write(result.version, result.applied, result.replaced, bool(result.replayed))
+            return self._write(batch, ids, metadata, if_version, request_id, op)
+
+    def patch(
+        self,
+        ids: Any,
+        metadata: Iterable[Object],
+        *,
+        if_version: Any = None,
+        request_id: Optional[str] = None,
+        op: Optional[Op] = None,
+    ) -> Write:
+        """Sets the named fields of items and unsets those that are None. All other fields and the
+        vectors stay; to change vectors as well: add(..., mode="patch"). NotFound, with the item, where
+        an id is absent: then nothing was changed."""
+        objects = list(metadata)
+        batch = _abi.Batch(count=len(objects), mode=_abi.MODES["patch"])
+        return self._write(batch, ids, objects, if_version, request_id, op)
+
+    def _write(
+        self,
+        batch: _abi.Batch,
+        ids: Any,
+        metadata: Optional[Iterable[Object]],
+        if_version: Any,
+        request_id: Optional[str],
+        op: Optional[Op],
+    ) -> Write:
+        """Completes a batch and sends it; what it points to lives until the call has returned."""
+        keep = []
+        for what, values in (("ids", ids), ("metadata", metadata), ("if_version", if_version)):
+            if values is None:
+                continue
+            if what == "ids":
+                part: Any = self._set_ids(batch, values)
+            elif what == "metadata":
+                part = encode(values)
+                batch.metadata = part.column
+            else:
+                part = Ids(values, "u64")
+                batch.if_version = part.keys
+            if part.count != batch.count:
+                raise InvalidArgument("%d %s for %d items" % (part.count, what, batch.count))
+            keep.append(part)
+        _set_request(batch, request_id)
+        return self._written(_abi.lib.omen_add_batch, batch, op)
+
+    def _written(self, call: Any, batch: _abi.Batch, op: Optional[Op]) -> Write:
+        result = _abi.WriteResult()
+        with self._use() as raw:
+            check(call, raw, byref(batch), byref(result), raw_op(op))
+        return _write_of(result)
 
     def _set_ids(self, batch: _abi.Batch, ids: Any) -> Ids:
         prepared = Ids(ids, self.id_type)
@@ -298,13 +255,38 @@ class Index:
 
     def delete(self, ids: Any) -> Write:
         """Deletes items by id. Ids that are absent are skipped."""
+        batch = _abi.Batch()
+        keep = self._set_ids(batch, ids)
+        batch.count = keep.count
+        return self._written(_abi.lib.omen_delete_batch, batch, None)
+
+    def delete_where(
+        self,
+        filter: Union[str, Filter],
+        params: Sequence[Any] = (),
+        *,
+        request_id: Optional[str] = None,
+        op: Optional[Op] = None,
+    ) -> Write:
+        """Deletes the items that pass, in one write; Write.applied counts them."""
+        if filter is None:
+            raise TypeError('a filter is needed; "TRUE" passes everything')
+        batch, result = _abi.Batch(), _abi.WriteResult()
+        _set_request(batch, request_id)
+        with self._use() as raw, held(raw, filter, params) as passing:
+            delete = _abi.lib.omen_delete_where
+            check(delete, raw, passing, byref(batch), byref(result), raw_op(op))
+        return _write_of(result)
+
+    def filter(self, text: str, params: Sequence[Any] = ()) -> Filter:
+        """A compiled condition for any number of calls; see Filter."""
         with self._use() as raw:
-            batch = _abi.Batch()
-            keep = self._set_ids(batch, ids)
-            batch.count = keep.count
-            result = _abi.WriteResult()
-            check(_abi.lib.omen_delete_batch, raw, byref(batch), byref(result), None)
-            return Write(result.version, result.applied, result.replaced, bool(result.replayed))
+            return Filter._compile(raw, text, params)
+
+    def filter_keys(self, keys: Any) -> Filter:
+        """A filter that the items of these keys pass, as far as they are there when it is used."""
+        with self._use() as raw:
+            return Filter._of_keys(raw, keys)
 
     def search(
         self,
@@ -319,15 +301,21 @@ class Index:
         timeout: Optional[float] = None,
         partial_ok: bool = False,
         min_version: int = 0,
+        filter: Condition = None,
+        params: Sequence[Any] = (),
+        explain: bool = False,
         op: Optional[Op] = None,
     ) -> Hits:
         """The k nearest items of each query.
 
+        filter   only items that pass: a text with its params $1, $2, ..., or a Filter
         ef       beam width: more is slower and finds more; 0: chosen
         rerank   candidates scored again in full precision; 0: chosen
         exact    brute force over all items
         graph_only  use the graph also where a scan would be cheaper: to measure it
         timeout  seconds; then DeadlineExceeded, or with partial_ok the best found so far
+        min_version  wait until this version is visible: read your writes
+        explain  say what each query cost
         """
         with Rows(queries, self.dtype, self.dim) as rows, self._use() as raw:
             if not (0 < k <= _abi.MAX_K and 0 < rows.rows <= _abi.MAX_QUERIES):
@@ -349,27 +337,187 @@ class Index:
                 threads=threads,
                 timeout_us=_microseconds(timeout),
                 min_version=min_version,
-                op=_op(op),
+                op=raw_op(op),
             )
-            return self._search(raw, query, rows.single)
+            with held(raw, filter, params) as passing:
+                query.filter = passing
+                return self._search(raw, query, rows.single, explain)
 
     @staticmethod
-    def _search(raw: c_void_p, query: _abi.Query, single: bool) -> Hits:
+    def _search(raw: c_void_p, query: _abi.Query, single: bool, explain: bool) -> Hits:
         n, k = query.count, query.k
-        keys, distances = (c_uint64 * (n * k))(), (c_float * (n * k))()
-        counts, flags = (c_uint32 * n)(), (c_uint32 * n)()
-        hits = _abi.Hits(
-            keys=ctypes.addressof(keys),
-            distances=ctypes.addressof(distances),
-            counts=ctypes.addressof(counts),
-            flags=ctypes.addressof(flags),
-        )
+        arrays = Arrays(n, k, explain)
+        hits = arrays.hits()
         check(_abi.lib.omen_search, raw, byref(query), byref(hits))
-        shape = (n * k,) if single else (n, k)
-        key_rows, distance_rows = _matrix(keys, "Q", shape), _matrix(distances, "f", shape)
+        keys, distances, _ = arrays.rows((n * k,) if single else (n, k))
+        counts, flags = list(arrays.counts), list(arrays.flags)
         if single:
-            key_rows, distance_rows = key_rows[: counts[0]], distance_rows[: counts[0]]
-        return Hits(key_rows, distance_rows, list(counts), list(flags), hits.version)
+            keys, distances = keys[: counts[0]], distances[: counts[0]]
+        return Hits(keys, distances, counts, flags, hits.version, arrays.explained())
+
+    def find(
+        self,
+        *legs: Leg,
+        vector: Any = None,
+        text: Optional[str] = None,
+        like: Any = None,
+        k: int = 10,
+        offset: int = 0,
+        filter: Condition = None,
+        params: Sequence[Any] = (),
+        fusion: str = "rrf",
+        rank_constant: float = 60.0,
+        group_by: Optional[str] = None,
+        group_size: int = 1,
+        max_distance: Optional[float] = None,
+        min_score: Optional[float] = None,
+        timeout: Optional[float] = None,
+        partial_ok: bool = False,
+        min_version: int = 0,
+        explain: bool = False,
+        op: Optional[Op] = None,
+    ) -> Found:
+        """One search of up to 16 parts, whose lists become one: ``index.find(vector=v, text="moon")``.
+
+        vector, text, like  the short forms of VectorLeg, TextLeg and LikeLeg (like: keys); those with
+                 weights, fields and limits of their own come first: find(TextLeg(...), VectorLeg(...))
+        k, offset  the hits offset to offset + k of the list
+        filter   applied inside every part, as in search()
+        fusion   "rrf": the sum of weight / (rank_constant + rank); or "weighted": of weight times a
+                 score that goes from 1 for a part's best to 0 for its last
+        group_by  a field that is no list: k then counts groups of its values, with the best group_size
+                 items each
+        max_distance  with a single vector or like part: nothing farther away
+        min_score     with text or several parts: nothing below
+        """
+        flags = _abi.PARTIAL_OK if partial_ok else 0
+        flags |= _abi.FIND_MAX_DISTANCE if max_distance is not None else 0
+        flags |= _abi.FIND_MIN_SCORE if min_score is not None else 0
+        places = k * (group_size if group_by is not None else 1)
+        if not (0 < k <= _abi.MAX_K and 0 < places <= _abi.MAX_K):
+            message = "k %d, %d places: at most %d" % (k, places, _abi.MAX_K)
+            raise InvalidArgument(message, detail="LIMIT")
+        request = _abi.Request(
+            flags=flags,
+            k=k,
+            offset=offset,
+            fusion=_choice("fusion", _abi.FUSIONS, fusion),
+            rank_constant=rank_constant,
+            max_distance=max_distance or 0.0,
+            min_score=min_score or 0.0,
+            group_size=group_size if group_by is not None else 0,
+            group_by=None if group_by is None else field_name(group_by),
+            timeout_us=_microseconds(timeout),
+            min_version=min_version,
+            op=raw_op(op),
+        )
+        parts = legs_of(legs, vector, text, like)
+        with RawLegs(parts, self.dtype, self.dim) as raw_legs, self._use() as raw:
+            request.legs, request.leg_count = ctypes.addressof(raw_legs.array), len(parts)
+            with held(raw, filter, params) as passing:
+                request.filter = passing
+                arrays = Arrays(1, places, explain)
+                hits = arrays.hits()
+                hits.scores = ctypes.addressof(arrays.scores)
+                hits.groups = ctypes.addressof(arrays.groups)
+                check(_abi.lib.omen_find, raw, byref(request), byref(hits))
+            return Found(arrays, hits.version, raw_legs.one_vector, group_by is not None)
+
+    def count(self, filter: Condition = None, params: Sequence[Any] = ()) -> int:
+        """Live items that pass."""
+        count = c_uint64()
+        with self._use() as raw, held(raw, filter, params) as passing:
+            check(_abi.lib.omen_count_where, raw, passing, byref(count))
+        return count.value
+
+    def facet(
+        self,
+        field: str,
+        filter: Condition = None,
+        params: Sequence[Any] = (),
+        *,
+        limit: int = 10,
+    ) -> List[Facet]:
+        """The values of a field among the items that pass (of a list: each of its different values)
+        and how many items have each: the most frequent first, at most limit."""
+        if not 0 <= limit < 2**32:
+            raise InvalidArgument("limit %d" % limit, detail="LIMIT")
+        rows, name = c_void_p(), field_name(field)
+        with self._use() as raw, held(raw, filter, params) as passing:
+            check(_abi.lib.omen_facet, raw, passing, name, limit, byref(rows))
+        try:
+            count = _abi.lib.omen_rows_count(rows)
+            values = read_texts(_column(rows, _abi.FIELD_VALUE), count)
+            counts = read_numbers(_column(rows, _abi.FIELD_COUNT), count)
+            return [Facet(json.loads(value), n) for value, n in zip(values, counts)]
+        finally:
+            _abi.lib.omen_rows_free(rows)
+
+    def fetch(
+        self, keys: Any, *, metadata: Union[bool, Sequence[str]] = True
+    ) -> List[Optional[Item]]:
+        """The items of keys, as search() and find() return them; None where absent.
+
+        metadata  True, False, or the names of the fields that are wanted
+        """
+        numbers = Ids(keys, "u64")
+        with self._use() as raw:
+            return _fetch(raw, numbers, metadata)
+
+    def get(
+        self, ids: Any, *, metadata: Union[bool, Sequence[str]] = True
+    ) -> List[Optional[Item]]:
+        """The items of ids; None where absent. Their vectors: vectors(). See fetch()."""
+        keys = [_abi.NONE if key is None else key for key in self.lookup(ids)]
+        return self.fetch(keys, metadata=metadata)
+
+    def items(
+        self,
+        filter: Condition = None,
+        params: Sequence[Any] = (),
+        *,
+        order_by: Optional[str] = None,
+        descending: bool = False,
+        metadata: Union[bool, Sequence[str]] = True,
+        page: int = 1000,
+    ) -> Iterator[Item]:
+        """All items that pass, as they are when the iteration begins, fetched page by page.
+
+        order_by  a field that is no list, geo or text: nulls last; None: in the order of writing
+        """
+        if not 0 < page <= 65536:
+            raise InvalidArgument("page %d: 1 to 65,536" % page, detail="LIMIT")
+        listing = _abi.Listing(
+            flags=_abi.LIST_DESCENDING if descending else 0,
+            order_by=None if order_by is None else field_name(order_by),
+        )
+        with self.snapshot() as view, view._use() as raw, held(raw, filter, params) as passing:
+            listing.filter = passing
+            while True:
+                block, count = (c_uint64 * page)(), c_uint64()
+                check(_abi.lib.omen_list_items, raw, byref(listing), block, page, byref(count))
+                keys = Ids(list(block[: count.value]), "u64")
+                for item in _fetch(raw, keys, metadata):
+                    if item is not None:
+                        yield item
+                if count.value < page:
+                    return
+                listing.flags |= _abi.LIST_AFTER
+                listing.after = block[page - 1]
+
+    def declare(self, fields: Fields) -> None:
+        """Declares more fields of the metadata. One that is there already as it is declared is fine;
+        with another type it is AlreadyExists, and none is added."""
+        declared = raw_fields(fields)
+        with self._use() as raw:
+            check(_abi.lib.omen_declare_fields, raw, declared, len(declared))
+
+    def fields(self) -> List[Field]:
+        """The fields of the metadata, declared or seen, in the order of their appearance."""
+        page, count = (_abi.Field * 1024)(), c_uint64()
+        with self._use() as raw:
+            check(_abi.lib.omen_list_fields, raw, page, len(page), byref(count))
+        return [read_field(page[i]) for i in range(count.value)]
 
     def lookup(self, ids: Any) -> List[Optional[int]]:
         """Keys of ids; None where absent. Where ids are numbers, a key is the id."""
@@ -382,15 +530,14 @@ class Index:
     def ids(self, keys: Any) -> List[Any]:
         """Ids of keys, as search() returns them; None where absent."""
         numbers = Ids(keys, "u64")
-        rows, column = c_void_p(), _abi.Column()
+        rows = c_void_p()
         with self._use() as raw:
             fetch = _abi.lib.omen_fetch
             check(fetch, raw, numbers.keys, numbers.count, _abi.FIELD_ID, byref(rows))
-            try:
-                _abi.lib.omen_rows_column(rows, _abi.FIELD_ID, byref(column))
-                return read_ids(column, numbers.count)
-            finally:
-                _abi.lib.omen_rows_free(rows)
+        try:
+            return read_ids(_column(rows, _abi.FIELD_ID), numbers.count)
+        finally:
+            _abi.lib.omen_rows_free(rows)
 
     def vectors(self, keys: Any) -> Any:
         """The stored vectors of keys, bit for bit; of f16 and i8 their raw bytes without numpy."""
@@ -402,8 +549,8 @@ class Index:
             check(get, raw, numbers.keys, numbers.count, block, 0, 0, None)
         code = {"f32": "f", "f16": "e", "i8": "b", "u8": "B"}[self.dtype]
         if numpy is None and code == "e":
-            return _matrix(block, "B", (numbers.count, self.dim * width))
-        return _matrix(block, code, (numbers.count, self.dim))
+            return matrix(block, "B", (numbers.count, self.dim * width))
+        return matrix(block, code, (numbers.count, self.dim))
 
     def __len__(self) -> int:
         count = c_uint64()
@@ -450,7 +597,7 @@ class Index:
     def optimize(self, *, op: Optional[Op] = None) -> None:
         """Merges all segments into one without dead rows: what searches fastest."""
         with self._use() as raw:
-            check(_abi.lib.omen_optimize, raw, _op(op))
+            check(_abi.lib.omen_optimize, raw, raw_op(op))
 
     def snapshot(self) -> "Index":
         """The index as it is now, read-only, whatever is written later. It keeps old segments alive:
@@ -463,4 +610,47 @@ class Index:
     def save(self, path: Union[str, "os.PathLike[str]"], *, op: Optional[Op] = None) -> None:
         """Writes the index as one file; the path holds the old or the new one, never a part."""
         with self._use() as raw:
-            check(_abi.lib.omen_save, raw, _path(path), _op(op))
+            check(_abi.lib.omen_save, raw, _path(path), raw_op(op))
+
+
+def _set_request(batch: _abi.Batch, request_id: Optional[str]) -> None:
+    if request_id is not None:
+        token = request_id.encode()
+        batch.request_id, batch.request_id_len = token, len(token)
+
+
+def _write_of(result: _abi.WriteResult) -> Write:
+    return Write(result.version, result.applied, result.replaced, bool(result.replayed))
+
+
+def _column(rows: c_void_p, field: int) -> _abi.Column:
+    """A column of rows; it lives as long as they do."""
+    column = _abi.Column()
+    _abi.lib.omen_rows_column(rows, field, byref(column))
+    return column
+
+
+def _fetch(raw: c_void_p, keys: Ids, metadata: Union[bool, Sequence[str]]) -> List[Optional[Item]]:
+    """Ids, versions and metadata of keys, in one call and thus of one moment."""
+    rows, wanted, n = c_void_p(), _abi.FIELD_ID | _abi.FIELD_VERSION, keys.count
+    if metadata is True or metadata is False:
+        wanted |= _abi.FIELD_METADATA if metadata else 0
+        check(_abi.lib.omen_fetch, raw, keys.keys, n, wanted, byref(rows))
+    else:
+        wanted |= _abi.FIELD_METADATA
+        names = [field_name(name) for name in metadata]
+        block, call = (ctypes.c_char_p * len(names))(*names), _abi.lib.omen_fetch_fields
+        check(call, raw, keys.keys, n, wanted, block, len(names), byref(rows))
+    try:
+        ids = read_ids(_column(rows, _abi.FIELD_ID), n)
+        versions = read_numbers(_column(rows, _abi.FIELD_VERSION), n)
+        objects: List[Any] = [None] * n
+        if wanted & _abi.FIELD_METADATA:
+            objects = [decode(t) for t in read_texts(_column(rows, _abi.FIELD_METADATA), n)]
+    finally:
+        _abi.lib.omen_rows_free(rows)
+    numbers = (c_uint64 * n).from_address(keys.keys) if n else ()
+    return [
+        Item(key, id, found, version) if version else None
+        for key, id, found, version in zip(numbers, ids, objects, versions)
+    ]

@@ -49,7 +49,7 @@ class AbiTest(unittest.TestCase):
     def test_constants(self):
         with open(os.environ["OMENDB_HEADER"], encoding="utf-8") as header:
             text = header.read()
-        values = dict(re.findall(r"\bOMEN_(\w+) = (\d+)u?\b", text))
+        values = dict(re.findall(r"\bOMEN_(\w+) = (\d+|0x[0-9a-f]+)u?\b", text))
         values.update(re.findall(r"#define OMEN_(\w+) +(\d+)u", text))
         for name, value in vars(_abi).items():
             if name.isupper() and isinstance(value, int) and name != "NONE":
@@ -58,9 +58,11 @@ class AbiTest(unittest.TestCase):
             (_abi.METRICS, ""),
             (_abi.DTYPES, ""),
             (_abi.MODES, ""),
+            (_abi.TYPES, "TYPE_"),
+            (_abi.FUSIONS, "FUSE_"),
         ):
             for name, value in table.items():
-                self.assertEqual(values[prefix + name.upper()], str(value), name)
+                self.assertEqual(int(values[prefix + name.upper()], 0), value, name)
         ids = {"u64": "ID_U64", "uuid": "ID_UUID", "str": "ID_STRING"}
         self.assertEqual(
             {k: values[v] for k, v in ids.items()}, {k: str(v) for k, v in _abi.ID_TYPES.items()}

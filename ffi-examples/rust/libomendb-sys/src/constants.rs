@@ -3,7 +3,7 @@
 use crate::omen_status_t;
 
 pub const OMEN_ABI_MAJOR: u32 = 0;
-pub const OMEN_ABI_MINOR: u32 = 2;
+pub const OMEN_ABI_MINOR: u32 = 3;
 pub const OMEN_MAX_DIM: u32 = 65535;
 pub const OMEN_MAX_K: u32 = 16384;
 pub const OMEN_MAX_EF: u32 = 16384;
@@ -16,6 +16,16 @@ pub const OMEN_MAX_STREAM_ID: u32 = 128;
 pub const OMEN_MAX_REQUEST_ID: u32 = 128;
 pub const OMEN_MAX_M: u32 = 64;
 pub const OMEN_MAX_ROWS: u32 = 2_147_483_646;
+pub const OMEN_MAX_METADATA: u32 = 1_048_576;
+pub const OMEN_MAX_FIELDS: u32 = 1024;
+pub const OMEN_MAX_FIELD_NAME: u32 = 128;
+pub const OMEN_MAX_ARRAY: u32 = 65536;
+pub const OMEN_MAX_FILTER: u32 = 65536;
+pub const OMEN_MAX_FILTER_DEPTH: u32 = 64;
+pub const OMEN_MAX_FILTER_TERMS: u32 = 1024;
+pub const OMEN_MAX_PARAMS: u32 = 1024;
+pub const OMEN_MAX_LEGS: u32 = 16;
+pub const OMEN_MAX_TEXT_QUERY: u32 = 65536;
 pub const OMEN_NONE: u64 = u64::MAX;
 
 pub const OMEN_OK: omen_status_t = 0;
@@ -56,8 +66,23 @@ pub const OMEN_D_SEQUENCE: i32 = 19;
 pub const OMEN_D_BACKLOG: i32 = 20;
 pub const OMEN_D_HANDLE: i32 = 21;
 pub const OMEN_D_TYPE: i32 = 22;
+pub const OMEN_D_METADATA: i32 = 23;
+pub const OMEN_D_FIELD: i32 = 24;
 
 pub const OMEN_ERROR_RETRIABLE: u32 = 1;
+
+pub const OMEN_TYPE_STRING: u32 = 1;
+pub const OMEN_TYPE_INT64: u32 = 2;
+pub const OMEN_TYPE_DOUBLE: u32 = 3;
+pub const OMEN_TYPE_BOOL: u32 = 4;
+pub const OMEN_TYPE_TIME: u32 = 5;
+pub const OMEN_TYPE_BYTES: u32 = 6;
+pub const OMEN_TYPE_GEO: u32 = 7;
+pub const OMEN_TYPE_TEXT: u32 = 8;
+pub const OMEN_TYPE_ARRAY: u32 = 0x100;
+
+pub const OMEN_FIELD_STOP_WORDS: u32 = 1;
+pub const OMEN_FIELD_NO_STEMMING: u32 = 2;
 
 pub const OMEN_LOG_OFF: i32 = 0;
 pub const OMEN_LOG_ERROR: i32 = 1;
@@ -118,6 +143,7 @@ pub const OMEN_OPEN_VERIFY: u32 = 1;
 pub const OMEN_UPSERT: u32 = 1;
 pub const OMEN_INSERT: u32 = 2;
 pub const OMEN_UPDATE: u32 = 3;
+pub const OMEN_PATCH: u32 = 4;
 
 pub const OMEN_NOWAIT: u32 = 1;
 pub const OMEN_PER_ITEM: u32 = 2;
@@ -135,5 +161,29 @@ pub const OMEN_HITS_PARTIAL: u32 = 1;
 
 pub const OMEN_PLAN_EXACT: u32 = 1;
 pub const OMEN_PLAN_GRAPH: u32 = 2;
+pub const OMEN_PLAN_EMPTY: u32 = 3;
+pub const OMEN_PLAN_FILTER_IN: u32 = 4;
+pub const OMEN_PLAN_FILTER_HOP: u32 = 5;
+pub const OMEN_PLAN_FILTER_BRIDGE: u32 = 6;
+pub const OMEN_PLAN_ABANDONED: u32 = 7;
+pub const OMEN_PLAN_TEXT: u32 = 8;
+pub const OMEN_PLAN_HYBRID: u32 = 9;
+
+pub const OMEN_LEG_VECTOR: u32 = 1;
+pub const OMEN_LEG_TEXT: u32 = 2;
+pub const OMEN_LEG_LIKE: u32 = 3;
+
+pub const OMEN_FUSE_RRF: u32 = 1;
+pub const OMEN_FUSE_WEIGHTED: u32 = 2;
+
+pub const OMEN_FIND_MAX_DISTANCE: u32 = 16;
+pub const OMEN_FIND_MIN_SCORE: u32 = 32;
 
 pub const OMEN_FIELD_ID: u32 = 1;
+pub const OMEN_FIELD_METADATA: u32 = 2;
+pub const OMEN_FIELD_VERSION: u32 = 4;
+pub const OMEN_FIELD_VALUE: u32 = 8;
+pub const OMEN_FIELD_COUNT: u32 = 16;
+
+pub const OMEN_LIST_DESCENDING: u32 = 1;
+pub const OMEN_LIST_AFTER: u32 = 2;

@@ -88,6 +88,19 @@ extern "C" {
         out: *mut omen_options,
         err: *mut omen_error,
     ) -> omen_status_t;
+    pub fn omen_declare_fields(
+        c: *mut omen_collection,
+        fields: *const omen_field,
+        count: u64,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_list_fields(
+        c: *mut omen_collection,
+        fields: *mut omen_field,
+        capacity: u64,
+        count: *mut u64,
+        err: *mut omen_error,
+    ) -> omen_status_t;
     pub fn omen_save(
         c: *mut omen_collection,
         path: *const c_char,
@@ -125,6 +138,14 @@ extern "C" {
         op: *mut omen_op,
         err: *mut omen_error,
     ) -> omen_status_t;
+    pub fn omen_delete_where(
+        c: *mut omen_collection,
+        filter: *const omen_filter,
+        batch: *const omen_batch,
+        result: *mut omen_write_result,
+        op: *mut omen_op,
+        err: *mut omen_error,
+    ) -> omen_status_t;
     pub fn omen_stream_open(
         c: *mut omen_collection,
         stream_id: *const c_char,
@@ -146,9 +167,47 @@ extern "C" {
         out: *mut omen_write_progress,
         err: *mut omen_error,
     ) -> omen_status_t;
+    pub fn omen_filter_compile(
+        c: *mut omen_collection,
+        text: *const c_char,
+        text_len: usize,
+        params: *const omen_param,
+        param_count: u64,
+        out: *mut *mut omen_filter,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_filter_from_keys(
+        c: *mut omen_collection,
+        keys: *const u64,
+        count: u64,
+        out: *mut *mut omen_filter,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_filter_free(filter: *mut omen_filter);
+    pub fn omen_count_where(
+        c: *mut omen_collection,
+        filter: *const omen_filter,
+        count: *mut u64,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_facet(
+        c: *mut omen_collection,
+        filter: *const omen_filter,
+        field: *const c_char,
+        limit: u32,
+        out: *mut *mut omen_rows,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_plan_name(plan: u32) -> *const c_char;
     pub fn omen_search(
         c: *mut omen_collection,
         query: *const omen_query,
+        hits: *mut omen_hits,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_find(
+        c: *mut omen_collection,
+        request: *const omen_request,
         hits: *mut omen_hits,
         err: *mut omen_error,
     ) -> omen_status_t;
@@ -187,7 +246,18 @@ extern "C" {
         out: *mut *mut omen_rows,
         err: *mut omen_error,
     ) -> omen_status_t;
+    pub fn omen_fetch_fields(
+        c: *mut omen_collection,
+        keys: *const u64,
+        count: u64,
+        fields: u32,
+        names: *const *const c_char,
+        name_count: u64,
+        out: *mut *mut omen_rows,
+        err: *mut omen_error,
+    ) -> omen_status_t;
     pub fn omen_rows_column(r: *const omen_rows, field: u32, out: *mut omen_column);
+    pub fn omen_rows_count(r: *const omen_rows) -> u64;
     pub fn omen_rows_free(r: *mut omen_rows);
     pub fn omen_count(
         c: *mut omen_collection,
@@ -197,6 +267,14 @@ extern "C" {
     pub fn omen_scan(
         c: *mut omen_collection,
         cursor: *mut u64,
+        keys: *mut u64,
+        capacity: u64,
+        count: *mut u64,
+        err: *mut omen_error,
+    ) -> omen_status_t;
+    pub fn omen_list_items(
+        c: *mut omen_collection,
+        listing: *const omen_listing,
         keys: *mut u64,
         capacity: u64,
         count: *mut u64,

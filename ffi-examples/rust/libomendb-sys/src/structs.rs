@@ -24,10 +24,12 @@ opaque! {
     omen_db;
     /// One index with its ids.
     omen_collection;
-    /// Fetched ids.
+    /// Fetched ids, metadata and versions, or the values of a facet.
     omen_rows;
     /// Watches and cancels one running call.
     omen_op;
+    /// A compiled condition on the items of a collection.
+    omen_filter;
 }
 
 /// Frozen: 256 bytes, filled by a failing call.
@@ -50,6 +52,27 @@ pub struct omen_column {
     pub offsets: *const c_void,
     pub offset_bits: u32,
     pub width: u32,
+}
+
+/// Frozen: a field of the metadata.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_field {
+    pub name: [c_char; 136],
+    pub type_: u32,
+    pub flags: u32,
+    pub weight: f32,
+    pub language: [c_char; 28],
+}
+
+/// Frozen: values bound to `$1`, `$2`, ... of a filter.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_param {
+    pub type_: u32,
+    pub count: u32,
+    pub data: *const c_void,
+    pub offsets: *const u64,
 }
 
 /// Frozen: a sized and aligned allocator.
@@ -159,6 +182,8 @@ pub struct omen_options {
     pub durability: u32,
     pub capacity_hint: u64,
     pub max_backlog_rows: u64,
+    pub fields: *const omen_field,
+    pub field_count: u64,
 }
 
 /// Options of `omen_open`.
@@ -210,6 +235,8 @@ pub struct omen_batch {
     pub request_id_len: usize,
     pub crc: u32,
     pub reserved: u32,
+    pub metadata: omen_column,
+    pub if_version: *const u64,
 }
 
 /// What a write did.
@@ -258,6 +285,7 @@ pub struct omen_query {
     pub timeout_us: u64,
     pub min_version: u64,
     pub op: *mut omen_op,
+    pub filter: *const omen_filter,
 }
 
 /// Frozen: what one query cost.
@@ -276,6 +304,21 @@ pub struct omen_explain {
     pub rerank_ns: u64,
 }
 
+/// Frozen: what the filter, the words and the fusion of one query cost.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_filter_explain {
+    pub estimated: f64,
+    pub selectivity: f64,
+    pub matches: u64,
+    pub tests: u64,
+    pub filter_ns: u64,
+    pub text_ns: u64,
+    pub fuse_ns: u64,
+    pub postings: u64,
+    pub candidates: u64,
+}
+
 /// The caller's result arrays.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -288,6 +331,66 @@ pub struct omen_hits {
     pub flags: *mut u32,
     pub explain: *mut omen_explain,
     pub version: u64,
+    pub filters: *mut omen_filter_explain,
+    pub scores: *mut f32,
+    pub groups: *mut u32,
+}
+
+/// One part of a search: a vector, words, or items to be like.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_leg {
+    pub struct_size: u32,
+    pub flags: u32,
+    pub kind: u32,
+    pub limit: u32,
+    pub vector: *const c_void,
+    pub dtype: u32,
+    pub dim: u32,
+    pub ef: u32,
+    pub rerank: u32,
+    pub text: *const c_char,
+    pub text_len: usize,
+    pub field: *const c_char,
+    pub keys: *const u64,
+    pub key_count: u64,
+    pub weight: f32,
+    pub k1: f32,
+    pub b: f32,
+    pub reserved: u32,
+}
+
+/// One search of several legs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_request {
+    pub struct_size: u32,
+    pub flags: u32,
+    pub legs: *const omen_leg,
+    pub leg_count: u32,
+    pub k: u32,
+    pub offset: u32,
+    pub fusion: u32,
+    pub rank_constant: f32,
+    pub max_distance: f32,
+    pub min_score: f32,
+    pub group_size: u32,
+    pub group_by: *const c_char,
+    pub filter: *const omen_filter,
+    pub timeout_us: u64,
+    pub min_version: u64,
+    pub op: *mut omen_op,
+}
+
+/// A page of items.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct omen_listing {
+    pub struct_size: u32,
+    pub flags: u32,
+    pub filter: *const omen_filter,
+    pub order_by: *const c_char,
+    pub after: u64,
 }
 
 /// Options of `omen_measure_recall`.
@@ -357,6 +460,10 @@ pub struct omen_stats {
     pub read_only: u32,
     pub segments: u32,
     pub frozen: u32,
+    pub bytes_metadata: u64,
+    pub bytes_text: u64,
+    pub fields: u64,
+    pub text_rows: u64,
 }
 
 /// Figures of a runtime.

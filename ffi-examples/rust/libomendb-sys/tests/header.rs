@@ -39,6 +39,9 @@ fn number(text: &str) -> u64 {
     let text = text.trim().trim_end_matches(['u', ';']).replace('_', "");
     match text.as_str() {
         "UINT64MAX" | "u64::MAX" => u64::MAX,
+        hex if hex.starts_with("0x") => {
+            u64::from_str_radix(&hex[2..], 16).unwrap_or_else(|_| panic!("{} is no number", hex))
+        }
         digits => digits.parse().unwrap_or_else(|_| panic!("{} is no number", digits)),
     }
 }
