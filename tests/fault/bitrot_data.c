@@ -55,6 +55,15 @@ static void need(omen_status_t status, const omen_error *err, const char *what)
     }
 }
 
+/* The object of an item, as the library writes it. */
+enum { JSON = 96 };
+static size_t object_of(uint32_t item, uint32_t turn, char *out)
+{
+    return (size_t)snprintf(out, JSON,
+                            "{\"text\": \"item number%u\", \"turn\": %u, \"tag\": \"t%u\"}", item,
+                            turn, item % 7);
+}
+
 static void write_items(omen_collection *c, uint32_t which, const uint32_t *items, uint32_t n,
                         bool remove, uint64_t *seq, rot_model *model)
 {
@@ -62,14 +71,20 @@ static void write_items(omen_collection *c, uint32_t which, const uint32_t *item
     static float rows[BATCH][ROT_DIM];
     omen_error err;
     char request[32];
+    static char json[BATCH * JSON];
+    static int64_t offsets[BATCH + 1];
     for (uint32_t i = 0; i < n; i++) {
         model->turns[which][items[i]] += remove ? 0 : 1;
         model->alive[which][items[i]] = !remove;
         vector_of(which, items[i], model->turns[which][items[i]], rows[i]);
+        offsets[i + 1] = offsets[i] + (int64_t)object_of(items[i], model->turns[which][items[i]],
+                                                         json + offsets[i]);
     }
     int length = snprintf(request, sizeof request, "r%u-%llu", which, (unsigned long long)*seq);
+    const omen_column metadata = {.data = json, .offsets = offsets, .offset_bits = 64};
     const omen_batch batch = {.struct_size = sizeof batch,
                               .count = n,
+                              .metadata = which == 1 ? metadata : (omen_column){.data = NULL},
                               .vectors = rows,
                               .dtype = OMEN_F32,
                               .dim = ROT_DIM,
@@ -105,6 +120,7 @@ void rot_make(const om_io *io, omen_runtime *rt, rot_model *model)
 {
     const omen_db_options options = {
         .struct_size = sizeof options, .runtime = rt, .warm = OMEN_WARM_NONE};
+    const omen_field text = {.name = "text", .type = OMEN_TYPE_TEXT};
     const omen_options kinds[ROT_COLLECTIONS] = {
         {.struct_size = sizeof kinds[0], .dim = ROT_DIM, .m = 6},
         {.struct_size = sizeof kinds[1],
@@ -112,6 +128,8 @@ void rot_make(const om_io *io, omen_runtime *rt, rot_model *model)
          .metric = OMEN_COSINE,
          .dtype = OMEN_F16,
          .id_type = OMEN_ID_STRING,
+         .fields = &text,
+         .field_count = 1,
          .m = 6}};
     omen_db *db = NULL;
     omen_collection *c[ROT_COLLECTIONS];
@@ -217,6 +235,68 @@ static void judge_items(judge *j, omen_collection *c, uint32_t which, uint64_t *
     }
     for (uint32_t i = 0; i < ROT_ITEMS; i++) {
         judge_item(j, which, i, found[i] != 0, rows[i]);
+    }
+}
+
+/* The object of the turn that the vector is of; once damage was told, of an older one. */
+static void judge_object(judge *j, uint32_t c, uint32_t item, const char *got, size_t size)
+{
+    uint32_t turns = j->model->turns[c][item];
+    bool good = false;
+    for (uint32_t turn = turns; turn >= 1 && !good && (turn == turns || j->detected); turn--) {
+        char want[JSON];
+        good = size == object_of(item, turn, want) && memcmp(got, want, size) == 0;
+    }
+    if (!good) {
+        wrong(j, "%s: item %u has metadata that it never had: %.*s", names[c], item, (int)size,
+              got);
+    }
+}
+
+static void judge_fields(judge *j, omen_collection *c, uint32_t which, const uint64_t *keys)
+{
+    static const char filter_text[] = "turn > 0 AND tag IS NOT NULL";
+    uint64_t hits[ROT_ITEMS], alive = 0, count = 0;
+    uint32_t found = 0;
+    omen_rows *rows = NULL;
+    omen_filter *filter = NULL;
+    omen_error err;
+    for (uint32_t i = 0; i < ROT_ITEMS; i++) {
+        alive += j->model->alive[which][i];
+    }
+    if (!told(j, omen_fetch(c, keys, ROT_ITEMS, OMEN_FIELD_METADATA, &rows, &err), &err, "fetch")) {
+        omen_column json;
+        omen_rows_column(rows, OMEN_FIELD_METADATA, &json);
+        const int64_t *at = json.offsets;
+        for (uint32_t i = 0; i < ROT_ITEMS; i++) {
+            if (keys[i] != OMEN_NONE) {
+                judge_object(j, which, i, (const char *)json.data + at[i],
+                             (size_t)(at[i + 1] - at[i]));
+            }
+        }
+        omen_rows_free(rows);
+    }
+    omen_status_t status =
+        omen_filter_compile(c, filter_text, sizeof filter_text - 1, NULL, 0, &filter, &err);
+    if (status == OMEN_INVALID_ARGUMENT && err.detail == OMEN_D_FIELD && j->detected) {
+        return; /* an older manifest, or a log cut short, does not know them */
+    }
+    if (!told(j, status, &err, "compile") &&
+        !told(j, omen_count_where(c, filter, &count, &err), &err, "count by a filter") &&
+        !j->detected && count != alive) {
+        wrong(j, "%s: %llu items pass, not %llu", names[which], (unsigned long long)count,
+              (unsigned long long)alive);
+    }
+    omen_filter_free(filter);
+    const omen_leg leg = {
+        .struct_size = sizeof leg, .kind = OMEN_LEG_TEXT, .text = "item", .text_len = 4};
+    const omen_request request = {
+        .struct_size = sizeof request, .legs = &leg, .leg_count = 1, .k = ROT_ITEMS};
+    omen_hits h = {.struct_size = sizeof h, .keys = hits, .counts = &found};
+    if (!told(j, omen_find(c, &request, &h, &err), &err, "search text") && !j->detected &&
+        found != alive) {
+        wrong(j, "%s: a word finds %u items, not %llu", names[which], found,
+              (unsigned long long)alive);
     }
 }
 
@@ -328,6 +408,9 @@ static void judge_collection(judge *j, omen_db *db, uint32_t which)
     judge_items(j, c, which, keys);
     if (j->detected == before) { /* else the keys of hits are not known */
         judge_searches(j, c, which, keys);
+        if (which == 1) {
+            judge_fields(j, c, which, keys);
+        }
     }
     if (!told(j, omen_count(c, &count, &err), &err, "count") && !j->detected && count != alive) {
         wrong(j, "%s: %llu items, not %llu", names[which], (unsigned long long)count,
