@@ -130,7 +130,7 @@ static omen_status_t write_answer(facet *f, omen_error *err)
     for (uint32_t i = 0; i < n; i++) {
         const om_value *entry = &f->values.entry[i];
         om_meta_value value = {.field = f->field->id, .type = entry->type, .size = entry->size};
-        value.payload = entry->bytes != NULL ? entry->bytes : (const uint8_t *)&entry->bits;
+        value.payload = om_value_payload(entry);
         OM_TRY(om_meta_value_json(&value, &values->bytes, err));
         values->offsets[i + 1] = values->bytes.size;
         memcpy(counts->bytes.data + i * sizeof entry->rows, &entry->rows, sizeof entry->rows);

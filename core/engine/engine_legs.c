@@ -64,21 +64,21 @@ static omen_status_t add_vector(om_find *f, om_place place, double *sum, float *
     return OMEN_OK;
 }
 
-static omen_status_t add_vectors(om_find *f, om_find_leg *leg, double *sum)
+static omen_status_t add_vectors(om_find *f, const om_find_leg *leg, double *sum, float *row)
 {
     omen_status_t status = OMEN_OK;
     om_rwlock_read(&f->c->ids_mu);
-    om_reader from = om_reader_of(f->handle); /* with ids_mu held each item has one live row in it */
+    om_reader from =
+        om_reader_of(f->handle); /* with ids_mu held each item has one live row in it */
     for (uint64_t i = 0; i < leg->in->key_count && status == OMEN_OK; i++) {
         om_place place;
         status = om_reader_find(&from, leg->in->keys[i], &place, f->err);
-        if (status == OMEN_OK && place.segment == NULL) {
+        if (status == OMEN_OK && place.segment != NULL) {
+            status = add_vector(f, place, sum, row);
+        } else if (status == OMEN_OK) {
             status = om_fail_item(f->err, OMEN_NOT_FOUND, OMEN_D_NONE, i,
                                   "leg %u: no item with key %llu", (uint32_t)(leg - f->leg),
                                   (unsigned long long)leg->in->keys[i]);
-        }
-        if (status == OMEN_OK) {
-            status = add_vector(f, place, sum, leg->mean);
         }
     }
     om_rwlock_unlock(&f->c->ids_mu);
@@ -89,18 +89,22 @@ static omen_status_t make_mean(om_find *f, om_find_leg *leg)
 {
     const om_alloc *alloc = &f->c->rt->alloc;
     uint32_t dim = f->c->options.dim;
+    omen_status_t status = OMEN_OK;
     if (leg->mean != NULL) {
         return OMEN_OK;
     }
     double *sum = om_alloc_zero(alloc, dim, sizeof *sum, OM_CACHE_LINE);
-    leg->mean = om_alloc_get(alloc, dim * sizeof *leg->mean, OM_CACHE_LINE);
-    omen_status_t status = sum == NULL || leg->mean == NULL
-                               ? om_fail_memory(f->err, "mean of vectors", dim * sizeof *sum)
-                               : add_vectors(f, leg, sum);
+    float *mean = om_alloc_get(alloc, dim * sizeof *mean, OM_CACHE_LINE);
+    if (sum == NULL || mean == NULL) {
+        status = om_fail_memory(f->err, "mean of vectors", dim * sizeof *sum);
+    } else {
+        status = add_vectors(f, leg, sum, mean);
+    }
     for (uint32_t i = 0; status == OMEN_OK && i < dim; i++) {
-        leg->mean[i] = (float)(sum[i] / (double)leg->in->key_count);
+        mean[i] = (float)(sum[i] / (double)leg->in->key_count);
     }
     om_alloc_put(alloc, sum, dim * sizeof *sum, OM_CACHE_LINE);
+    leg->mean = mean; /* given back with the search */
     return status;
 }
 

@@ -16,9 +16,9 @@ static bool is_number(uint16_t type)
 
 static om_value value_of(const om_meta_value *from)
 {
-    om_value value = {.type = from->type, .size = from->size};
+    om_value value = {.bytes = (const uint8_t *)"", .type = from->type, .size = from->size};
     if (from->type == 0 || !is_number(from->type)) {
-        value.bytes = from->payload;
+        value.bytes = from->payload != NULL ? from->payload : value.bytes;
         return value;
     }
     memcpy(&value.bits, from->payload, sizeof value.bits);
@@ -36,7 +36,7 @@ static bool same(const om_value *a, const om_value *b)
     if (a->type == 0 || is_number(a->type)) {
         return a->bits == b->bits;
     }
-    return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
+    return a->size == b->size && (a->size == 0 || memcmp(a->bytes, b->bytes, a->size) == 0);
 }
 
 static uint64_t hash_of(const om_value *value)
@@ -138,6 +138,11 @@ int om_value_compare(const om_value *a, const om_value *b)
         return (x > y) - (x < y);
     }
     return compare_bytes(a, b);
+}
+
+const uint8_t *om_value_payload(const om_value *value)
+{
+    return is_number(value->type) ? (const uint8_t *)&value->bits : value->bytes;
 }
 
 om_value om_value_from(const om_meta_value *from)

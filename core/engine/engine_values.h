@@ -20,10 +20,11 @@ typedef struct om_values {
     uint32_t count;
 } om_values;
 om_value om_value_from(const om_meta_value *from);
+const uint8_t *om_value_payload(const om_value *value); /* as it was in the row */
 /* Both of one type, not null. Strings by their bytes. */
 int om_value_compare(const om_value *a, const om_value *b);
 /* The entry of a value, which is added with 0 rows when it is new. */
-omen_status_t om_values_find(om_values *values, const om_meta_value *value, uint32_t *out,
+omen_status_t om_values_find(om_values *values, const om_meta_value *from, uint32_t *out,
                              omen_error *err) OM_NODISCARD;
 /* Puts the `limit` most frequent ones to the front, in order, ties by value; returns their number. The
  * table finds nothing any more until it is cleared. */

@@ -115,9 +115,9 @@ omen_status_t om_filter_compile(omen_collection *handle, const om_condition *con
                                 omen_filter **out, omen_error *err);
 omen_status_t om_filter_from_keys(omen_collection *handle, const uint64_t *keys, uint64_t count,
                                   omen_filter **out, omen_error *err);
-void om_filter_free(omen_filter *filter);
+void om_filter_free(omen_filter *handle);
 omen_status_t om_collection_count_where(omen_collection *handle, const omen_filter *filter,
-                                        uint64_t *count, omen_error *err);
+                                        uint64_t *out, omen_error *err);
 omen_status_t om_collection_delete_where(omen_collection *handle, const omen_filter *filter,
                                          const omen_batch *origin, omen_write_result *result,
                                          omen_op *op, omen_error *err);
