@@ -22,13 +22,13 @@ omen_status_t om_write_refuse(om_write *w, uint64_t i, omen_status_t status, ome
 
 void om_write_release(om_write *w)
 {
-    om_patch_drop(w);
-    om_fields_drop(w);
     if (w->status != NULL) {
         om_alloc_put(&w->c->rt->alloc, w->status, (size_t)w->batch->count * sizeof *w->status,
                      OM_CACHE_LINE);
         w->status = NULL;
     }
+    om_fields_drop(w);
+    om_patch_drop(w); /* with the batch that w may point to: last */
 }
 
 static omen_status_t check_stream(const omen_batch *b, omen_error *err)
@@ -163,7 +163,9 @@ static omen_status_t check_size(om_write *w, omen_error *err)
 {
     const omen_batch *b = w->batch;
     uint64_t row = (uint64_t)b->dim * om_dtype_width(w->dtype);
-    row = b->vectors != NULL ? row : 0;
+    if (b->vectors == NULL && b->mode == OMEN_PATCH) { /* those that they have are written again */
+        row = (uint64_t)w->c->options.dim * om_dtype_width(w->c->options.dtype);
+    }
     uint64_t bytes = b->count * row + (w->by_keys ? b->count * sizeof(uint64_t) : w->id_bytes);
     if (bytes > OMEN_MAX_BATCH_BYTES) {
         return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,

@@ -149,8 +149,18 @@ omen_status_t om_collection_delete_where(omen_collection *handle, const omen_fil
 {
     om_filter *found = NULL;
     omen_status_t status = om_collection_alive(handle->c, err);
+    om_stop stop = {.op = op};
+    counting before = {.stop = &stop};
+    if (status == OMEN_OK) {
+        status = om_collection_writable(handle, true, err);
+    }
     if (status == OMEN_OK) {
         status = om_filter_of(handle->c, filter, &found, err);
+    }
+    if (status == OMEN_OK) {
+        /* Once while writers go on: files are read and answers kept, so that they wait for the new rows only. */
+        before.filter = found;
+        status = om_read_steady(handle, count_all, &before, err);
     }
     if (status != OMEN_OK) {
         return status;

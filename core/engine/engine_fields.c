@@ -37,10 +37,12 @@ uint32_t om_fields_part_of(const om_fields_look *look, uint32_t slot)
 }
 
 /* ---- Blocks and images; those of files at their first use ----------------------------------------- */
-static omen_status_t open_block(const om_fields_look *look, struct om_meta_block *holder,
+/* What is not as it must be is not kept: the next one who comes finds it out again. */
+static omen_status_t open_block(const om_fields_look *look, const om_meta_part *part,
                                 om_metablock **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
+    struct om_meta_block *holder = part->holder;
     om_mapped *mapped = look->segment->mapped;
     om_metablock *made = NULL;
     om_metablock *other = NULL;
@@ -49,6 +51,13 @@ static omen_status_t open_block(const om_fields_look *look, struct om_meta_block
                              holder->size, err));
     OM_TRY(om_metablock_open(holder->alloc, look->segment->c->schema, holder->mapped, holder->size,
                              &made, err));
+    if (om_metablock_rows(made) != part->rows) {
+        status = om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
+                         "segment file: a block of metadata has %u rows, must have %u",
+                         om_metablock_rows(made), part->rows);
+        om_metablock_free(made);
+        goto out;
+    }
     if (!atomic_compare_exchange_strong(&holder->open, &other, made)) {
         om_metablock_free(made); /* somebody else was faster */
         made = other;
@@ -65,30 +74,33 @@ omen_status_t om_fields_block(const om_fields_look *look, uint32_t i, const om_m
     om_assert(!part->none);
     om_metablock *block = atomic_load_explicit(&part->holder->open, memory_order_acquire);
     if (OM_UNLIKELY(block == NULL)) {
-        omen_status_t status = open_block(look, part->holder, &block, err);
+        omen_status_t status = open_block(look, part, &block, err);
         if (status != OMEN_OK) {
             return status;
-        }
-        if (om_metablock_rows(block) != part->rows) {
-            return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
-                           "segment file: a block of metadata has %u rows, must have %u",
-                           om_metablock_rows(block), part->rows);
         }
     }
     *out = block;
     return OMEN_OK;
 }
 
-static omen_status_t open_image(const om_fields_look *look, struct om_text_image *holder,
+static omen_status_t open_image(const om_fields_look *look, const om_text_part *part,
                                 om_textimage **out, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
+    struct om_text_image *holder = part->holder;
     om_mapped *mapped = look->segment->mapped;
     om_textimage *made = NULL;
     om_textimage *other = NULL;
     const om_stop stop = {.op = NULL};
     OM_TRY(om_mapped_verify(mapped, OM_SECTION_TEXT, &stop, err));
     OM_TRY(om_textimage_open(holder->alloc, holder->mapped, holder->size, &made, err));
+    if (om_textimage_rows(made) != part->rows) {
+        status = om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
+                         "segment file: the image of its text has %u rows, must have %u",
+                         om_textimage_rows(made), part->rows);
+        om_textimage_free(made);
+        goto out;
+    }
     if (!atomic_compare_exchange_strong(&holder->open, &other, made)) {
         om_textimage_free(made);
         made = other;
@@ -105,14 +117,9 @@ omen_status_t om_fields_image(const om_fields_look *look, uint32_t i, const om_t
     om_assert(!part->none);
     om_textimage *image = atomic_load_explicit(&part->holder->open, memory_order_acquire);
     if (OM_UNLIKELY(image == NULL)) {
-        omen_status_t status = open_image(look, part->holder, &image, err);
+        omen_status_t status = open_image(look, part, &image, err);
         if (status != OMEN_OK) {
             return status;
-        }
-        if (om_textimage_rows(image) != part->rows) {
-            return om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
-                           "segment file: the image of its text has %u rows, must have %u",
-                           om_textimage_rows(image), part->rows);
         }
     }
     *out = image;

@@ -45,6 +45,15 @@ void om_fields_drop(om_write *w)
     w->fields = NULL;
 }
 
+/* TEXT fields with lower ids have analysers. Before a batch is parsed: what came since may be a text to it, or not,
+ * and its words may be missing. */
+static uint32_t known_texts(om_collection *c)
+{
+    uint32_t count = 0;
+    const om_text_of *fields = om_text_fields(c, &count);
+    return count != 0 ? fields[count - 1].field + 1u : 0;
+}
+
 omen_status_t om_fields_make(om_write *w, omen_error *err)
 {
     const om_alloc *alloc = &w->c->rt->alloc;
@@ -56,7 +65,7 @@ omen_status_t om_fields_make(om_write *w, omen_error *err)
     }
     f->c = w->c;
     f->items = items;
-    f->known = om_schema_count(w->c->schema);
+    f->known = known_texts(w->c);
     w->fields = f;
     f->meta = om_alloc_zero(alloc, items, sizeof *f->meta, OM_CACHE_LINE);
     f->text = om_alloc_zero(alloc, items, sizeof *f->text, OM_CACHE_LINE);
@@ -241,7 +250,6 @@ omen_status_t om_fields_analyse(om_write *w, omen_error *err)
     const om_alloc *alloc = &w->c->rt->alloc;
     analysis a = {.w = w, .f = f};
     drop_texts(f, alloc);
-    f->known = om_schema_count(w->c->schema);
     a.targets = om_text_fields(w->c, &a.target_count);
     if (a.target_count == 0 || !any_text(&a)) {
         return OMEN_OK;
@@ -331,9 +339,7 @@ out:
 /* Whether a TEXT field came since the texts were analysed: one that the items call by its name has no words yet. */
 static bool text_is_stale(const struct om_batch_fields *f)
 {
-    uint32_t count = 0;
-    const om_text_of *fields = om_text_fields(f->c, &count);
-    return count != 0 && fields[count - 1].field >= f->known;
+    return known_texts(f->c) > f->known;
 }
 
 omen_status_t om_fields_bind(om_write *w, omen_error *err)

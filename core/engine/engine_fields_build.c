@@ -41,20 +41,25 @@ static bool next_span(uint32_t covered, uint32_t visible, bool all, span *out)
     return out->end <= visible;
 }
 
+/* The span to build now. No rows come once a segment is frozen: looked at in this order, what is visible then is
+ * all there will be. */
+static bool find_span(om_segment *seg, span *out)
+{
+    const om_fields *fields = om_fields_of(seg);
+    bool frozen = atomic_load(&seg->frozen);
+    uint32_t visible = atomic_load(&seg->visible);
+    return next_span(atomic_load(&fields->covered), visible, frozen, out);
+}
+
 bool om_fields_wanted(om_segment *seg, uint64_t last_append_ns, uint64_t *ready_ns)
 {
-    om_fields *fields = om_fields_of(seg);
     span next;
     *ready_ns = 0;
-    if (fields == NULL) {
+    if (om_fields_of(seg) == NULL || !find_span(seg, &next)) {
         return false;
     }
-    uint32_t covered = atomic_load(&fields->covered);
-    uint32_t visible = atomic_load(&seg->visible);
-    if (!next_span(covered, visible, atomic_load(&seg->frozen), &next)) {
-        return false;
-    }
-    *ready_ns = visible - covered >= RIPE_ROWS ? 0 : last_append_ns + QUIET_NS;
+    uint32_t waiting = atomic_load(&seg->visible) - next.covered;
+    *ready_ns = waiting >= RIPE_ROWS ? 0 : last_append_ns + QUIET_NS;
     return true;
 }
 
@@ -322,8 +327,7 @@ omen_status_t om_fields_step(om_segment *seg, bool wanted, bool *moved, bool *cl
     omen_status_t status = OMEN_OK;
     span next;
     om_mutex_lock(&fields->build_mu);
-    if (wanted && next_span(atomic_load(&fields->covered), atomic_load(&seg->visible),
-                            atomic_load(&seg->frozen), &next)) {
+    if (wanted && find_span(seg, &next)) {
         status = build(seg, &next, err);
         *moved = status == OMEN_OK;
     }

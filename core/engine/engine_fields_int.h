@@ -151,7 +151,7 @@ struct om_batch_fields {
     om_textbuf *texts;    /* [text_count] text rows of per_text neighbouring items each */
     size_t *text_offsets; /* [items] in its buffer; SIZE_MAX: no words. NULL: no item has words */
     uint32_t text_count, per_text;
-    uint32_t known; /* fields of the schema that texts were analysed by */
+    uint32_t known; /* TEXT fields with lower ids were there when it was parsed */
     bool bound;
     const uint8_t *
         *meta; /* [items] where rows of accepted items lie once staged: in order, without gaps */

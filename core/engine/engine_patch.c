@@ -66,6 +66,11 @@ static omen_status_t append_merged(patching *p, const uint8_t *row, const uint8_
 {
     om_bytes *out = &p->to.fields->own;
     size_t size = om_meta_merge(row, change, NULL);
+    if (size > OM_META_ROW_MAX) {
+        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                       "metadata: the changed item has %zu bytes, above the limit of %u", size,
+                       (unsigned)OM_META_ROW_MAX);
+    }
     omen_status_t status = om_bytes_room(out, size, err);
     if (status == OMEN_OK) {
         (void)om_meta_merge(row, change, out->data + out->size);

@@ -197,6 +197,127 @@ static void versions_decide(void **state)
     it_end(&x);
 }
 
+/* ---- What a review found ---------------------------------------------------------------------------- */
+/* An allocator that remembers how large each block is: one that is given back with another size is a mistake. */
+typedef struct sized {
+    _Atomic uint64_t wrong, live;
+} sized;
+
+static void *sized_get(void *ctx, size_t size, size_t align)
+{
+    sized *s = ctx;
+    size_t head = align < 64 ? 64 : align;
+    uint8_t *block = aligned_alloc(head, (head + size + head - 1) / head * head);
+    memcpy(block, &size, sizeof size);
+    atomic_fetch_add(&s->live, 1);
+    return block + head;
+}
+
+static void sized_put(void *ctx, void *block, size_t size, size_t align)
+{
+    sized *s = ctx;
+    size_t head = align < 64 ? 64 : align;
+    size_t was;
+    memcpy(&was, (uint8_t *)block - head, sizeof was);
+    atomic_fetch_add(&s->wrong, was != size);
+    atomic_fetch_sub(&s->live, 1);
+    memset(block, 0xA5, was);
+    free((uint8_t *)block - head);
+}
+
+static void a_patch_gives_back_what_it_took(void **state)
+{
+    (void)state;
+    enum { COUNT = 50 };
+    fixture f = {.rt = NULL};
+    sized s = {0};
+    const omen_runtime_options runtime = {
+        .struct_size = sizeof runtime, .threads = 1, .allocator = {sized_get, sized_put, &s}};
+    OK(&f, omen_runtime_create(&runtime, &f.rt, &f.err));
+    const omen_db_options db = {.struct_size = sizeof db, .runtime = f.rt};
+    OK(&f, omen_db_open(NULL, &db, &f.db, &f.err));
+    const omen_options options = {.struct_size = sizeof options, .dim = IT_DIM};
+    OK(&f, omen_create(f.db, "c", &options, &f.c, &f.err));
+    uint64_t keys[COUNT];
+    int32_t states[COUNT];
+    float vectors[COUNT * IT_DIM] = {0};
+    char json[COUNT * 16];
+    int64_t offsets[COUNT + 1] = {0};
+    for (uint32_t i = 0; i < COUNT; i++) {
+        keys[i] = i;
+        offsets[i + 1] = offsets[i] + snprintf(json + offsets[i], 16, "{\"n\":%u}", i);
+    }
+    omen_batch batch = one(keys, vectors, json, offsets, COUNT / 2);
+    OK(&f, omen_add_batch(f.c, &batch, NULL, NULL, &f.err));
+    batch = one(keys, NULL, json, offsets, COUNT); /* half of them are not there */
+    batch.mode = OMEN_PATCH;
+    batch.flags = OMEN_PER_ITEM;
+    batch.item_status = states;
+    omen_write_result result = {.struct_size = sizeof result};
+    OK(&f, omen_add_batch(f.c, &batch, &result, NULL, &f.err));
+    assert_int_equal(result.applied, COUNT / 2);
+    assert_int_equal(result.refused, COUNT / 2);
+    assert_int_equal(states[0], OMEN_OK);
+    assert_int_equal(states[COUNT - 1], OMEN_NOT_FOUND);
+    fx_close(&f);
+    assert_int_equal(atomic_load(&s.wrong), 0);
+    assert_int_equal(atomic_load(&s.live), 0);
+}
+
+/* What is written for a PATCH has vectors: as large as a batch may be, or it could not be read again. */
+static void a_patch_is_as_large_as_a_batch(void **state)
+{
+    (void)state;
+    enum { COUNT = 4200 }; /* of 256 KiB */
+    fixture f;
+    fx_open(&f, &(omen_options){.dim = OMEN_MAX_DIM}, 1);
+    uint64_t *keys = calloc(COUNT, sizeof *keys);
+    int64_t *offsets = calloc(COUNT + 1, sizeof *offsets);
+    omen_batch batch = one(keys, NULL, "{}", offsets, COUNT);
+    batch.dim = 0;
+    batch.mode = OMEN_PATCH;
+    FAILS(&f, omen_add_batch(f.c, &batch, NULL, NULL, &f.err), OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT);
+    free(keys);
+    free(offsets);
+    fx_close(&f);
+}
+
+/* A TEXT field that comes while a batch is between the door and the mutex: its words are there all the same. */
+static void words_are_not_lost_to_a_race(void **state)
+{
+    (void)state;
+    static const char json[] = "{\"later\": \"lantern light\"}";
+    const int64_t offsets[2] = {0, sizeof json - 1};
+    const float vector[IT_DIM] = {0};
+    for (uint32_t when = 0; when < 2; when++) {
+        items x;
+        it_begin(&x, 4, NULL);
+        const uint64_t key = 1;
+        om_collection *c = x.f.c->c;
+        const omen_batch batch = one(&key, vector, json, offsets, 1);
+        om_write w = {.c = c, .batch = &batch};
+        const omen_field text = {.name = "later", .type = OMEN_TYPE_TEXT};
+        om_field field;
+        if (when == 0) { /* parsed as a string, that is a text when it is bound */
+            OK(&x.f, om_write_check(&w, &x.f.err));
+            OK(&x.f, omen_declare_fields(x.f.c, &text, 1, &x.f.err));
+        } else { /* parsed as a text that has no analyser yet */
+            OK(&x.f, om_field_check(&text, &field, &x.f.err));
+            OK(&x.f, om_schema_add(c->schema, &field, &x.f.err));
+            OK(&x.f, om_write_check(&w, &x.f.err));
+            om_mutex_lock(&c->write_mu);
+            OK(&x.f, om_schema_attach_texts(c, &x.f.err));
+            om_mutex_unlock(&c->write_mu);
+        }
+        OK(&x.f, om_write_commit(&w, &x.f.err));
+        om_write_release(&w);
+        om_fields_look look;
+        om_fields_look_at(om_set_last(om_set_load(c)), 1, &look);
+        assert_non_null(om_fields_text_row(&look, 0));
+        it_end(&x);
+    }
+}
+
 /* ---- On disk ----------------------------------------------------------------------------------------- */
 static void reopen(items *x)
 {
@@ -322,6 +443,71 @@ static void files_carry_them(void **state)
     it_end(&x);
 }
 
+/* A copy of a file with the sections of another one: right checksums, and other numbers of rows. */
+static void mix_files(const char *rows_of, const char *fields_of, const char *to)
+{
+    static const om_alloc plain = {.budget = NULL};
+    om_segfile *from[2] = {NULL, NULL};
+    om_segwriter *writer = NULL;
+    omen_error err;
+    assert_int_equal(om_segfile_open(&om_io_system, &plain, rows_of, &from[0], &err), OMEN_OK);
+    assert_int_equal(om_segfile_open(&om_io_system, &plain, fields_of, &from[1], &err), OMEN_OK);
+    assert_int_equal(om_segwriter_create(&om_io_system, &plain, to, &writer, &err), OMEN_OK);
+    for (uint32_t kind = 1; kind < OM_SECTION_MAX; kind++) {
+        om_section s;
+        bool other = kind == OM_SECTION_METADATA || kind == OM_SECTION_TEXT;
+        assert_int_equal(om_segfile_section(from[other], kind, 0, 0, 0, &s, &err), OMEN_OK);
+        if (s.data != NULL) {
+            assert_int_equal(om_segwriter_begin(writer, kind, 0, s.stride, s.rows, s.bytes, &err),
+                             OMEN_OK);
+            assert_int_equal(om_segwriter_append(writer, s.data, (size_t)s.bytes, &err), OMEN_OK);
+            assert_int_equal(om_segwriter_end(writer, &err), OMEN_OK);
+        }
+    }
+    assert_int_equal(om_segwriter_commit(writer, om_segfile_rows(from[0]), 1, &err), OMEN_OK);
+    om_segfile_close(from[0]);
+    om_segfile_close(from[1]);
+}
+
+static void blocks_of_other_files_are_refused_each_time(void **state)
+{
+    (void)state;
+    char path[3][512];
+    for (uint32_t i = 0; i < 3; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "mixed-%u.omen", i);
+        (void)snprintf(path[i], sizeof path[i], "%s", fx_path(name));
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        items x;
+        it_begin(&x, 600, NULL);
+        (void)it_put(&x, 0, i == 0 ? 100 : 600, false);
+        OK(&x.f, omen_save(x.f.c, path[i], NULL, &x.f.err));
+        it_end(&x);
+    }
+    mix_files(path[0], path[1], path[2]);
+    items x;
+    it_begin(&x, 1, NULL);
+    const omen_open_options options = {.struct_size = sizeof options, .file = path[2]};
+    omen_collection *c = NULL;
+    OK(&x.f, omen_open(x.f.db, "mixed", &options, &c, &x.f.err));
+    om_fields_look look;
+    om_segment *seg = om_set_last(om_set_load(c->c));
+    om_fields_look_at(seg, 100, &look);
+    for (uint32_t i = 0; i < 3; i++) {
+        const om_metablock *block = NULL;
+        const om_textimage *image = NULL;
+        FAILS(&x.f, om_fields_block(&look, 0, &block, &x.f.err), OMEN_DATA_LOSS, OMEN_D_NONE);
+        FAILS(&x.f, om_fields_image(&look, 0, &image, &x.f.err), OMEN_DATA_LOSS, OMEN_D_NONE);
+        assert_true(block == NULL && image == NULL);
+    }
+    omen_collection_free(c);
+    it_end(&x);
+    for (uint32_t i = 0; i < 3; i++) {
+        fx_remove(path[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +516,10 @@ int main(void)
         cmocka_unit_test(bad_metadata_is_refused),
         cmocka_unit_test(fields_of_refused_batches_do_not_stay),
         cmocka_unit_test(versions_decide),
+        cmocka_unit_test(a_patch_gives_back_what_it_took),
+        cmocka_unit_test(a_patch_is_as_large_as_a_batch),
+        cmocka_unit_test(words_are_not_lost_to_a_race),
+        cmocka_unit_test(blocks_of_other_files_are_refused_each_time),
         cmocka_unit_test(what_is_logged_comes_back),
         cmocka_unit_test(what_is_sealed_comes_back),
         cmocka_unit_test(files_carry_them),
