@@ -57,8 +57,10 @@ const om_option om_options[] = {
     {"id-file", 0, OM_OPT_TEXT, false, FIELD(id_file), "FILE", "ids, one a line"},
     {"first-id", 0, OM_OPT_NUMBER, false, FIELD(first_id), "N",
      "id of the first row of the file, rising from there (0)"},
-    {"mode", 0, OM_OPT_TEXT, false, FIELD(mode), "upsert|insert|update",
-     "insert refuses ids that exist, update those that do not (upsert)"},
+    {"mode", 0, OM_OPT_TEXT, false, FIELD(mode), "upsert|insert|update|patch",
+     "insert refuses ids that exist, update those that do not; patch changes what a line tells of "
+     "and\n"
+     "                                    leaves the rest (upsert)"},
     {"stream-id", 0, OM_OPT_TEXT, false, FIELD(stream_id), "TEXT",
      "name of the upload (made from file and collection): run again with the same one to resume"},
     {"again", 0, OM_OPT_FLAG, false, FIELD(again), NULL,
@@ -100,6 +102,43 @@ const om_option om_options[] = {
     {"rows", 0, OM_OPT_NUMBER, false, FIELD(rows), "N", "items"},
     {"id-bytes", 0, OM_OPT_NUMBER, false, FIELD(id_bytes), "N", "mean length of string ids (16)"},
     {"vectors", 0, OM_OPT_FLAG, false, FIELD(show_vectors), NULL, "print the vectors too"},
+
+    {"field", 0, OM_OPT_TEXTS, false, FIELD(fields), "NAME:TYPE",
+     "declare a field (repeatable): string, int, double, bool, time, bytes, with [] also arrays,\n"
+     "                                    geo, or "
+     "text[:weight=W][:language=L][:stop-words][:no-stemming]"},
+    {"metadata", 0, OM_OPT_TEXT, false, FIELD(metadata_file), "FILE",
+     "JSON lines: the metadata of the rows of the other file, in the same order"},
+    {"metadata", 0, OM_OPT_FLAG, false, FIELD(metadata), NULL, "show the metadata"},
+    {"versions", 0, OM_OPT_FLAG, false, FIELD(versions), NULL, "show the versions of the items"},
+    {"fields", 0, OM_OPT_TEXT, false, FIELD(shown_fields), "A,B",
+     "show these fields of the metadata"},
+    {"text", 0, OM_OPT_TEXT, false, FIELD(text), "WORDS",
+     "search for words (BM25); those in \"...\" one after the other"},
+    {"text-field", 0, OM_OPT_TEXT, false, FIELD(text_field), "FIELD",
+     "look for the words in this field (all text fields, by their weights)"},
+    {"like", 0, OM_OPT_TEXTS, false, FIELD(like), "ID",
+     "near the mean of the vectors of these items (repeatable), which are left out"},
+    {"filter", 0, OM_OPT_TEXT, false, FIELD(filter), "CONDITION",
+     "only items that pass, as in \"year >= 1950 AND genres CONTAINS 'Drama'\""},
+    {"param", 0, OM_OPT_TEXTS, false, FIELD(params), "JSON",
+     "the value of $1, then $2, ... of the filter"},
+    {"fusion", 0, OM_OPT_TEXT, false, FIELD(fusion), "rrf|weighted",
+     "how several searches become one list: by ranks, or by scores (rrf)"},
+    {"weight", 0, OM_OPT_TEXTS, false, FIELD(weights), "W",
+     "of a search in the fusion, in the order vector, like, text (repeatable; 1)"},
+    {"skip", 0, OM_OPT_NUMBER, false, FIELD(skip), "N", "leave out the first N hits"},
+    {"max-distance", 0, OM_OPT_TEXT, false, FIELD(max_distance), "D", "only hits within it"},
+    {"min-score", 0, OM_OPT_TEXT, false, FIELD(min_score), "S", "only hits with that score"},
+    {"group-by", 0, OM_OPT_TEXT, false, FIELD(group_by), "FIELD",
+     "the best of each value of the field; -k counts values"},
+    {"group-size", 0, OM_OPT_NUMBER, false, FIELD(group_size), "N", "so many of each value (1)"},
+    {"facet", 0, OM_OPT_TEXTS, false, FIELD(facets), "FIELD",
+     "count the values of a field among the items that pass (repeatable)"},
+    {"order-by", 0, OM_OPT_TEXT, false, FIELD(order_by), "FIELD", "sort by it (as written)"},
+    {"desc", 0, OM_OPT_FLAG, false, FIELD(descending), NULL, "largest first"},
+    {"if-version", 0, OM_OPT_NUMBER, false, FIELD(if_version), "V",
+     "only while the item has this version (as get --versions shows it)"},
 };
 const size_t om_options_count = sizeof om_options / sizeof *om_options;
 
@@ -119,9 +158,12 @@ bool om_command_takes(const om_command *command, const om_option *option)
         return true;
     }
     size_t n = strlen(option->name);
+    bool valued = strcmp(option->name, "metadata") == 0 && option->kind != OM_OPT_FLAG;
     for (const char *p = command->options; *p != '\0';) {
         size_t word = strcspn(p, " ");
-        if (word == n && memcmp(p, option->name, n) == 0) {
+        bool wants_value = word > 0 && p[word - 1] == '=';
+        if (word - (wants_value ? 1 : 0) == n && memcmp(p, option->name, n) == 0 &&
+            wants_value == valued) {
             return true;
         }
         p += word;
@@ -130,11 +172,12 @@ bool om_command_takes(const om_command *command, const om_option *option)
     return false;
 }
 
-static const om_option *find_option(const char *name, size_t len)
+static const om_option *find_option(const om_command *command, const char *name, size_t len)
 {
     for (size_t i = 0; i < om_options_count; i++) {
         const om_option *o = &om_options[i];
-        if (strlen(o->name) == len && memcmp(o->name, name, len) == 0) {
+        if (strlen(o->name) == len && memcmp(o->name, name, len) == 0 &&
+            om_command_takes(command, o)) {
             return o;
         }
     }
@@ -182,7 +225,13 @@ static bool set_option(const om_option *o, const char *value, om_args *args, om_
         *(const char **)field = value;
         return true;
     }
+    if (o->kind == OM_OPT_TEXTS) { /* there is room for every argument */
+        om_texts *list = field;
+        list->items[list->count++] = value;
+        return true;
+    }
     if (o->kind == OM_OPT_NUMBER) {
+        args->versioned = args->versioned || o->field == FIELD(if_version);
         return parse_number(value, field)
                    ? true
                    : om_tool_fail(err, OM_EXIT_USAGE, "--%s wants a whole number, not '%s'",
@@ -207,7 +256,7 @@ static bool parse_option(const om_command *command, char **argv, int argc, int *
     const char *value = NULL;
     if (arg[1] == '-') {
         size_t len = strcspn(arg + 2, "=");
-        o = find_option(arg + 2, len);
+        o = find_option(command, arg + 2, len);
         value = arg[2 + len] == '=' ? arg + 3 + len : NULL;
     } else {
         o = find_letter(arg[1]);
@@ -256,6 +305,30 @@ static bool from_environment(om_args *args, om_tool_error *err)
                      "one of them");
 }
 
+/* Of the lists: none can be longer than the command line. */
+static bool make_room(om_args *args, size_t n, om_tool_error *err)
+{
+    om_texts *lists[] = {&args->fields, &args->params, &args->like, &args->weights, &args->facets};
+    args->rest = calloc(n, sizeof *args->rest);
+    bool ok = args->rest != NULL;
+    for (size_t i = 0; ok && i < sizeof lists / sizeof *lists; i++) {
+        lists[i]->items = calloc(n, sizeof *lists[i]->items);
+        ok = lists[i]->items != NULL;
+    }
+    return ok ? true : om_tool_no_memory(err, n * sizeof *args->rest);
+}
+
+void om_args_free(om_args *args)
+{
+    free(args->rest);
+    free(args->fields.items);
+    free(args->params.items);
+    free(args->like.items);
+    free(args->weights.items);
+    free(args->facets.items);
+    memset(args, 0, sizeof *args);
+}
+
 bool om_args_parse(const om_command *command, int argc, char **argv, om_args *args,
                    om_tool_error *err)
 {
@@ -268,9 +341,8 @@ bool om_args_parse(const om_command *command, int argc, char **argv, om_args *ar
     args->seconds = 3;
     args->in_flight = 1;
     args->id_bytes = 16;
-    args->rest = calloc((size_t)argc + 1, sizeof *args->rest);
-    if (args->rest == NULL) {
-        return om_tool_no_memory(err, (size_t)argc);
+    if (!make_room(args, (size_t)argc + 1, err)) {
+        return false;
     }
     bool options = true;
     for (int i = 0; i < argc; i++) {

@@ -7,6 +7,12 @@
 
 #include "tool.h"
 
+/* The values of an option that may be given more than once, in order. */
+typedef struct om_texts {
+    const char **items;
+    size_t count;
+} om_texts;
+
 /* Everything that options can set. Texts point into argv or the environment. */
 typedef struct om_args {
     bool help, json, quiet;
@@ -29,13 +35,20 @@ typedef struct om_args {
     bool again;              /* import: not a resumption */
     bool base64;             /* dump */
     uint64_t rows, id_bytes; /* estimate */
-    const char **rest;       /* arguments that are no options, in order */
+    om_texts fields, params, like, weights, facets;
+    const char *metadata_file, *text, *text_field, *filter, *fusion, *max_distance, *min_score;
+    const char *group_by, *shown_fields, *order_by;
+    uint64_t skip, group_size, if_version;
+    bool metadata, versions, descending, versioned; /* versioned: if_version was given */
+    const char **rest;                              /* arguments that are no options, in order */
     size_t rest_count;
 } om_args;
 
 typedef struct om_command {
     const char *name, *summary, *usage;
-    const char *options;       /* names, separated by spaces, beside the global ones */
+    const char
+        *options; /* names, separated by spaces, beside the global ones; name= is the one with
+                                  a value where a flag of the same name exists */
     size_t min_args, max_args; /* SIZE_MAX: any number */
     bool local_only;           /* knows no server */
     const char *help;          /* what it does, in paragraphs, with examples */
@@ -46,7 +59,8 @@ typedef enum om_option_kind {
     OM_OPT_FLAG,
     OM_OPT_TEXT,
     OM_OPT_NUMBER,
-    OM_OPT_SECONDS
+    OM_OPT_SECONDS,
+    OM_OPT_TEXTS /* may be repeated */
 } om_option_kind;
 
 typedef struct om_option {
@@ -66,9 +80,10 @@ extern const size_t om_commands_count;
 
 const om_command *om_command_find(const char *name);
 bool om_command_takes(const om_command *command, const om_option *option);
-/* Parses what follows the command. args->rest is allocated: free it. */
+/* Parses what follows the command. om_args_free when done, also after a failure. */
 bool om_args_parse(const om_command *command, int argc, char **argv, om_args *args,
                    om_tool_error *err);
+void om_args_free(om_args *args);
 
 void om_help_all(FILE *to);
 void om_help_command(FILE *to, const om_command *command);
@@ -80,6 +95,9 @@ bool om_cmd_create(const om_args *args, om_tool_error *err);
 bool om_cmd_import(const om_args *args, om_tool_error *err);
 bool om_cmd_search(const om_args *args, om_tool_error *err);
 bool om_cmd_get(const om_args *args, om_tool_error *err);
+bool om_cmd_items(const om_args *args, om_tool_error *err);
+bool om_cmd_patch(const om_args *args, om_tool_error *err);
+bool om_cmd_fields(const om_args *args, om_tool_error *err);
 bool om_cmd_delete(const om_args *args, om_tool_error *err);
 bool om_cmd_count(const om_args *args, om_tool_error *err);
 bool om_cmd_stats(const om_args *args, om_tool_error *err);

@@ -16,6 +16,11 @@ bool om_target_create(const om_args *args, const om_place *place, const omen_opt
 bool om_durability_from_args(const om_args *args, uint32_t *out, om_tool_error *err);
 /* Figures of a whole database, at a server or in a folder. */
 bool om_cmd_database(const om_args *args, om_tool_error *err);
+/* A number of omen.h by its name in `words`, a list that ends with NULL. */
+bool om_by_name(const char *option, const char *text, const char *const *words, uint32_t first,
+                uint32_t *out, om_tool_error *err);
+/* The fields of --field. */
+bool om_fields_from_args(const om_args *args, om_field_list *out, om_tool_error *err);
 /* A number of an option that must fit a range. */
 bool om_check_range(const char *option, uint64_t value, uint64_t low, uint64_t high,
                     om_tool_error *err);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "show_hits.h"
 
 bool om_check_range(const char *option, uint64_t value, uint64_t low, uint64_t high,
                     om_tool_error *err)
@@ -14,9 +15,8 @@ bool om_check_range(const char *option, uint64_t value, uint64_t low, uint64_t h
                               (unsigned long long)high);
 }
 
-/* A number of omen.h by its name in `words`, a list that ends with NULL. */
-static bool by_name(const char *option, const char *text, const char *const *words, uint32_t first,
-                    uint32_t *out, om_tool_error *err)
+bool om_by_name(const char *option, const char *text, const char *const *words, uint32_t first,
+                uint32_t *out, om_tool_error *err)
 {
     if (text == NULL) {
         return true;
@@ -38,7 +38,7 @@ static bool by_name(const char *option, const char *text, const char *const *wor
 bool om_durability_from_args(const om_args *args, uint32_t *out, om_tool_error *err)
 {
     static const char *const words[] = {"none", "interval", "batch", NULL};
-    return by_name("--durability", args->durability, words, OMEN_DURABILITY_NONE, out, err);
+    return om_by_name("--durability", args->durability, words, OMEN_DURABILITY_NONE, out, err);
 }
 
 bool om_shape_from_args(const om_args *args, uint32_t dim, uint32_t dtype, omen_options *out,
@@ -64,13 +64,14 @@ bool om_shape_from_args(const om_args *args, uint32_t dim, uint32_t dtype, omen_
     if (!om_check_range("--dim", d, 1, OMEN_MAX_DIM, err) ||
         !om_check_range("--m", args->m, 0, OMEN_MAX_M, err) ||
         !om_check_range("--ef-construction", args->ef_construction, 0, OMEN_MAX_EF, err) ||
-        !by_name("--metric", args->metric, metrics, OMEN_L2, &out->metric, err) ||
-        !by_name("--dtype", args->dtype, dtypes, OMEN_F32, &out->dtype, err) ||
-        !by_name("--id-type", args->id_type, id_types, OMEN_ID_U64, &out->id_type, err) ||
-        !by_name("--quantization", args->quantization, quants, OMEN_QUANT_SQ8, &out->quantization,
-                 err) ||
-        !by_name("--rotation", args->rotation, rotations, OMEN_ROTATE_AUTO, &out->rotation, err) ||
-        !by_name("--entry", args->entry, entries, OMEN_ENTRY_AUTO, &out->entry, err) ||
+        !om_by_name("--metric", args->metric, metrics, OMEN_L2, &out->metric, err) ||
+        !om_by_name("--dtype", args->dtype, dtypes, OMEN_F32, &out->dtype, err) ||
+        !om_by_name("--id-type", args->id_type, id_types, OMEN_ID_U64, &out->id_type, err) ||
+        !om_by_name("--quantization", args->quantization, quants, OMEN_QUANT_SQ8,
+                    &out->quantization, err) ||
+        !om_by_name("--rotation", args->rotation, rotations, OMEN_ROTATE_AUTO, &out->rotation,
+                    err) ||
+        !om_by_name("--entry", args->entry, entries, OMEN_ENTRY_AUTO, &out->entry, err) ||
         !om_durability_from_args(args, &out->durability, err)) {
         return false;
     }
@@ -108,8 +109,16 @@ bool om_cmd_create(const om_args *args, om_tool_error *err)
 {
     om_place place;
     omen_options opt;
+    om_field_list fields = {0};
     if (!om_place_find(args, true, &place, err) || !no_more_args(args, &place, err) ||
-        !om_shape_from_args(args, 0, 0, &opt, err) || !om_target_create(args, &place, &opt, err)) {
+        !om_shape_from_args(args, 0, 0, &opt, err) || !om_fields_from_args(args, &fields, err)) {
+        return false;
+    }
+    opt.fields = fields.items;
+    opt.field_count = fields.count;
+    bool ok = om_target_create(args, &place, &opt, err);
+    om_field_list_free(&fields);
+    if (!ok) {
         return false;
     }
     if (args->json) {
@@ -142,22 +151,38 @@ bool om_cmd_drop(const om_args *args, om_tool_error *err)
     return ok;
 }
 
+static bool print_count(const om_args *args, om_target *t, const om_condition *where,
+                        om_tool_error *err)
+{
+    uint64_t count = 0;
+    if (!t->ops->count(t, where, &count, err)) {
+        return false;
+    }
+    if (!args->json) {
+        (void)printf("%llu\n", (unsigned long long)count);
+        return om_show_facets(args, t, where, NULL, err);
+    }
+    json_t *o = json_pack("{s:I}", "count", (json_int_t)count);
+    bool ok = om_show_facets(args, t, where, o, err);
+    om_out_object(o);
+    return ok;
+}
+
 bool om_cmd_count(const om_args *args, om_tool_error *err)
 {
     om_place place;
     om_target *t;
-    uint64_t count = 0;
+    om_condition where;
     if (!om_place_find(args, true, &place, err) || !no_more_args(args, &place, err) ||
-        !om_target_open(args, &place, OM_TARGET_READ, &t, err)) {
+        !om_condition_from_args(args, &where, err)) {
         return false;
     }
-    bool ok = t->ops->count(t, &count, err);
-    om_target_close(t);
-    if (ok && args->json) {
-        om_out_object(json_pack("{s:I}", "count", (json_int_t)count));
-    } else if (ok) {
-        (void)printf("%llu\n", (unsigned long long)count);
+    bool ok = om_target_open(args, &place, OM_TARGET_READ, &t, err);
+    if (ok) {
+        ok = print_count(args, t, where.text != NULL ? &where : NULL, err);
+        om_target_close(t);
     }
+    om_condition_free(&where);
     return ok;
 }
 

@@ -20,6 +20,8 @@ typedef struct dumper {
     bool binary;
     om_dump_writer writer;
     om_ids ids;
+    om_field_list fields;
+    om_json_column metadata; /* of a block, of a collection with fields */
     void *vectors;
     float *values; /* of a row, for JSON */
     char *text;    /* of a row, for JSON in base64 */
@@ -52,6 +54,12 @@ static bool json_row(dumper *d, size_t i, om_tool_error *err)
     }
     bool ok = fprintf(d->out, "{\"id\":%s,", name) > 0;
     free(name);
+    size_t len = 0;
+    const char *metadata = d->fields.count > 0 ? om_json_column_get(&d->metadata, i, &len) : "";
+    if (ok && len > 2) { /* not "{}" */
+        ok = fputs("\"metadata\":", d->out) >= 0 && fwrite(metadata, 1, len, d->out) == len &&
+             fputc(',', d->out) != EOF;
+    }
     if (d->args->base64) {
         om_base64_encode(vector, row, d->text);
         ok = ok && fprintf(d->out, "\"dtype\":\"%s\",\"vector\":\"%.*s\"}\n",
@@ -82,18 +90,36 @@ static bool json_rows(dumper *d, om_tool_error *err)
 
 /* ---- The whole ----------------------------------------------------------------------------------- */
 
+/* JSON lines tell of the fields first. */
+static bool json_fields(dumper *d, om_tool_error *err)
+{
+    json_t *o = d->fields.count == 0 ? NULL
+                                     : json_pack("{s:o}", "fields",
+                                                 om_fields_json(d->fields.items, d->fields.count));
+    char *text = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
+    bool ok = d->fields.count == 0 || text != NULL ? true : om_tool_no_memory(err, 1024);
+    ok = ok && (text == NULL || (put(d, text, strlen(text), err) && put(d, "\n", 1, err)));
+    free(text);
+    return ok;
+}
+
 static bool copy_items(dumper *d, om_tool_error *err)
 {
-    bool ok = !d->binary || om_dump_begin(&d->writer, err);
+    bool ok = d->binary ? om_dump_begin(&d->writer, err) : json_fields(d, err);
+    bool metadata = d->fields.count > 0;
+    om_scan_params p = {.most = d->rows};
+    om_item_parts parts = {.vectors = d->vectors, .metadata = metadata ? &d->metadata : NULL};
     while (ok) {
         if (om_tool_interrupted()) {
             return om_tool_fail(err, OM_EXIT_INTERRUPTED, "interrupted");
         }
-        ok = d->target->ops->scan(d->target, d->rows, &d->ids, d->vectors, err);
+        ok = d->target->ops->scan(d->target, &p, &d->ids, &parts, err);
         if (!ok || d->ids.count == 0) {
             break;
         }
-        ok = d->binary ? om_dump_rows(&d->writer, &d->ids, d->vectors, err) : json_rows(d, err);
+        ok = d->binary ? om_dump_rows(&d->writer, &d->ids, d->vectors, parts.metadata, err)
+                       : json_rows(d, err);
         d->done += d->ids.count;
         om_bar_draw(&d->bar, &(om_bar_state){.label = "dump",
                                              .done = d->done,
@@ -187,10 +213,13 @@ static void report(const dumper *d)
 static bool run(dumper *d, const char *path, om_tool_error *err)
 {
     om_target_info info;
-    if (!d->target->ops->describe(d->target, &info, err) || !make_room(d, err)) {
+    if (!d->target->ops->describe(d->target, &info, err) ||
+        !d->target->ops->fields(d->target, &d->fields, err) || !make_room(d, err)) {
         return false;
     }
     d->total = info.count;
+    info.options.fields = d->fields.items;
+    info.options.field_count = d->fields.count;
     d->writer = (om_dump_writer){
         .put = put, .ctx = d, .head = {.options = info.options, .rows = OMEN_NONE}};
     bool ok = open_output(d, path, err);
@@ -218,6 +247,8 @@ bool om_cmd_dump(const om_args *args, om_tool_error *err)
     }
     om_dump_writer_free(&d.writer);
     om_ids_free(&d.ids);
+    om_field_list_free(&d.fields);
+    om_json_column_free(&d.metadata);
     free(d.vectors);
     free(d.values);
     free(d.text);

@@ -21,6 +21,8 @@ typedef struct timeline {
 typedef struct importer {
     const om_args *args;
     om_import *file;
+    om_import *metadata;  /* of --metadata, or NULL */
+    om_field_list fields; /* to be declared */
     om_target *target;
     om_source *id_file; /* NULL: none */
     uint64_t id_line;
@@ -104,20 +106,21 @@ static bool ids_from_file(importer *im, size_t count, om_tool_error *err)
     return true;
 }
 
-static bool make_ids(importer *im, const om_import_rows *rows, om_tool_error *err)
+/* Of `count` rows from position `first` of the file; `own`: those that the file tells, or NULL. */
+static bool make_ids(importer *im, uint64_t first, size_t count, const om_ids *own,
+                     om_tool_error *err)
 {
     om_ids_clear(&im->ids);
     if (im->id_file != NULL) {
-        return ids_from_file(im, rows->count, err);
+        return ids_from_file(im, count, err);
     }
-    if (rows->ids != NULL) {
-        return om_ids_add_converted(&im->ids, rows->ids, err)
+    if (own != NULL) {
+        return om_ids_add_converted(&im->ids, own, err)
                    ? true
-                   : om_tool_wrap(err, "row %llu",
-                                  (unsigned long long)(rows->first + im->ids.count));
+                   : om_tool_wrap(err, "row %llu", (unsigned long long)(first + im->ids.count));
     }
-    for (size_t i = 0; i < rows->count; i++) {
-        if (!om_ids_add_u64(&im->ids, im->args->first_id + rows->first + i, err)) {
+    for (size_t i = 0; i < count; i++) {
+        if (!om_ids_add_u64(&im->ids, im->args->first_id + first + i, err)) {
             return false;
         }
     }
@@ -126,10 +129,11 @@ static bool make_ids(importer *im, const om_import_rows *rows, om_tool_error *er
 
 static bool open_ids(importer *im, om_tool_error *err)
 {
-    const om_import_info *info = om_import_about(im->file);
+    bool told = om_import_about(im->file)->has_ids ||
+                (im->metadata != NULL && om_import_about(im->metadata)->has_ids);
     im->ids.type = im->target->id_type;
     if (im->args->id_file == NULL) {
-        if (!info->has_ids && im->target->id_type != OMEN_ID_U64) {
+        if (!told && im->target->id_type != OMEN_ID_U64) {
             return om_tool_fail(err, OM_EXIT_USAGE,
                                 "the collection has %s ids: give --id-file, or JSON lines with ids",
                                 om_tool_id_type_name(im->target->id_type));
@@ -161,7 +165,7 @@ static uint32_t handed_dtype(uint32_t file, uint32_t collection)
 static bool convert(importer *im, const om_import_rows *rows, const void **out, om_tool_error *err)
 {
     const om_import_info *info = om_import_about(im->file);
-    if (im->dtype == info->dtype) {
+    if (im->dtype == info->dtype || info->dim == 0) {
         *out = rows->data;
         return true;
     }
@@ -193,9 +197,51 @@ static size_t batch_rows(const importer *im)
     return im->args->batch != 0 ? (size_t)im->args->batch : om_import_batch_rows(info->dim, wider);
 }
 
-static bool copy_rows(importer *im, om_tool_error *err)
+/* Writes rows [at, at + *count) of a batch of the file; --metadata may make *count smaller. */
+static bool write_part(importer *im, const om_import_rows *rows, const void *vectors, size_t at,
+                       size_t *count, om_tool_error *err)
 {
     const om_import_info *info = om_import_about(im->file);
+    size_t row = info->dim * om_import_dtype_width(im->dtype);
+    om_import_rows beside = {.count = *count, .ids = rows->ids, .metadata = rows->metadata};
+    if (im->metadata != NULL) {
+        if (!om_import_read(im->metadata, *count, &beside, err)) {
+            return false;
+        }
+        if (beside.count == 0) {
+            return om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s ends before row %llu of the vectors",
+                                im->args->metadata_file, (unsigned long long)(rows->first + at));
+        }
+        *count = beside.count;
+    }
+    if (!make_ids(im, rows->first + at, beside.count, beside.ids, err)) {
+        return false;
+    }
+    om_target_batch b = {.count = beside.count,
+                         .first_row = rows->first + at,
+                         .vectors = row > 0 ? (const char *)vectors + at * row : NULL,
+                         .dtype = row > 0 ? im->dtype : 0,
+                         .dim = info->dim,
+                         .ids = &im->ids,
+                         .metadata = beside.metadata};
+    return im->target->ops->write(im->target, &b, err);
+}
+
+/* Behind the last row there is no line of metadata. */
+static bool check_end(importer *im, om_tool_error *err)
+{
+    om_import_rows more = {.count = 0};
+    if (im->metadata == NULL || !om_import_read(im->metadata, 1, &more, err)) {
+        return im->metadata == NULL;
+    }
+    return more.count == 0
+               ? true
+               : om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s has more lines than there are vectors",
+                              im->args->metadata_file);
+}
+
+static bool copy_rows(importer *im, om_tool_error *err)
+{
     size_t batch = batch_rows(im);
     for (;;) {
         om_import_rows rows;
@@ -207,19 +253,16 @@ static bool copy_rows(importer *im, om_tool_error *err)
             return false;
         }
         if (rows.count == 0) {
-            return true;
+            return check_end(im, err);
         }
-        if (!make_ids(im, &rows, err) || !convert(im, &rows, &vectors, err)) {
+        if (!convert(im, &rows, &vectors, err)) {
             return false;
         }
-        om_target_batch b = {.count = rows.count,
-                             .first_row = rows.first,
-                             .vectors = vectors,
-                             .dtype = im->dtype,
-                             .dim = info->dim,
-                             .ids = &im->ids};
-        if (!im->target->ops->write(im->target, &b, err)) {
-            return false;
+        for (size_t at = 0, n; at < rows.count; at += n) {
+            n = rows.count - at;
+            if (!write_part(im, &rows, vectors, at, &n, err)) {
+                return false;
+            }
         }
     }
 }
@@ -235,12 +278,17 @@ static bool open_target(importer *im, const om_place *place, om_tool_error *err)
             return false;
         }
         omen_options opt;
+        if (info->dim == 0) {
+            return om_tool_fail(err, OM_EXIT_USAGE, "there are no vectors to make a collection of");
+        }
         if (!om_shape_from_args(args, info->dim, om_import_natural_dtype(info->dtype), &opt, err)) {
             return false;
         }
         if (info->has_shape) { /* a dump tells all of it */
             opt = info->shape;
         }
+        opt.fields = im->fields.items;
+        opt.field_count = im->fields.count;
         if (opt.capacity_hint == 0 && info->rows != OMEN_NONE) {
             opt.capacity_hint = info->rows;
         }
@@ -250,7 +298,7 @@ static bool open_target(importer *im, const om_place *place, om_tool_error *err)
             return false;
         }
     }
-    if (info->dim != im->target->dim) {
+    if (info->dim != 0 && info->dim != im->target->dim) {
         return om_tool_fail(err, OM_EXIT_BAD_INPUT,
                             "the file has rows of %u values, the collection of %u", info->dim,
                             im->target->dim);
@@ -261,9 +309,9 @@ static bool open_target(importer *im, const om_place *place, om_tool_error *err)
 
 static bool parse_mode(const om_args *args, uint32_t *mode, om_tool_error *err)
 {
-    static const char *const words[] = {"upsert", "insert", "update"};
+    static const char *const words[] = {"upsert", "insert", "update", "patch"};
     *mode = OMEN_UPSERT;
-    for (uint32_t i = 0; args->mode != NULL && i < 3; i++) {
+    for (uint32_t i = 0; args->mode != NULL && i < 4; i++) {
         if (strcmp(args->mode, words[i]) == 0) {
             *mode = OMEN_UPSERT + i;
             return true;
@@ -271,8 +319,44 @@ static bool parse_mode(const om_args *args, uint32_t *mode, om_tool_error *err)
     }
     return args->mode == NULL
                ? true
-               : om_tool_fail(err, OM_EXIT_USAGE, "--mode: '%s' is none of upsert, insert, update",
-                              args->mode);
+               : om_tool_fail(err, OM_EXIT_USAGE,
+                              "--mode: '%s' is none of upsert, insert, update, patch", args->mode);
+}
+
+/* Opens --metadata, and gathers the fields of the options and of the file. */
+static bool open_metadata(importer *im, om_tool_error *err)
+{
+    const om_args *args = im->args;
+    const om_import_info *info = om_import_about(im->file);
+    om_import_options in = {
+        .format = "jsonl", .offset = args->offset, .limit = args->limit, .bare = true};
+    const om_field_list *told = &info->fields;
+    if (args->metadata_file != NULL) {
+        if (info->has_ids || strcmp(info->format, "jsonl") == 0) {
+            return om_tool_fail(err, OM_EXIT_USAGE,
+                                "--metadata goes with a file of vectors alone, not with %s",
+                                info->format);
+        }
+        if (!om_import_open(args->metadata_file, &in, &im->metadata, err)) {
+            return false;
+        }
+        if (om_import_about(im->metadata)->dim != 0) {
+            return om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s has vectors, too", args->metadata_file);
+        }
+        told = &om_import_about(im->metadata)->fields;
+    }
+    om_field_list own;
+    bool ok = om_fields_from_args(args, &own, err) &&
+              om_field_list_make(&im->fields, own.count + told->count, err);
+    if (ok && own.count > 0) {
+        memcpy(im->fields.items, own.items, own.count * sizeof *own.items);
+    }
+    if (ok && told->count > 0) {
+        memcpy(im->fields.items + own.count, told->items, told->count * sizeof *told->items);
+    }
+    im->fields.count = ok ? own.count + told->count : 0;
+    om_field_list_free(&own);
+    return ok;
 }
 
 static void report(const importer *im, const om_target_written *w, double started)
@@ -338,17 +422,28 @@ static const char *choose_stream(importer *im, const om_place *place)
                                                                                  : NULL;
 }
 
+/* Lines without vectors are for patches alone. */
+static bool open_file(importer *im, const char *path, om_import_options *in, uint32_t mode,
+                      om_tool_error *err)
+{
+    in->bare = mode == OMEN_PATCH;
+    return om_import_open(path, in, &im->file, err);
+}
+
 static bool run(importer *im, const om_place *place, om_tool_error *err)
 {
     const om_args *args = im->args;
     om_import_options in = {.format = args->format, .offset = args->offset, .limit = args->limit};
-    om_target_write_options opt = {
-        .retry_s = args->retry_s, .wait_indexed = !args->no_wait, .tick = draw, .tick_ctx = im};
+    om_target_write_options opt = {.fields = &im->fields,
+                                   .retry_s = args->retry_s,
+                                   .wait_indexed = !args->no_wait,
+                                   .tick = draw,
+                                   .tick_ctx = im};
     om_target_written written;
     if (!parse_mode(args, &opt.mode, err) || !om_durability_from_args(args, &opt.durability, err) ||
         !om_check_range("--batch", args->batch, 0, 1000000, err) ||
-        !om_import_open(args->rest[place->args_used], &in, &im->file, err) ||
-        !open_target(im, place, err) || !open_ids(im, err)) {
+        !open_file(im, args->rest[place->args_used], &in, opt.mode, err) ||
+        !open_metadata(im, err) || !open_target(im, place, err) || !open_ids(im, err)) {
         return false;
     }
     opt.stream_id = choose_stream(im, place);
@@ -364,13 +459,6 @@ static bool run(importer *im, const om_place *place, om_tool_error *err)
         return false;
     }
     report(im, &written, started);
-    const char *ignored = om_import_about(im->file)->ignored;
-    if (ignored[0] != '\0' && !args->quiet) {
-        (void)fprintf(stderr,
-                      "omen: note: members of the lines other than id and vector (such as "
-                      "\"%s\") are not stored in this version\n",
-                      ignored);
-    }
     return true;
 }
 
@@ -388,6 +476,8 @@ bool om_cmd_import(const om_args *args, om_tool_error *err)
     bool ok = run(&im, &place, err);
     om_target_close(im.target);
     om_import_free(im.file);
+    om_import_free(im.metadata);
+    om_field_list_free(&im.fields);
     om_source_free(im.id_file);
     om_ids_free(&im.ids);
     free(im.converted);

@@ -5,21 +5,28 @@
 #define SHAPE                                                                                     \
     "dim metric dtype id-type m ef-construction quantization rotation entry durability capacity " \
     "max-backlog "
+#define WHERE "filter param "
 
 const om_command om_commands[] = {
-    {"create", "make an empty collection", "create TARGET --dim N [OPTIONS]", SHAPE, 0, 1, false,
+    {"create", "make an empty collection", "create TARGET --dim N [OPTIONS]", SHAPE "field", 0, 1,
+     false,
      "Makes a segment file (TARGET.omen), a collection at the server, or, with --db, one in the\n"
      "database of a folder, which is made when it is missing. What is fixed here cannot be "
      "changed\n"
-     "later: the dimension, the metric, the type of the values and of the ids.\n"
+     "later: the dimension, the metric, the type of the values and of the ids. Fields of the\n"
+     "metadata may be declared; those that are not come with their first value.\n"
      "\n"
      "Examples:\n"
      "  omen create shop --dim 768 --metric cosine\n"
      "  omen create images --dim 784 --dtype u8 --server localhost:7700\n"
-     "  omen create texts --dim 384 --metric cosine --dtype f16 --id-type string --db ./data\n",
+     "  omen create texts --dim 384 --metric cosine --dtype f16 --id-type string --db ./data\n"
+     "  omen create films --dim 256 --field title:text:weight=3 --field text:text --field "
+     "seen:time\n",
      om_cmd_create},
-    {"import", "add the vectors of a file", "import TARGET FILE [OPTIONS]",
-     SHAPE "create format limit offset batch id-file first-id mode stream-id again retry no-wait",
+    {"import", "add the vectors and metadata of a file", "import TARGET FILE [OPTIONS]",
+     SHAPE
+     "field create format limit offset batch id-file first-id metadata= mode stream-id again retry "
+     "no-wait",
      1, 2, false,
      "Reads fvecs, bvecs, ivecs, npy (f4, f2, i1, u1), MNIST idx or JSON lines\n"
      "({\"id\": 7, \"vector\": [0.1, ...]}), plain, gzip or zstd; '-' is standard input. Memory "
@@ -29,6 +36,16 @@ const om_command om_commands[] = {
      "those of the JSON lines. Values are converted to the type of the collection only if that "
      "loses\n"
      "nothing. A file is replaced at once when everything is in it, or not at all.\n"
+     "\n"
+     "All other members of JSON lines are the metadata of the item: {\"id\": 7, \"vector\": "
+     "[...],\n"
+     "\"title\": \"M\", \"year\": 1931}. With other formats --metadata names JSON lines in the "
+     "order of the "
+     "rows,\n"
+     "whose \"id\", if there, is the id. --mode patch sets the fields that a line tells of (null "
+     "unsets) "
+     "and\n"
+     "leaves all others; its lines need no vector.\n"
      "\n"
      "To a server or into a database (--db) the rows go over one resumable stream, which is named "
      "after\n"
@@ -45,41 +62,101 @@ const om_command om_commands[] = {
      "  omen import shop.omen vectors.npy --create --metric cosine\n"
      "  omen import images train-images-idx3-ubyte.gz --create --server localhost:7700\n"
      "  omen import shop.omen more.fvecs.zst --first-id 100000\n"
+     "  omen import films vectors.npy --metadata films.jsonl.gz --create --server localhost:7700\n"
+     "  omen import shop.omen prices.jsonl --mode patch\n"
      "  zcat rows.jsonl.gz | omen import texts - --format jsonl -s localhost:7700\n",
      om_cmd_import},
-    {"search", "find the nearest items", "search TARGET [FILE | --vector V | --id ID] [OPTIONS]",
-     "format limit offset vector id top ef exact explain threads graph-only", 0, 2, false,
+    {"search", "find items by vectors, words and examples",
+     "search TARGET [FILE | --vector V | --id ID] [--text WORDS] [--like ID] [OPTIONS]",
+     "format limit offset vector id text text-field like " WHERE
+     "top ef exact explain threads graph-only "
+     "skip max-distance min-score fusion weight group-by group-size fields metadata facet",
+     0, 2, false,
      "Searches with every row of FILE (any import format), with one vector, or with the vector of "
      "a\n"
-     "stored item. With --json there is one object a query and line:\n"
+     "stored item; with words in the text fields (BM25); with items to be like; or with several of "
+     "these,\n"
+     "whose lists become one (--fusion, --weight). A filter holds for all of them: --filter \"year "
+     ">= "
+     "1950\n"
+     "AND genres CONTAINS 'Drama'\", with $1, $2, ... for the values of --param. With --json there "
+     "is "
+     "one\n"
+     "object a query and line:\n"
      "  {\"query\": 0, \"hits\": [{\"id\": 7, \"distance\": 0.25}, ...]}\n"
      "Smaller distances are nearer: squared Euclidean (l2), minus the inner product (ip), 1 - "
-     "cosine.\n"
+     "cosine. With\n"
+     "words, or several lists, there are scores, and larger is better.\n"
+     "\n"
+     "Conditions: = != < <= > >= IN (...) BETWEEN a AND b, IS [NOT] NULL, LIKE 'prefix%', CONTAINS "
+     "v,\n"
+     "CONTAINS ANY|ALL (...), DISTANCE(field, lat, lon) < metres, with NOT, AND, OR and "
+     "parentheses.\n"
      "\n"
      "Examples:\n"
      "  omen search shop.omen --vector '[0.12, -0.5, 0.3]' -k 5\n"
      "  omen search shop.omen queries.fvecs.gz --ef 200 --json\n"
-     "  omen search images --id 42 --exact --server localhost:7700\n",
+     "  omen search images --id 42 --exact --server localhost:7700\n"
+     "  omen search films --text '\"new york\" detective' --filter 'year < $1' --param 1950 "
+     "--fields "
+     "title,year\n"
+     "  omen search films --text heist --like 17 --weight 1 --weight 2 --metadata --explain\n",
      om_cmd_search},
-    {"get", "show items by id", "get TARGET ID...", "id-file vectors", 0, SIZE_MAX, false,
-     "Prints the stored vectors, bit for bit as they were given. Exit code 3 when one of the ids "
-     "does\n"
-     "not exist (the others are printed).\n"
+    {"get", "show items by id", "get TARGET ID...", "id-file vectors metadata fields versions", 0,
+     SIZE_MAX, false,
+     "Prints the stored vectors, bit for bit as they were given, or the metadata. Exit code 3 when "
+     "one\n"
+     "of the ids does not exist (the others are printed).\n"
      "\n"
      "Examples:\n"
      "  omen get shop.omen 7 8 9\n"
+     "  omen get films 17 --metadata\n"
      "  omen get texts --id-file wanted.txt --json -s localhost:7700\n",
      om_cmd_get},
-    {"delete", "remove items by id", "delete TARGET ID...", "id-file", 0, SIZE_MAX, false,
+    {"items", "list items, filtered and sorted", "items TARGET [OPTIONS]",
+     WHERE "order-by desc limit fields", 0, 1, false,
+     "Items with their metadata, in the order in which they were written or that of a field; at "
+     "most "
+     "20,\n"
+     "with --json all, unless --limit says otherwise.\n"
+     "\n"
+     "Examples:\n"
+     "  omen items films --filter \"genres CONTAINS 'Western'\" --order-by year --desc -n 5\n"
+     "  omen items shop.omen --filter 'stock = 0' --fields name --json\n",
+     om_cmd_items},
+    {"patch", "change the metadata of an item", "patch TARGET ID '{\"field\": value}'",
+     "if-version", 1, 3, false,
+     "Sets the fields that are told, unsets those that are null, leaves all others and the "
+     "vector.\n"
+     "\n"
+     "Examples:\n"
+     "  omen patch shop.omen 7 '{\"stock\": 0}'\n"
+     "  omen patch texts a/b '{\"note\": null}' --if-version 42 -s localhost:7700\n",
+     om_cmd_patch},
+    {"fields", "list and declare fields of the metadata", "fields TARGET [--field NAME:TYPE...]",
+     "field", 0, 1, false,
+     "The type of a field never changes. A text field is a string whose words can be searched.\n"
+     "\n"
+     "Examples:\n"
+     "  omen fields films --server localhost:7700\n"
+     "  omen fields shop.omen --field name:text:language=german --field tags:string[]\n",
+     om_cmd_fields},
+    {"delete", "remove items by id or filter", "delete TARGET [ID... | --filter CONDITION]",
+     "id-file " WHERE, 0, SIZE_MAX, false,
      "Ids that do not exist are skipped; the number removed is printed.\n"
      "\n"
      "Examples:\n"
      "  omen delete shop.omen 7 8 9\n"
-     "  omen delete images --id-file gone.txt --server localhost:7700\n",
+     "  omen delete images --id-file gone.txt --server localhost:7700\n"
+     "  omen delete films --filter 'year < $1' --param 1910 --db ./data\n",
      om_cmd_delete},
-    {"count", "count the items", "count TARGET", "", 0, 1, false,
-     "Example:\n"
-     "  omen count images --server localhost:7700\n",
+    {"count", "count the items", "count TARGET [--filter CONDITION] [--facet FIELD]", WHERE "facet",
+     0, 1, false,
+     "All of them, or those that pass; and how often they have which values of a field.\n"
+     "\n"
+     "Examples:\n"
+     "  omen count images --server localhost:7700\n"
+     "  omen count films --filter 'year >= 2000' --facet genres\n",
      om_cmd_count},
     {"stats", "show shape, size and memory", "stats [TARGET]", "", 0, 1, false,
      "Of a collection; without TARGET of the whole database of --server or --db: its state, "
@@ -93,7 +170,8 @@ const om_command om_commands[] = {
      om_cmd_stats},
     {"recall", "measure how many true neighbours are found",
      "recall TARGET [--queries FILE --truth FILE]",
-     "queries truth sqdist cosine format limit offset top ef exact threads samples seed graph-only",
+     "queries truth sqdist cosine format limit offset top ef exact threads samples seed "
+     "graph-only " WHERE,
      0, 1, false,
      "Compares searches with the truth: the ids of a file (ivecs, a row a query), or an exact "
      "search\n"
@@ -101,11 +179,13 @@ const om_command om_commands[] = {
      "item as\n"
      "near as the k-th true one counts as found: --sqdist or --cosine give the true distances, "
      "without\n"
-     "them only the ids count.\n"
+     "them only the ids count. With --filter searches are compared with exact ones of the same "
+     "filter.\n"
      "\n"
      "Examples:\n"
      "  omen recall shop.omen\n"
      "  omen recall shop.omen --queries q.npy --exact -k 10 --ef 100\n"
+     "  omen recall films --filter 'year >= 2000' --samples 500\n"
      "  omen recall images --queries t10k.gz --truth groundtruth.ivecs.gz --sqdist "
      "sqdist.ivecs.gz\n",
      om_cmd_recall},
@@ -130,7 +210,9 @@ const om_command om_commands[] = {
      "checksum for every block and an end: what was cut or changed is told. JSON lines (a "
      "FILE.jsonl, "
      "or\n"
-     "--format jsonl) hold numbers, with --base64 the bytes of the vectors. Without FILE, or with "
+     "--format jsonl) hold numbers, with --base64 the bytes of the vectors. Both hold the metadata "
+     "and\n"
+     "the declared fields. Without FILE, or with "
      "'-', "
      "to\n"
      "standard output.\n"
@@ -141,7 +223,7 @@ const om_command om_commands[] = {
      "  omen dump shop.omen shop.jsonl --base64\n",
      om_cmd_dump},
     {"load", "put a dump back in", "load TARGET FILE [OPTIONS]",
-     SHAPE "create format limit offset batch mode stream-id again retry no-wait", 1, 2, false,
+     SHAPE "field create format limit offset batch mode stream-id again retry no-wait", 1, 2, false,
      "Makes the collection with the shape the dump tells of if it is missing, and adds the items. "
      "Goes on\n"
      "after a crash like import does. JSON lines need a collection, or --create and its shape.\n"

@@ -45,7 +45,7 @@ void om_dump_put_head(const om_dump_head *head, uint8_t out[OM_DUMP_HEADER])
                                    o->entry, o->durability};
     memset(out, 0, OM_DUMP_HEADER);
     memcpy(out, OM_DUMP_MAGIC, 8);
-    put32(out + AT_VERSION, OM_DUMP_VERSION);
+    put32(out + AT_VERSION, o->field_count > 0 ? OM_DUMP_VERSION : 1);
     put32(out + AT_SIZE, OM_DUMP_HEADER);
     for (int i = 0; i < SHAPE; i++) {
         put32(out + AT_SHAPE + 4 * i, shape[i]);
@@ -61,8 +61,9 @@ bool om_dump_get_head(const uint8_t in[OM_DUMP_HEADER], om_dump_head *head, cons
     for (int i = 0; i < SHAPE; i++) {
         shape[i] = get32(in + AT_SHAPE + 4 * i);
     }
+    uint32_t version = get32(in + AT_VERSION);
     *why = memcmp(in, OM_DUMP_MAGIC, 8) != 0 ? "it does not begin with " OM_DUMP_MAGIC
-           : get32(in + AT_VERSION) != OM_DUMP_VERSION
+           : version < 1 || version > OM_DUMP_VERSION
                ? "it was written by a version that this omen does not know"
            : get32(in + AT_SIZE) != OM_DUMP_HEADER ||
                    get32(in + OM_DUMP_HEADER - CRC) != om_wire_crc32c(0, in, OM_DUMP_HEADER - CRC)
@@ -83,7 +84,8 @@ bool om_dump_get_head(const uint8_t in[OM_DUMP_HEADER], om_dump_head *head, cons
                                        .entry = shape[8],
                                        .durability = shape[9],
                                        .max_backlog_rows = get64(in + AT_BACKLOG)},
-                           .rows = get64(in + AT_ROWS)};
+                           .rows = get64(in + AT_ROWS),
+                           .version = version};
     return *why == NULL;
 }
 
@@ -104,11 +106,50 @@ bool om_dump_get_block(const uint8_t in[OM_DUMP_BLOCK], om_dump_block *block)
 
 /* ---- Writing --------------------------------------------------------------------------------------- */
 
+typedef struct part {
+    const void *bytes;
+    size_t n;
+} part;
+
+/* Header, payload in parts, checksum. block->bytes: of all parts. */
+static bool put_block(om_dump_writer *w, const om_dump_block *block, const part *parts,
+                      size_t count, om_tool_error *err)
+{
+    uint8_t head[OM_DUMP_BLOCK];
+    uint8_t crc[CRC];
+    om_dump_put_block(block, head);
+    uint32_t sum = om_wire_crc32c(0, head, sizeof head);
+    bool ok = w->put(w->ctx, head, sizeof head, err);
+    for (size_t i = 0; ok && i < count; i++) {
+        sum = om_wire_crc32c(sum, parts[i].bytes, parts[i].n);
+        ok = parts[i].n == 0 || w->put(w->ctx, parts[i].bytes, parts[i].n, err);
+    }
+    put32(crc, sum);
+    return ok && w->put(w->ctx, crc, sizeof crc, err);
+}
+
 bool om_dump_begin(om_dump_writer *w, om_tool_error *err)
 {
     uint8_t head[OM_DUMP_HEADER];
+    const omen_options *o = &w->head.options;
     om_dump_put_head(&w->head, head);
-    return w->put(w->ctx, head, sizeof head, err);
+    if (!w->put(w->ctx, head, sizeof head, err)) {
+        return false;
+    }
+    if (o->field_count == 0) {
+        return true;
+    }
+    json_t *list = om_fields_json(o->fields, o->field_count);
+    char *text = list != NULL ? json_dumps(list, JSON_COMPACT) : NULL;
+    json_decref(list);
+    if (text == NULL) {
+        return om_tool_no_memory(err, o->field_count * sizeof *o->fields);
+    }
+    const part all = {text, strlen(text)};
+    om_dump_block block = {OM_DUMP_FIELDS, ++w->blocks, 0, all.n};
+    bool ok = put_block(w, &block, &all, 1, err);
+    free(text);
+    return ok;
 }
 
 static size_t ids_bytes(const om_ids *ids)
@@ -135,27 +176,14 @@ static void put_ids(const om_ids *ids, uint8_t *out)
     }
 }
 
-static bool put_block(om_dump_writer *w, const om_dump_block *block, const void *vectors,
-                      size_t vector_bytes, om_tool_error *err)
-{
-    uint8_t head[OM_DUMP_BLOCK];
-    uint8_t crc[CRC];
-    size_t ids = (size_t)block->bytes - vector_bytes;
-    om_dump_put_block(block, head);
-    uint32_t sum = om_wire_crc32c(0, head, sizeof head);
-    sum = om_wire_crc32c(sum, w->room, ids);
-    put32(crc, om_wire_crc32c(sum, vectors, vector_bytes));
-    return w->put(w->ctx, head, sizeof head, err) &&
-           (ids == 0 || w->put(w->ctx, w->room, ids, err)) &&
-           (vector_bytes == 0 || w->put(w->ctx, vectors, vector_bytes, err)) &&
-           w->put(w->ctx, crc, sizeof crc, err);
-}
-
-bool om_dump_rows(om_dump_writer *w, const om_ids *ids, const void *vectors, om_tool_error *err)
+bool om_dump_rows(om_dump_writer *w, const om_ids *ids, const void *vectors,
+                  const om_json_column *metadata, om_tool_error *err)
 {
     const omen_options *o = &w->head.options;
     size_t row = o->dim * om_tool_dtype_width(o->dtype);
-    size_t need = ids_bytes(ids);
+    size_t id_bytes = ids_bytes(ids);
+    size_t lengths = metadata != NULL ? 4 * ids->count : 0;
+    size_t need = id_bytes + lengths;
     if (need > w->room_bytes) {
         uint8_t *grown = realloc(w->room, need);
         if (grown == NULL) {
@@ -165,15 +193,26 @@ bool om_dump_rows(om_dump_writer *w, const om_ids *ids, const void *vectors, om_
         w->room_bytes = need;
     }
     put_ids(ids, w->room);
-    om_dump_block block = {OM_DUMP_ROWS, ++w->blocks, ids->count, need + ids->count * row};
+    for (size_t i = 0; metadata != NULL && i < ids->count; i++) {
+        size_t len;
+        (void)om_json_column_get(metadata, i, &len);
+        put32(w->room + id_bytes + 4 * i, (uint32_t)len);
+    }
+    size_t json = metadata != NULL ? om_json_column_bytes(metadata) : 0;
+    const part parts[] = {{w->room, id_bytes},
+                          {vectors, ids->count * row},
+                          {w->room + id_bytes, lengths},
+                          {json > 0 ? metadata->text : "", json}};
+    om_dump_block block = {metadata != NULL ? OM_DUMP_ITEMS : OM_DUMP_ROWS, ++w->blocks, ids->count,
+                           need + ids->count * row + json};
     w->rows += ids->count;
-    return put_block(w, &block, vectors, ids->count * row, err);
+    return put_block(w, &block, parts, sizeof parts / sizeof *parts, err);
 }
 
 bool om_dump_end(om_dump_writer *w, om_tool_error *err)
 {
     om_dump_block block = {OM_DUMP_END, ++w->blocks, w->rows, 0};
-    return put_block(w, &block, "", 0, err);
+    return put_block(w, &block, NULL, 0, err);
 }
 
 void om_dump_writer_free(om_dump_writer *w)

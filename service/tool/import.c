@@ -188,6 +188,11 @@ bool om_import_dense_read(om_import *imp, size_t n, size_t *got, om_tool_error *
     return true;
 }
 
+bool om_import_enough(const om_import *imp)
+{
+    return om_json_column_bytes(&imp->metadata) >= OM_IMPORT_META_BATCH;
+}
+
 static bool reserve_rows(om_import *imp, size_t rows, om_tool_error *err)
 {
     size_t bytes = rows * om_import_row_bytes(imp);
@@ -206,10 +211,12 @@ static bool reserve_rows(om_import *imp, size_t rows, om_tool_error *err)
 /* One step of the reader of the format, at most n rows, within the memory limit. */
 static bool read_rows(om_import *imp, size_t n, size_t *got, om_tool_error *err)
 {
-    size_t most = OM_IMPORT_BATCH_MAX / om_import_row_bytes(imp);
+    size_t row = om_import_row_bytes(imp);
+    size_t most = OM_IMPORT_BATCH_MAX / (row > 0 ? row : 64);
     n = n < most ? n : most;
-    if (!imp->has_pending) { /* else they hold the id of the first line */
+    if (!imp->has_pending) { /* else they hold the id and the metadata of the first line */
         om_ids_clear(&imp->ids);
+        om_json_column_clear(&imp->metadata);
     }
     if (!reserve_rows(imp, n, err) || !imp->read(imp, n, got, err)) {
         return false;
@@ -244,6 +251,7 @@ static bool start(om_import *imp, const char *path, const om_import_options *opt
     if (!choose_format(imp, path, opt->format, &format, err)) {
         return false;
     }
+    imp->bare = opt->bare;
     imp->info.format = format->name;
     imp->info.dtype = format->dtype;
     imp->declared = OMEN_NONE;
@@ -298,6 +306,8 @@ void om_import_free(om_import *imp)
     }
     om_source_free(imp->src);
     om_ids_free(&imp->ids);
+    om_json_column_free(&imp->metadata);
+    om_field_list_free(&imp->info.fields);
     free(imp->buf);
     free(imp->pending);
     om_import_dump_free(imp);
@@ -322,6 +332,7 @@ bool om_import_read(om_import *imp, size_t max, om_import_rows *rows, om_tool_er
     rows->first = first;
     rows->data = imp->buf;
     rows->ids = imp->info.has_ids ? &imp->ids : NULL;
+    rows->metadata = om_json_column_bytes(&imp->metadata) > 0 ? &imp->metadata : NULL;
     return true;
 }
 
@@ -334,6 +345,6 @@ size_t om_import_batch_rows(uint32_t dim, uint32_t dtype)
 {
     size_t row = (size_t)dim * om_import_dtype_width(dtype);
     size_t rows =
-        row == 0 ? 1 : (1u << 20) / row; /* about 1 MiB: two batches fit any credit window */
+        row == 0 ? 4096 : (1u << 20) / row; /* about 1 MiB: two batches fit any credit window */
     return rows < 1 ? 1 : rows > 10000 ? 10000 : rows;
 }

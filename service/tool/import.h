@@ -5,14 +5,18 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_IMPORT_H
 #define OM_IMPORT_H
+#include "field_spec.h"
 #include "ids.h"
 #include "import_source.h"
+#include "json_column.h"
 
 /* Types of values in files: those of omen.h, and int32, which collections do not have. */
 #define OM_IMPORT_I32 16u
 #define OM_IMPORT_ALL UINT64_MAX
 #define OM_IMPORT_LINE_MAX (8u << 20)   /* bytes of a JSON line */
 #define OM_IMPORT_BATCH_MAX (64u << 20) /* bytes of the rows of one om_import_read */
+#define OM_IMPORT_META_BATCH \
+    (1u << 20) /* it ends behind the row with which the metadata reach it */
 
 typedef struct om_import om_import;
 
@@ -20,16 +24,17 @@ typedef struct om_import_options {
     const char *format; /* NULL: told by the name, then by the first bytes */
     uint64_t offset;    /* rows to skip */
     uint64_t limit;     /* rows to read; 0: all */
+    bool bare; /* JSON lines may be without vectors: as the first one is; then info.dim is 0 */
 } om_import_options;
 
 typedef struct om_import_info {
     const char *format;
-    uint32_t dim, dtype; /* OMEN_F32, ... or OM_IMPORT_I32 */
-    uint64_t rows;       /* that will be read, or OMEN_NONE when only the end tells */
-    bool has_ids;        /* JSON lines with an "id", dumps */
-    bool has_shape;      /* a dump: */
-    omen_options shape;  /* what its collection was created with */
-    char ignored[48];    /* JSON lines: the first member that is neither id nor vector, or "" */
+    uint32_t dim, dtype;  /* OMEN_F32, ... or OM_IMPORT_I32 */
+    uint64_t rows;        /* that will be read, or OMEN_NONE when only the end tells */
+    bool has_ids;         /* JSON lines with an "id", dumps */
+    bool has_shape;       /* a dump: */
+    omen_options shape;   /* what its collection was created with */
+    om_field_list fields; /* declared fields that a dump or JSON lines tell of; the import's own */
 } om_import_info;
 
 typedef struct om_import_rows {
@@ -37,6 +42,7 @@ typedef struct om_import_rows {
     uint64_t first;    /* position of row 0 in the file */
     const void *data;  /* count * dim values of info.dtype, dense; valid until the next read */
     const om_ids *ids; /* has_ids: count ids, else NULL */
+    const om_json_column *metadata; /* count objects; NULL: no row has any */
 } om_import_rows;
 
 bool om_import_open(const char *path, const om_import_options *opt, om_import **out,

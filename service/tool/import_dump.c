@@ -15,6 +15,9 @@ typedef struct om_import_dump {
     size_t count, next; /* its rows, and the first that was not handed out */
     size_t ids_at;      /* strings: where the bytes of the next id are */
     size_t vectors_at;
+    size_t lengths_at, json_at; /* of the metadata: their lengths, and the next one */
+    uint32_t version;
+    bool has_metadata; /* this block */
     bool ended;
 } om_import_dump;
 
@@ -62,9 +65,10 @@ static bool check_sum(om_import *imp, const uint8_t *head, size_t bytes, om_tool
     return sum == told ? true : damaged(imp, "a checksum is wrong", err);
 }
 
-static uint32_t length_of(const om_import_dump *d, size_t i)
+/* Length i of a list of them that begins at `from`. */
+static uint32_t length_of(const om_import_dump *d, size_t from, size_t i)
 {
-    const uint8_t *at = d->payload + 4 * i;
+    const uint8_t *at = d->payload + from + 4 * i;
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
@@ -78,11 +82,47 @@ static bool split(const om_import *imp, const om_dump_block *b)
         ids = b->rows * 4;
         d->ids_at = (size_t)ids;
         for (size_t i = 0; ids <= b->bytes && i < b->rows; i++) {
-            ids += length_of(d, i);
+            ids += length_of(d, 0, i);
         }
     }
     d->vectors_at = (size_t)ids;
-    return ids <= b->bytes && b->bytes - ids == vectors;
+    d->has_metadata = b->kind == OM_DUMP_ITEMS;
+    if (!d->has_metadata) {
+        return ids <= b->bytes && b->bytes - ids == vectors;
+    }
+    uint64_t at = ids + vectors;
+    if (at > b->bytes || b->bytes - at < 4 * b->rows) {
+        return false;
+    }
+    d->lengths_at = (size_t)at;
+    at += 4 * b->rows;
+    d->json_at = (size_t)at;
+    for (size_t i = 0; at <= b->bytes && i < b->rows; i++) {
+        at += length_of(d, d->lengths_at, i);
+    }
+    return at == b->bytes;
+}
+
+/* The fields of the collection; before the first row. */
+static bool read_fields(om_import *imp, const om_dump_block *b, om_tool_error *err)
+{
+    om_import_dump *d = imp->dump;
+    json_error_t why;
+    if (d->blocks != 0 || b->rows != 0) {
+        return damaged(imp, "fields stand where they should not", err);
+    }
+    json_t *list =
+        json_loadb((const char *)d->payload, (size_t)b->bytes, JSON_REJECT_DUPLICATES, &why);
+    bool ok = om_fields_from_json(list, &imp->info.fields, err);
+    json_decref(list);
+    d->blocks++;
+    return ok ? true : om_tool_wrap(err, "%s", om_source_name(imp->src));
+}
+
+static bool known_kind(const om_import_dump *d, uint32_t kind)
+{
+    return kind == OM_DUMP_ROWS || kind == OM_DUMP_END ||
+           (d->version >= 2 && (kind == OM_DUMP_FIELDS || kind == OM_DUMP_ITEMS));
 }
 
 static bool read_end(om_import *imp, const om_dump_block *b, om_tool_error *err)
@@ -109,11 +149,10 @@ static bool next_block(om_import *imp, om_tool_error *err)
     if (!read_exactly(imp, head, sizeof head, err)) {
         return false;
     }
-    if (!om_dump_get_block(head, &b) || b.number != d->blocks + 1 ||
-        (b.kind != OM_DUMP_ROWS && b.kind != OM_DUMP_END)) {
+    if (!om_dump_get_block(head, &b) || b.number != d->blocks + 1 || !known_kind(d, b.kind)) {
         return damaged(imp, "no block begins where one should", err);
     }
-    if (b.bytes > OM_DUMP_PAYLOAD_MAX || (b.kind == OM_DUMP_ROWS && b.rows > OM_DUMP_PAYLOAD_MAX)) {
+    if (b.bytes > OM_DUMP_PAYLOAD_MAX || (b.kind != OM_DUMP_END && b.rows > OM_DUMP_PAYLOAD_MAX)) {
         return damaged(imp, "a block is larger than 80 MiB", err);
     }
     if (!grow(d, (size_t)b.bytes + 1, err) ||
@@ -123,6 +162,9 @@ static bool next_block(om_import *imp, om_tool_error *err)
     }
     if (b.kind == OM_DUMP_END) {
         return read_end(imp, &b, err);
+    }
+    if (b.kind == OM_DUMP_FIELDS) {
+        return read_fields(imp, &b, err);
     }
     /* Four bytes an id are the least; a row has one value or more. */
     if (b.rows * 4 > b.bytes || !split(imp, &b)) {
@@ -150,11 +192,20 @@ static bool take_id(om_import *imp, om_tool_error *err)
     case OMEN_ID_UUID:
         return om_ids_add_uuid(&imp->ids, at, err);
     default:
-        length = length_of(d, d->next);
+        length = length_of(d, 0, d->next);
         d->ids_at += length;
         return om_ids_add_string(&imp->ids, (const char *)d->payload + d->ids_at - length, length,
                                  err);
     }
+}
+
+static bool take_metadata(om_import *imp, om_tool_error *err)
+{
+    om_import_dump *d = imp->dump;
+    uint32_t length = d->has_metadata ? length_of(d, d->lengths_at, d->next) : 0;
+    const char *text = length > 0 ? (const char *)d->payload + d->json_at : "";
+    d->json_at += length;
+    return om_json_column_add(&imp->metadata, text, length, err);
 }
 
 static bool read_dump(om_import *imp, size_t n, size_t *got, om_tool_error *err)
@@ -162,7 +213,7 @@ static bool read_dump(om_import *imp, size_t n, size_t *got, om_tool_error *err)
     om_import_dump *d = imp->dump;
     size_t row = om_import_row_bytes(imp);
     *got = 0;
-    while (*got < n) {
+    while (*got < n && !om_import_enough(imp)) {
         while (d->next == d->count && !d->ended) {
             if (!next_block(imp, err)) {
                 return false;
@@ -171,7 +222,7 @@ static bool read_dump(om_import *imp, size_t n, size_t *got, om_tool_error *err)
         if (d->ended) {
             return true;
         }
-        if (!take_id(imp, err)) {
+        if (!take_id(imp, err) || !take_metadata(imp, err)) {
             return om_tool_wrap(err, "%s, row %llu", om_source_name(imp->src),
                                 (unsigned long long)(imp->next_row + *got));
         }
@@ -204,7 +255,9 @@ bool om_import_dump_start(om_import *imp, om_tool_error *err)
     imp->info.has_shape = true;
     imp->ids.type = head.options.id_type;
     imp->read = read_dump;
-    return true;
+    imp->dump->version = head.version;
+    /* What it tells of fields is needed before its rows are asked for. */
+    return head.version < 2 || next_block(imp, err);
 }
 
 void om_import_dump_free(om_import *imp)

@@ -12,6 +12,8 @@ struct om_import {
     uint8_t *buf;      /* rows of the batch */
     size_t buf_bytes;
     om_ids ids;
+    om_json_column metadata;
+    bool bare;        /* JSON lines may be without vectors */
     uint64_t line;    /* JSON lines: of the last line read */
     uint8_t *pending; /* JSON lines: the first vector, read to learn the dimension */
     bool has_pending;
@@ -33,4 +35,6 @@ bool om_import_dense_read(om_import *imp, size_t n, size_t *got, om_tool_error *
 /* Sets info.dim and declared from a header; refuses what no collection could hold. */
 bool om_import_set_shape(om_import *imp, uint64_t rows, uint64_t dim, om_tool_error *err);
 size_t om_import_row_bytes(const om_import *imp);
+/* A batch ends here: its metadata are large enough. */
+bool om_import_enough(const om_import *imp);
 #endif

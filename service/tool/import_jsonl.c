@@ -1,6 +1,8 @@
 /* import_jsonl.c - JSON lines: {"id": 7, "vector": [0.1, ...]} or a bare array a line; or with the bytes of
  * the vector: {"id": 7, "dtype": "f16", "vector": "base64"}, the same type in every line (f32 by default).
- * The dimension is that of the first line; either every line has an id or none has.
+ * The dimension is that of the first line; either every line has an id or none has. All other members are the
+ * metadata of the item, and those of a member "metadata" that is an object: so dumps write them, as a field may
+ * be called "id". A first line {"fields": [...]} declares fields.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <float.h>
 #include <jansson.h>
@@ -41,7 +43,7 @@ static bool next_object(om_import *imp, json_t **out, om_tool_error *err)
             continue;
         }
         json_error_t why;
-        *out = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
+        *out = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
         if (*out == NULL) {
             return om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s, line %llu, byte %d: %s",
                                 om_source_name(imp->src), (unsigned long long)imp->line,
@@ -51,8 +53,7 @@ static bool next_object(om_import *imp, json_t **out, om_tool_error *err)
     }
 }
 
-/* The members of a line. Others than id and vector are not stored yet; the first is remembered so
- * that the user can be told. */
+/* The members of a line. *vector NULL: it has none, which is allowed. */
 static bool split_line(om_import *imp, json_t *line, json_t **vector, json_t **id,
                        om_tool_error *err)
 {
@@ -61,20 +62,75 @@ static bool split_line(om_import *imp, json_t *line, json_t **vector, json_t **i
     if (json_is_object(line)) {
         *id = json_object_get(line, "id");
         *vector = json_object_get(line, "vector");
-        const char *key;
-        json_t *value;
-        json_object_foreach(line, key, value)
-        {
-            if (strcmp(key, "id") != 0 && strcmp(key, "vector") != 0 && strcmp(key, "dtype") != 0 &&
-                !imp->info.ignored[0]) {
-                (void)snprintf(imp->info.ignored, sizeof imp->info.ignored, "%s", key);
-            }
-        }
+    }
+    if (*vector == NULL && imp->bare) {
+        return true;
     }
     if (!json_is_array(*vector) && !json_is_string(*vector)) {
         return bad_line(imp, "no \"vector\": [numbers], nor one in base64", err);
     }
     return true;
+}
+
+/* A geographic point is an object, too. */
+static bool is_geo(const json_t *value)
+{
+    return json_object_size(value) == 2 && json_is_number(json_object_get(value, "lat")) &&
+           json_is_number(json_object_get(value, "lon"));
+}
+
+/* Adds the members of `from` to `to`, which has none of them. */
+static bool add_members(const om_import *imp, json_t *to, json_t *from, om_tool_error *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(from, key, value)
+    {
+        if (json_object_get(to, key) != NULL) {
+            return om_tool_fail(err, OM_EXIT_BAD_INPUT,
+                                "%s, line %llu: \"%.128s\" is beside and within \"metadata\"",
+                                om_source_name(imp->src), (unsigned long long)imp->line, key);
+        }
+        if (json_object_set(to, key, value) != 0) {
+            return om_tool_no_memory(err, 64);
+        }
+    }
+    return true;
+}
+
+/* What is left of a line when id and vector are taken. Changes the line. */
+static bool take_metadata(om_import *imp, json_t *line, om_tool_error *err)
+{
+    if (!json_is_object(line)) {
+        return om_json_column_add(&imp->metadata, "", 0, err);
+    }
+    if (json_is_string(json_object_get(line, "vector"))) { /* else a field may be called so */
+        (void)json_object_del(line, "dtype");
+    }
+    (void)json_object_del(line, "id");
+    (void)json_object_del(line, "vector");
+    json_t *inner = json_incref(json_object_get(line, "metadata"));
+    bool ok = true;
+    if (json_is_object(inner) && !is_geo(inner)) {
+        (void)json_object_del(line, "metadata");
+        ok = add_members(imp, line, inner, err);
+    }
+    json_decref(inner);
+    if (!ok || json_object_size(line) == 0) {
+        return ok && om_json_column_add(&imp->metadata, "", 0, err);
+    }
+    char *text = json_dumps(line, JSON_COMPACT);
+    if (text == NULL) {
+        return om_tool_no_memory(err, OM_IMPORT_LINE_MAX);
+    }
+    size_t len = strlen(text);
+    ok = len <= OMEN_MAX_METADATA
+             ? om_json_column_add(&imp->metadata, text, len, err)
+             : om_tool_fail(
+                   err, OM_EXIT_BAD_INPUT, "%s, line %llu: %zu bytes of metadata; %u are allowed",
+                   om_source_name(imp->src), (unsigned long long)imp->line, len, OMEN_MAX_METADATA);
+    free(text);
+    return ok;
 }
 
 /* The type of the values of a line; 0: no type that there is. */
@@ -133,6 +189,15 @@ static bool take_array(const om_import *imp, const json_t *vector, float *out, o
 static bool take_vector(om_import *imp, const json_t *line, const json_t *vector, uint8_t *out,
                         om_tool_error *err)
 {
+    if ((vector == NULL) != (imp->info.dim == 0)) {
+        return bad_line(imp,
+                        vector == NULL ? "no \"vector\", but the first line has one"
+                                       : "a \"vector\", but the first line has none",
+                        err);
+    }
+    if (vector == NULL) {
+        return true;
+    }
     if (dtype_of(line, vector) != imp->info.dtype) {
         return bad_line(imp, "values of another type than in the first line", err);
     }
@@ -173,7 +238,8 @@ static bool read_line(om_import *imp, uint8_t *out, bool *got, om_tool_error *er
     }
     *got = line != NULL;
     bool ok = line == NULL || (split_line(imp, line, &vector, &id, err) &&
-                               take_vector(imp, line, vector, out, err) && take_id(imp, id, err));
+                               take_vector(imp, line, vector, out, err) && take_id(imp, id, err) &&
+                               take_metadata(imp, line, err));
     json_decref(line);
     return ok;
 }
@@ -185,21 +251,68 @@ static bool read_jsonl(om_import *imp, size_t n, size_t *got, om_tool_error *err
     for (size_t i = 0; i < n; i++) {
         bool more = true;
         /* imp->buf comes from realloc, and rows of floats keep its alignment. */
-        uint8_t *out = imp->buf + i * row;
+        uint8_t *out = row > 0 ? imp->buf + i * row : NULL;
         if (imp->has_pending) {
-            memcpy(out, imp->pending, row);
+            if (row > 0) {
+                memcpy(out, imp->pending, row);
+            }
             imp->has_pending = false;
-            continue;
-        }
-        if (!read_line(imp, out, &more, err)) {
+        } else if (!read_line(imp, out, &more, err)) {
             return false;
         }
         if (!more) {
-            *got = i;
+            return true;
+        }
+        *got = i + 1;
+        if (om_import_enough(imp)) {
             return true;
         }
     }
-    *got = n;
+    return true;
+}
+
+/* The first line that is an item; what is told of fields before it is taken. */
+static bool first_object(om_import *imp, json_t **out, om_tool_error *err)
+{
+    if (!next_object(imp, out, err)) {
+        return false;
+    }
+    const json_t *fields = json_object_get(*out, "fields");
+    if (json_is_array(fields) && json_object_size(*out) == 1 &&
+        json_is_object(json_array_get(fields, 0))) {
+        bool ok = om_fields_from_json(fields, &imp->info.fields, err) ||
+                  om_tool_wrap(err, "%s, line %llu", om_source_name(imp->src),
+                               (unsigned long long)imp->line);
+        json_decref(*out);
+        *out = NULL;
+        if (!ok || !next_object(imp, out, err)) {
+            return false;
+        }
+    }
+    return *out != NULL
+               ? true
+               : om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s: is empty", om_source_name(imp->src));
+}
+
+/* Sets dimension and type of the vectors from that of the first line. */
+static bool learn_shape(om_import *imp, const json_t *line, const json_t *vector,
+                        om_tool_error *err)
+{
+    uint32_t dtype = dtype_of(line, vector);
+    size_t width = om_tool_dtype_width(dtype);
+    size_t dim = json_array_size(vector);
+    if (width == 0) {
+        return bad_line(imp, "\"dtype\" is none of f32, f16, i8 and u8", err);
+    }
+    if (json_is_string(vector)) {
+        size_t bytes = om_base64_bytes(json_string_value(vector), json_string_length(vector));
+        dim = bytes % width == 0 ? bytes / width : 0;
+    }
+    if (dim == 0 || dim > OMEN_MAX_DIM) {
+        return bad_line(imp, "a vector has 1 to 65535 values", err);
+    }
+    imp->info.dim = (uint32_t)dim;
+    imp->info.dtype = dtype;
     return true;
 }
 
@@ -207,34 +320,19 @@ static bool read_jsonl(om_import *imp, size_t n, size_t *got, om_tool_error *err
 bool om_import_jsonl_start(om_import *imp, om_tool_error *err)
 {
     json_t *line, *vector, *id;
-    if (!next_object(imp, &line, err)) {
+    if (!first_object(imp, &line, err)) {
         return false;
     }
-    if (line == NULL) {
-        return om_tool_fail(err, OM_EXIT_BAD_INPUT, "%s: is empty", om_source_name(imp->src));
-    }
     bool ok = split_line(imp, line, &vector, &id, err);
-    uint32_t dtype = ok ? dtype_of(line, vector) : 0;
-    size_t width = om_tool_dtype_width(dtype);
-    size_t dim = ok ? json_array_size(vector) : 0;
-    if (ok && json_is_string(vector) && width != 0) {
-        size_t bytes = om_base64_bytes(json_string_value(vector), json_string_length(vector));
-        dim = bytes % width == 0 ? bytes / width : 0;
-    }
-    if (ok && width == 0) {
-        ok = bad_line(imp, "\"dtype\" is none of f32, f16, i8 and u8", err);
-    }
-    if (ok && (dim == 0 || dim > OMEN_MAX_DIM)) {
-        ok = bad_line(imp, "a vector has 1 to 65535 values", err);
-    }
+    imp->info.dtype = OMEN_F32;
+    ok = ok && (vector == NULL || learn_shape(imp, line, vector, err));
     if (ok) {
-        imp->info.dim = (uint32_t)dim;
-        imp->info.dtype = dtype;
+        size_t row = om_import_row_bytes(imp);
         imp->info.has_ids = id != NULL;
-        imp->pending = calloc(dim, width);
-        ok = imp->pending != NULL
-                 ? take_vector(imp, line, vector, imp->pending, err) && take_id(imp, id, err)
-                 : om_tool_no_memory(err, dim * width);
+        imp->pending = calloc(row + 1, 1);
+        ok = imp->pending != NULL ? take_vector(imp, line, vector, imp->pending, err) &&
+                                        take_id(imp, id, err) && take_metadata(imp, line, err)
+                                  : om_tool_no_memory(err, row);
         imp->has_pending = true;
         imp->read = read_jsonl;
     }

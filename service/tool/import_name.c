@@ -49,7 +49,8 @@ bool om_import_name(const om_args *args, const om_import_name_parts *parts, char
     mix_text(&hash, parts->collection);
     mix(&hash, numbers, sizeof numbers);
     mix_text(&hash, args->mode);
-    if (args->again || !mix_file(&hash, parts->file) || !mix_file(&hash, args->id_file)) {
+    if (args->again || !mix_file(&hash, parts->file) || !mix_file(&hash, args->id_file) ||
+        (args->metadata_file != NULL && !mix_file(&hash, args->metadata_file))) {
         return false;
     }
     (void)snprintf(out, size, "omen-import-%016llx", (unsigned long long)hash);

@@ -57,7 +57,21 @@ typedef struct om_remote {
 extern const om_target_ops om_remote_ops;
 
 bool om_remote_describe(om_target *base, om_target_info *info, om_tool_error *err);
-bool om_remote_scan(om_target *base, size_t most, om_ids *ids, void *vectors, om_tool_error *err);
+bool om_remote_fields(om_target *base, om_field_list *out, om_tool_error *err);
+bool om_remote_declare(om_target *base, const om_field_list *fields, om_tool_error *err);
+bool om_remote_count(om_target *base, const om_condition *where, uint64_t *count,
+                     om_tool_error *err);
+bool om_remote_facet(om_target *base, const om_condition *where, const char *field, uint32_t limit,
+                     om_facet *out, om_tool_error *err);
+bool om_remote_get_items(om_target *base, const om_ids *ids, const om_item_parts *parts,
+                         uint8_t *found, om_tool_error *err);
+bool om_remote_erase(om_target *base, const om_ids *ids, uint64_t *removed, om_tool_error *err);
+bool om_remote_erase_where(om_target *base, const om_condition *where, uint64_t *removed,
+                           om_tool_error *err);
+bool om_remote_find(om_target *base, const om_find_params *p, size_t query, om_search_result *r,
+                    om_tool_error *err);
+bool om_remote_scan(om_target *base, const om_scan_params *p, om_ids *ids,
+                    const om_item_parts *parts, om_tool_error *err);
 bool om_remote_search(om_target *base, const om_search_params *p, om_search_result *r,
                       om_tool_error *err);
 bool om_remote_session_open(om_target *base, const om_search_params *p, size_t in_flight,

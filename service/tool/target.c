@@ -71,7 +71,9 @@ void om_target_close(om_target *t)
 void om_search_result_free(om_search_result *r)
 {
     om_ids_free(&r->ids);
+    om_json_column_free(&r->metadata);
     free(r->distances);
+    free(r->groups);
     free(r->starts);
     free(r->plans);
     memset(r, 0, sizeof *r);
@@ -80,6 +82,7 @@ void om_search_result_free(om_search_result *r)
 bool om_search_result_begin(om_search_result *r, size_t queries, bool plans, om_tool_error *err)
 {
     om_ids_clear(&r->ids);
+    om_json_column_clear(&r->metadata);
     free(r->starts);
     free(r->plans);
     r->plans = NULL;
@@ -108,6 +111,28 @@ bool om_search_result_reserve(om_search_result *r, size_t hits, om_tool_error *e
         return om_tool_no_memory(err, cap * sizeof *grown);
     }
     r->distances = grown;
+    uint32_t *groups = reallocarray(r->groups, cap, sizeof *groups);
+    if (groups == NULL) {
+        return om_tool_no_memory(err, cap * sizeof *groups);
+    }
+    memset(groups + r->cap, 0, (cap - r->cap) * sizeof *groups);
+    r->groups = groups;
     r->cap = cap;
     return true;
+}
+
+void om_search_plan_stage(om_search_plan *plan, const char *name, uint64_t ns)
+{
+    if (ns > 0 && plan->stage_count < OM_STAGES_MAX) {
+        om_search_stage *s = &plan->stages[plan->stage_count++];
+        (void)snprintf(s->name, sizeof s->name, "%s", name);
+        s->ns = ns;
+    }
+}
+
+void om_facet_free(om_facet *f)
+{
+    om_json_column_free(&f->values);
+    free(f->counts);
+    memset(f, 0, sizeof *f);
 }

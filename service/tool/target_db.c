@@ -33,7 +33,7 @@ static void embed_close(om_target *base)
 {
     om_local *t = (om_local *)base;
     om_tool_set_op(NULL);
-    omen_collection_free(t->snapshot);
+    om_local_rest(t);
     omen_collection_free(t->collection);
     omen_db_free(t->db); /* makes everything durable */
     omen_op_free(t->op);
@@ -162,6 +162,15 @@ static void tick(const om_local *t)
     }
 }
 
+static bool declare(om_target *base, const om_field_list *fields, om_tool_error *err)
+{
+    om_local *t = (om_local *)base;
+    omen_error why;
+    return omen_declare_fields(t->collection, fields->items, fields->count, &why) == OMEN_OK
+               ? true
+               : om_tool_fail_omen(err, &why);
+}
+
 static bool write_begin(om_target *base, const om_target_write_options *opt, om_tool_error *err)
 {
     om_local *t = (om_local *)base;
@@ -171,6 +180,9 @@ static bool write_begin(om_target *base, const om_target_write_options *opt, om_
     t->skipped = 0;
     t->seq = 0;
     t->last_seq = 0;
+    if (opt->fields != NULL && opt->fields->count > 0 && !declare(base, opt->fields, err)) {
+        return false;
+    }
     if (opt->stream_id == NULL) {
         return true;
     }
@@ -180,7 +192,7 @@ static bool write_begin(om_target *base, const om_target_write_options *opt, om_
                : om_tool_fail_omen(err, &why);
 }
 
-/* Over the ids, then the vectors: the same batch gives the same sum. */
+/* Over the ids, the vectors, the metadata: the same batch gives the same sum. */
 static uint32_t sum_of(const om_target_batch *b)
 {
     uint32_t crc = 0;
@@ -192,7 +204,12 @@ static uint32_t sum_of(const om_target_batch *b)
         crc = om_wire_crc32c(crc, b->ids->text + b->ids->offsets[0],
                              (size_t)(b->ids->offsets[b->count] - b->ids->offsets[0]));
     }
-    return om_wire_crc32c(crc, b->vectors, b->count * b->dim * om_tool_dtype_width(b->dtype));
+    if (b->vectors != NULL) {
+        crc = om_wire_crc32c(crc, b->vectors, b->count * b->dim * om_tool_dtype_width(b->dtype));
+    }
+    return b->metadata == NULL
+               ? crc
+               : om_wire_crc32c(crc, b->metadata->text, om_json_column_bytes(b->metadata));
 }
 
 static bool write_rows(om_target *base, const om_target_batch *b, om_tool_error *err)
@@ -218,9 +235,13 @@ static bool write_rows(om_target *base, const om_target_batch *b, om_tool_error 
                         .stream_id_len = o->stream_id != NULL ? strlen(o->stream_id) : 0,
                         .seq = o->stream_id != NULL ? t->seq : 0,
                         .stream_epoch = t->epoch,
-                        .crc = o->stream_id != NULL ? sum_of(b) : 0};
+                        .crc = o->stream_id != NULL ? sum_of(b) : 0,
+                        .if_version = b->if_version};
     omen_write_result result = {.struct_size = sizeof result};
     om_ids_column(b->ids, 0, &batch.ids, &batch.keys);
+    if (b->metadata != NULL) {
+        om_json_column_view(b->metadata, 0, b->count, &batch.metadata);
+    }
     if (omen_add_batch(t->collection, &batch, &result, t->op, &why) != OMEN_OK) {
         failed(t, &why, err);
         if (why.item != OMEN_NONE && why.item < b->count && !om_tool_interrupted()) {
@@ -293,13 +314,35 @@ static bool erase(om_target *base, const om_ids *ids, uint64_t *removed, om_tool
     return true;
 }
 
+static bool erase_where(om_target *base, const om_condition *where, uint64_t *removed,
+                        om_tool_error *err)
+{
+    om_local *t = (om_local *)base;
+    omen_write_result result = {.struct_size = sizeof result};
+    const omen_filter *filter;
+    omen_error why;
+    if (!om_local_filter(t, where, &filter, err)) {
+        return false;
+    }
+    if (omen_delete_where(t->collection, filter, NULL, &result, t->op, &why) != OMEN_OK) {
+        return failed(t, &why, err);
+    }
+    *removed = result.applied;
+    return true;
+}
+
 const om_target_ops om_embed_ops = {
     .close = embed_close,
     .describe = om_local_describe,
+    .fields = om_local_fields,
+    .declare = declare,
     .count = om_local_count,
+    .facet = om_local_facet,
     .search = om_local_search,
+    .find = om_local_find,
     .get = om_local_get,
     .erase = erase,
+    .erase_where = erase_where,
     .scan = om_local_scan,
     .recall = om_local_recall,
     .write_begin = write_begin,

@@ -18,7 +18,7 @@ static void local_close(om_target *base)
 {
     om_local *t = (om_local *)base;
     om_tool_set_op(NULL);
-    omen_collection_free(t->snapshot);
+    om_local_rest(t);
     omen_collection_free(t->writing);
     omen_collection_free(t->collection);
     omen_db_free(t->db);
@@ -165,107 +165,6 @@ bool om_local_describe(om_target *base, om_target_info *info, om_tool_error *err
     return true;
 }
 
-bool om_local_count(om_target *base, uint64_t *count, om_tool_error *err)
-{
-    omen_error why;
-    return omen_count(((om_local *)base)->collection, count, &why) == OMEN_OK
-               ? true
-               : om_tool_fail_omen(err, &why);
-}
-
-/* Keys of ids; OMEN_NONE where an id does not exist (u64 collections: the id itself). */
-bool om_local_keys(omen_collection *c, const om_ids *ids, uint64_t *keys, om_tool_error *err)
-{
-    omen_column column;
-    const uint64_t *direct;
-    omen_error why;
-    om_ids_column(ids, 0, &column, &direct);
-    if (direct != NULL || ids->count == 0) {
-        for (size_t i = 0; i < ids->count; i++) {
-            keys[i] = direct[i];
-        }
-        return true;
-    }
-    return omen_lookup(c, &column, ids->count, keys, &why) == OMEN_OK
-               ? true
-               : om_tool_fail_omen(err, &why);
-}
-
-bool om_local_get(om_target *base, const om_ids *ids, void *vectors, uint8_t *found,
-                  om_tool_error *err)
-{
-    om_local *t = (om_local *)base;
-    size_t row = t->base.dim * om_tool_dtype_width(t->base.dtype);
-    uint64_t *keys = calloc(ids->count + 1, sizeof *keys);
-    if (keys == NULL) {
-        return om_tool_no_memory(err, ids->count * sizeof *keys);
-    }
-    bool ok = om_local_keys(t->collection, ids, keys, err);
-    for (size_t i = 0; ok && i < ids->count; i++) {
-        found[i] = 0;
-        if (keys[i] != OMEN_NONE) {
-            omen_error why;
-            ok = omen_get_vectors(t->collection, &keys[i], 1, (char *)vectors + i * row, 0, 0,
-                                  &found[i], &why) == OMEN_OK ||
-                 om_tool_fail_omen(err, &why);
-        }
-    }
-    free(keys);
-    return ok;
-}
-
-/* Ids of keys, appended. */
-static bool add_ids(omen_collection *c, const uint64_t *keys, size_t count, om_ids *ids,
-                    om_tool_error *err)
-{
-    omen_error why;
-    omen_rows *rows = NULL;
-    omen_column column;
-    bool ok = true;
-    for (size_t i = 0; ok && ids->type == OMEN_ID_U64 && i < count; i++) {
-        ok = om_ids_add_u64(ids, keys[i], err);
-    }
-    if (ids->type == OMEN_ID_U64) {
-        return ok;
-    }
-    if (omen_fetch(c, keys, count, OMEN_FIELD_ID, &rows, &why) != OMEN_OK) {
-        return om_tool_fail_omen(err, &why);
-    }
-    omen_rows_column(rows, OMEN_FIELD_ID, &column);
-    const int64_t *offsets = column.offsets;
-    for (size_t i = 0; ok && i < count; i++) {
-        const char *data = column.data;
-        ok = ids->type == OMEN_ID_UUID
-                 ? om_ids_add_uuid(ids, (const uint8_t *)data + 16 * i, err)
-                 : om_ids_add_string(ids, data + offsets[i], (size_t)(offsets[i + 1] - offsets[i]),
-                                     err);
-    }
-    omen_rows_free(rows);
-    return ok;
-}
-
-bool om_local_scan(om_target *base, size_t most, om_ids *ids, void *vectors, om_tool_error *err)
-{
-    om_local *t = (om_local *)base;
-    omen_error why;
-    uint64_t count = 0;
-    ids->type = base->id_type;
-    om_ids_clear(ids);
-    if (t->snapshot == NULL && omen_snapshot(t->collection, &t->snapshot, &why) != OMEN_OK) {
-        return om_tool_fail_omen(err, &why);
-    }
-    uint64_t *keys = calloc(most + 1, sizeof *keys);
-    if (keys == NULL) {
-        return om_tool_no_memory(err, most * sizeof *keys);
-    }
-    bool ok = omen_scan(t->snapshot, &t->cursor, keys, most, &count, &why) == OMEN_OK &&
-              (count == 0 ||
-               omen_get_vectors(t->snapshot, keys, count, vectors, 0, 0, NULL, &why) == OMEN_OK);
-    ok = ok ? add_ids(t->snapshot, keys, (size_t)count, ids, err) : om_tool_fail_omen(err, &why);
-    free(keys);
-    return ok;
-}
-
 bool om_local_recall(om_target *base, const om_recall_params *p, omen_recall *out,
                      om_tool_error *err)
 {
@@ -287,10 +186,15 @@ bool om_local_recall(om_target *base, const om_recall_params *p, omen_recall *ou
 const om_target_ops om_local_ops = {
     .close = local_close,
     .describe = om_local_describe,
+    .fields = om_local_fields,
+    .declare = om_local_declare,
     .count = om_local_count,
+    .facet = om_local_facet,
     .search = om_local_search,
+    .find = om_local_find,
     .get = om_local_get,
     .erase = om_local_erase,
+    .erase_where = om_local_erase_where,
     .scan = om_local_scan,
     .recall = om_local_recall,
     .write_begin = om_local_write_begin,

@@ -12,6 +12,7 @@ typedef struct hits_room {
     float *distances;
     uint32_t *counts;
     omen_explain *explain;
+    omen_filter_explain *filters;
 } hits_room;
 
 static void room_free(hits_room *room)
@@ -20,6 +21,7 @@ static void room_free(hits_room *room)
     free(room->distances);
     free(room->counts);
     free(room->explain);
+    free(room->filters);
 }
 
 static bool room_make(hits_room *room, size_t queries, size_t k, om_tool_error *err)
@@ -28,8 +30,9 @@ static bool room_make(hits_room *room, size_t queries, size_t k, om_tool_error *
     room->distances = calloc(queries * k, sizeof *room->distances);
     room->counts = calloc(queries, sizeof *room->counts);
     room->explain = calloc(queries, sizeof *room->explain);
+    room->filters = calloc(queries, sizeof *room->filters);
     if (room->keys == NULL || room->distances == NULL || room->counts == NULL ||
-        room->explain == NULL) {
+        room->explain == NULL || room->filters == NULL) {
         return om_tool_no_memory(err, queries * k * 12);
     }
     return true;
@@ -50,53 +53,6 @@ static omen_query make_query(const om_search_params *p, size_t first, size_t cou
     return q;
 }
 
-/* Appends the ids of keys, which belong to a u64 collection or are translated. */
-static bool add_ids(om_local *t, const uint64_t *keys, size_t n, om_ids *ids, om_tool_error *err)
-{
-    omen_rows *rows = NULL;
-    omen_error why;
-    bool ok = true;
-    if (ids->type == OMEN_ID_U64) {
-        for (size_t i = 0; ok && i < n; i++) {
-            ok = om_ids_add_u64(ids, keys[i], err);
-        }
-        return ok;
-    }
-    if (n == 0) {
-        return true;
-    }
-    if (omen_fetch(t->collection, keys, n, OMEN_FIELD_ID, &rows, &why) != OMEN_OK) {
-        return om_tool_fail_omen(err, &why);
-    }
-    omen_column column;
-    omen_rows_column(rows, OMEN_FIELD_ID, &column);
-    const char *data = column.data;
-    for (size_t i = 0; ok && i < n; i++) {
-        if (ids->type == OMEN_ID_UUID) {
-            ok = om_ids_add_uuid(ids, (const uint8_t *)data + 16 * i, err);
-        } else {
-            int64_t at[2];
-            memcpy(at, (const char *)column.offsets + 8 * i, sizeof at);
-            ok = om_ids_add_string(ids, data + at[0], (size_t)(at[1] - at[0]), err);
-        }
-    }
-    omen_rows_free(rows);
-    return ok;
-}
-
-static void take_plan(const omen_explain *from, om_search_plan *to)
-{
-    const char *plan = from->plan == OMEN_PLAN_EXACT   ? "exact"
-                       : from->plan == OMEN_PLAN_GRAPH ? "graph"
-                                                       : "other";
-    (void)snprintf(to->plan, sizeof to->plan, "%s", plan);
-    to->ef = from->ef;
-    to->distances = from->distances;
-    to->hops = from->hops;
-    to->scanned = from->scanned;
-    to->reranked = from->reranked;
-}
-
 static bool take_hits(om_local *t, const om_search_params *p, const hits_room *room, size_t first,
                       size_t count, om_search_result *r, om_tool_error *err)
 {
@@ -108,12 +64,13 @@ static bool take_hits(om_local *t, const om_search_params *p, const hits_room *r
         if (n > 0) {
             memcpy(r->distances + r->ids.count, room->distances + q * p->k, n * sizeof(float));
         }
-        if (!add_ids(t, room->keys + q * p->k, n, &r->ids, err)) {
+        if (!om_local_take(t->collection, room->keys + q * p->k, n, &r->ids, NULL, err)) {
             return false;
         }
         r->starts[first + q + 1] = r->ids.count;
         if (r->plans != NULL) {
-            take_plan(&room->explain[q], &r->plans[first + q]);
+            om_local_plan(&room->explain[q], &room->filters[q], p->where != NULL,
+                          &r->plans[first + q]);
         }
     }
     return true;
@@ -127,16 +84,20 @@ bool om_local_search(om_target *base, const om_search_params *p, om_search_resul
     size_t most = p->count < QUERIES_A_CALL ? p->count : QUERIES_A_CALL;
     bool ok = om_search_result_begin(r, p->count, p->explain, err) &&
               room_make(&room, most == 0 ? 1 : most, p->k, err);
+    const omen_filter *filter = NULL;
     r->ids.type = base->id_type;
+    ok = ok && om_local_filter(t, p->where, &filter, err);
     for (size_t first = 0; ok && first < p->count; first += most) {
         size_t count = p->count - first < most ? p->count - first : most;
         omen_query query = make_query(p, first, count);
         query.op = t->op;
+        query.filter = filter;
         omen_hits hits = {.struct_size = sizeof hits,
                           .keys = room.keys,
                           .distances = room.distances,
                           .counts = room.counts,
-                          .explain = p->explain ? room.explain : NULL};
+                          .explain = p->explain ? room.explain : NULL,
+                          .filters = p->explain ? room.filters : NULL};
         omen_error why;
         ok = (omen_search(t->collection, &query, &hits, &why) == OMEN_OK ||
               om_tool_fail_omen(err, &why)) &&

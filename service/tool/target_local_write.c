@@ -28,71 +28,57 @@ static void tick(const om_local *t)
     }
 }
 
-typedef struct copy_room {
-    uint64_t *keys;
-    void *vectors;
-    size_t rows;
-} copy_room;
-
-static bool room_make(copy_room *room, const om_local *t, om_tool_error *err)
+/* Copies all items, with their metadata, into t->writing. */
+static bool copy_items(om_local *t, om_tool_error *err)
 {
     size_t row = t->base.dim * om_tool_dtype_width(t->base.dtype);
-    room->rows = (4u << 20) / row;
-    room->rows = room->rows < 1 ? 1 : room->rows > 16384 ? 16384 : room->rows;
-    room->keys = calloc(room->rows, sizeof *room->keys);
-    room->vectors = malloc(room->rows * row);
-    return room->keys != NULL && room->vectors != NULL ? true
-                                                       : om_tool_no_memory(err, room->rows * row);
-}
-
-/* Copies one round of items; *count tells how many there were. */
-static bool copy_some(om_local *t, const copy_room *room, uint64_t *cursor, uint64_t *count,
-                      omen_error *why)
-{
-    omen_rows *ids = NULL;
-    bool ok = omen_scan(t->collection, cursor, room->keys, room->rows, count, why) == OMEN_OK;
-    if (!ok || *count == 0) {
-        return ok;
-    }
-    omen_batch batch = {.struct_size = sizeof batch,
-                        .count = *count,
-                        .vectors = room->vectors,
-                        .dtype = t->base.dtype,
-                        .dim = t->base.dim,
-                        .mode = OMEN_INSERT,
-                        .keys = room->keys};
-    ok = omen_get_vectors(t->collection, room->keys, *count, room->vectors, 0, 0, NULL, why) ==
-         OMEN_OK;
-    if (ok && t->base.id_type != OMEN_ID_U64) {
-        batch.keys = NULL; /* assigned anew; what names an item is its id */
-        ok = omen_fetch(t->collection, room->keys, *count, OMEN_FIELD_ID, &ids, why) == OMEN_OK;
-        if (ok) {
-            omen_rows_column(ids, OMEN_FIELD_ID, &batch.ids);
+    size_t most = (4u << 20) / row;
+    om_scan_params p = {.most = most < 1 ? 1 : most > 16384 ? 16384 : most};
+    om_ids ids = {0};
+    om_json_column metadata = {0};
+    om_item_parts parts = {.vectors = malloc(p.most * row), .metadata = &metadata};
+    bool ok = parts.vectors != NULL ? true : om_tool_no_memory(err, p.most * row);
+    om_local_rest(t);
+    while (ok) {
+        ok = om_local_scan(&t->base, &p, &ids, &parts, err);
+        if (!ok || ids.count == 0) {
+            break;
         }
+        omen_error why;
+        omen_batch batch = {.struct_size = sizeof batch,
+                            .count = ids.count,
+                            .vectors = parts.vectors,
+                            .dtype = t->base.dtype,
+                            .dim = t->base.dim,
+                            .mode = OMEN_INSERT};
+        om_ids_column(&ids, 0, &batch.ids, &batch.keys);
+        om_json_column_view(&metadata, 0, ids.count, &batch.metadata);
+        ok = omen_add_batch(t->writing, &batch, NULL, t->op, &why) == OMEN_OK ||
+             failed(t, &why, err);
     }
-    ok = ok && omen_add_batch(t->writing, &batch, NULL, t->op, why) == OMEN_OK;
-    omen_rows_free(ids);
+    free(parts.vectors);
+    om_ids_free(&ids);
+    om_json_column_free(&metadata);
     return ok;
 }
 
-/* Starts the copy in memory that will replace the file. */
-static bool begin(om_local *t, om_tool_error *err)
+/* Starts the copy in memory that will replace the file. fields: NULL, or more to declare. */
+static bool begin(om_local *t, const om_field_list *fields, om_tool_error *err)
 {
-    copy_room room = {0};
     omen_error why;
+    om_field_list own;
     omen_options opt = t->options;
+    if (!om_local_fields(&t->base, &own, err)) {
+        return false;
+    }
     opt.struct_size = sizeof opt;
-    if (omen_create(t->db, copy_name, &opt, &t->writing, &why) != OMEN_OK) {
-        return om_tool_fail_omen(err, &why);
-    }
-    bool ok = room_make(&room, t, err);
-    uint64_t cursor = 0, count = room.rows;
-    while (ok && count == room.rows) {
-        ok = copy_some(t, &room, &cursor, &count, &why) || failed(t, &why, err);
-    }
-    free(room.keys);
-    free(room.vectors);
-    return ok;
+    opt.fields = own.items;
+    opt.field_count = own.count;
+    bool ok = omen_create(t->db, copy_name, &opt, &t->writing, &why) == OMEN_OK &&
+              (fields == NULL || fields->count == 0 ||
+               omen_declare_fields(t->writing, fields->items, fields->count, &why) == OMEN_OK);
+    om_field_list_free(&own);
+    return ok ? copy_items(t, err) : om_tool_fail_omen(err, &why);
 }
 
 /* Waits until the rows are in the graph, in steps, so that progress can be shown. */
@@ -126,7 +112,7 @@ bool om_local_write_begin(om_target *base, const om_target_write_options *opt, o
     om_local *t = (om_local *)base;
     t->write_options = *opt;
     t->accepted = 0;
-    return begin(t, err);
+    return begin(t, opt->fields, err);
 }
 
 bool om_local_write(om_target *base, const om_target_batch *b, om_tool_error *err)
@@ -138,8 +124,12 @@ bool om_local_write(om_target *base, const om_target_batch *b, om_tool_error *er
                         .dtype = b->dtype,
                         .dim = b->dim,
                         .mode = t->write_options.mode,
-                        .durability = t->write_options.durability};
+                        .durability = t->write_options.durability,
+                        .if_version = b->if_version};
     om_ids_column(b->ids, 0, &batch.ids, &batch.keys);
+    if (b->metadata != NULL) {
+        om_json_column_view(b->metadata, 0, b->count, &batch.metadata);
+    }
     omen_error why;
     if (omen_add_batch(t->writing, &batch, NULL, t->op, &why) != OMEN_OK) {
         failed(t, &why, err);
@@ -184,7 +174,7 @@ bool om_local_erase(om_target *base, const om_ids *ids, uint64_t *removed, om_to
         return true;
     }
     om_ids_column(ids, 0, &batch.ids, &batch.keys);
-    if (!begin(t, err)) {
+    if (!begin(t, NULL, err)) {
         return false;
     }
     if (omen_delete_batch(t->writing, &batch, &result, t->op, &why) != OMEN_OK) {
@@ -192,4 +182,28 @@ bool om_local_erase(om_target *base, const om_ids *ids, uint64_t *removed, om_to
     }
     *removed = result.applied;
     return result.applied == 0 || (wait_indexed(t, err) && save(t, err));
+}
+
+bool om_local_erase_where(om_target *base, const om_condition *where, uint64_t *removed,
+                          om_tool_error *err)
+{
+    om_local *t = (om_local *)base;
+    omen_write_result result = {.struct_size = sizeof result};
+    omen_filter *filter = NULL;
+    omen_error why;
+    *removed = 0;
+    if (!begin(t, NULL, err) || !om_local_compile(t->writing, where, &filter, err)) {
+        return false;
+    }
+    bool ok = omen_delete_where(t->writing, filter, NULL, &result, t->op, &why) == OMEN_OK ||
+              failed(t, &why, err);
+    omen_filter_free(filter);
+    *removed = result.applied;
+    return ok && (result.applied == 0 || (wait_indexed(t, err) && save(t, err)));
+}
+
+bool om_local_declare(om_target *base, const om_field_list *fields, om_tool_error *err)
+{
+    om_local *t = (om_local *)base;
+    return begin(t, fields, err) && wait_indexed(t, err) && save(t, err);
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "remote.h"
+#include "remote_pack.h"
 
 static void remote_close(om_target *base)
 {
@@ -137,9 +137,14 @@ bool om_remote_create(const om_args *args, const om_place *place, const omen_opt
     omen__v1__create_collection_request__init(&request);
     request.name = om_remote_text(place->name);
     request.config = &config;
+    om_arena arena;
+    om_arena_init(&arena, NULL, 0, 0);
+    config.n_fields = opt->field_count;
     bool ok =
+        om_remote_pack_fields(opt->fields, opt->field_count, &arena, &config.fields, err) &&
         om_remote_call(&t->endpoint, t->client, "/omen.v1.Collections/CreateCollection",
                        &request.base, &omen__v1__collection__descriptor, &t->arena, err) != NULL;
+    om_arena_reset(&arena);
     remote_close(&t->base);
     return ok;
 }
@@ -192,121 +197,6 @@ bool om_remote_list(const om_args *args, om_list_each each, void *ctx, om_tool_e
     free(token);
     remote_close(&t->base);
     return ok;
-}
-
-static bool remote_count(om_target *base, uint64_t *count, om_tool_error *err)
-{
-    om_remote *t = (om_remote *)base;
-    Omen__V1__CountRequest request;
-    omen__v1__count_request__init(&request);
-    request.collection = om_remote_text(t->name);
-    const Omen__V1__CountResponse *answer =
-        om_remote_call(&t->endpoint, t->client, "/omen.v1.Items/Count", &request.base,
-                       &omen__v1__count_response__descriptor, &t->arena, err);
-    if (answer != NULL) {
-        *count = answer->count;
-    }
-    return answer != NULL;
-}
-
-/* Fetches ids [first, first + count) of the request. */
-static bool get_some(om_remote *t, const om_ids *ids, size_t first, size_t count, char *vectors,
-                     uint8_t *found, om_tool_error *err)
-{
-    char **texts;
-    Omen__V1__Ids wire;
-    Omen__V1__BatchGetRequest request;
-    omen__v1__batch_get_request__init(&request);
-    if (!om_remote_ids(ids, first, count, &wire, &texts, err)) {
-        return false;
-    }
-    request.collection = om_remote_text(t->name);
-    request.ids = &wire;
-    request.with_vectors = 1;
-    const Omen__V1__BatchGetResponse *answer =
-        om_remote_call(&t->endpoint, t->client, "/omen.v1.Items/BatchGet", &request.base,
-                       &omen__v1__batch_get_response__descriptor, &t->arena, err);
-    free(texts);
-    if (answer == NULL) {
-        return false;
-    }
-    memset(found, 1, count);
-    size_t present = count;
-    for (size_t i = 0; i < answer->n_missing; i++) {
-        if (answer->missing[i] < count && found[answer->missing[i]] != 0) {
-            found[answer->missing[i]] = 0;
-            present--;
-        }
-    }
-    size_t row = t->base.dim * om_tool_dtype_width(t->base.dtype);
-    const Omen__V1__VectorColumn *column = answer->items != NULL ? answer->items->vectors : NULL;
-    size_t bytes = column != NULL ? column->data.len : 0;
-    if (bytes != present * row) {
-        return om_tool_fail(err, OM_EXIT_RUNTIME,
-                            "the server's answer has %zu bytes of vectors, not %zu", bytes,
-                            present * row);
-    }
-    for (size_t i = 0, at = 0; i < count; i++) {
-        if (found[i] != 0) {
-            memcpy(vectors + i * row, column->data.data + at, row);
-            at += row;
-        }
-    }
-    return true;
-}
-
-static bool remote_get(om_target *base, const om_ids *ids, void *vectors, uint8_t *found,
-                       om_tool_error *err)
-{
-    om_remote *t = (om_remote *)base;
-    size_t row = base->dim * om_tool_dtype_width(base->dtype);
-    size_t most = (4u << 20) / row;
-    most = most < 1 ? 1 : most > 5000 ? 5000 : most;
-    for (size_t first = 0; first < ids->count; first += most) {
-        size_t count = ids->count - first < most ? ids->count - first : most;
-        if (!get_some(t, ids, first, count, (char *)vectors + first * row, found + first, err)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool remote_erase(om_target *base, const om_ids *ids, uint64_t *removed, om_tool_error *err)
-{
-    enum { IDS_A_CALL = 10000 };
-    om_remote *t = (om_remote *)base;
-    *removed = 0;
-    for (size_t first = 0; first < ids->count; first += IDS_A_CALL) {
-        size_t count = ids->count - first < IDS_A_CALL ? ids->count - first : IDS_A_CALL;
-        char request_id[64];
-        char **texts;
-        Omen__V1__Ids wire;
-        Omen__V1__ItemBatch items;
-        omen__v1__item_batch__init(&items);
-        Omen__V1__WriteBatch batch;
-        omen__v1__write_batch__init(&batch);
-        Omen__V1__BatchWriteRequest request;
-        omen__v1__batch_write_request__init(&request);
-        if (!om_remote_ids(ids, first, count, &wire, &texts, err)) {
-            return false;
-        }
-        om_remote_random_id(request_id, sizeof request_id, "omen-delete");
-        items.ids = &wire;
-        batch.op = OMEN__V1__WRITE_OP__WRITE_OP_DELETE;
-        batch.items = &items;
-        request.collection = om_remote_text(t->name);
-        request.request_id = request_id;
-        request.batch = &batch;
-        const Omen__V1__BatchWriteResponse *answer =
-            om_remote_call(&t->endpoint, t->client, "/omen.v1.Items/BatchWrite", &request.base,
-                           &omen__v1__batch_write_response__descriptor, &t->arena, err);
-        free(texts);
-        if (answer == NULL) {
-            return false;
-        }
-        *removed += answer->applied;
-    }
-    return true;
 }
 
 static bool remote_recall(om_target *base, const om_recall_params *p, omen_recall *out,
@@ -372,10 +262,15 @@ bool om_remote_info(const om_args *args, om_server_info *out, om_tool_error *err
 const om_target_ops om_remote_ops = {
     .close = remote_close,
     .describe = om_remote_describe,
-    .count = remote_count,
+    .fields = om_remote_fields,
+    .declare = om_remote_declare,
+    .count = om_remote_count,
+    .facet = om_remote_facet,
     .search = om_remote_search,
-    .get = remote_get,
-    .erase = remote_erase,
+    .find = om_remote_find,
+    .get = om_remote_get_items,
+    .erase = om_remote_erase,
+    .erase_where = om_remote_erase_where,
     .scan = om_remote_scan,
     .recall = remote_recall,
     .write_begin = om_remote_write_begin,

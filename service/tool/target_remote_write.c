@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "crc32c.h"
-#include "remote.h"
+#include "remote_pack.h"
 #include "stream_writer.h"
 
 static const char method[] = "/omen.v1.Items/StreamWrite";
@@ -348,6 +348,10 @@ bool om_remote_write_begin(om_target *base, const om_target_write_options *opt, 
     } else {
         om_remote_random_id(w->stream_id, sizeof w->stream_id, "omen-import");
     }
+    if (opt->fields != NULL && opt->fields->count > 0 &&
+        !om_remote_declare(base, opt->fields, err)) {
+        return false;
+    }
     if (!connect_stream(w, err)) {
         return false;
     }
@@ -369,7 +373,10 @@ static om_rpcc_buf *pack_batch(om_remote_writer *w, const om_target_batch *b, om
 {
     static const Omen__V1__WriteOp ops[] = {
         OMEN__V1__WRITE_OP__WRITE_OP_UPSERT, OMEN__V1__WRITE_OP__WRITE_OP_UPSERT,
-        OMEN__V1__WRITE_OP__WRITE_OP_INSERT, OMEN__V1__WRITE_OP__WRITE_OP_UPDATE};
+        OMEN__V1__WRITE_OP__WRITE_OP_INSERT, OMEN__V1__WRITE_OP__WRITE_OP_UPDATE,
+        OMEN__V1__WRITE_OP__WRITE_OP_PATCH};
+    om_arena arena;
+    Omen__V1__Metadata metadata;
     char **texts;
     Omen__V1__Ids ids;
     Omen__V1__VectorColumn column;
@@ -378,26 +385,40 @@ static om_rpcc_buf *pack_batch(om_remote_writer *w, const om_target_batch *b, om
     omen__v1__item_batch__init(&items);
     Omen__V1__WriteBatch batch;
     omen__v1__write_batch__init(&batch);
+    om_arena_init(&arena, NULL, 0, 0);
     if (!om_remote_ids(b->ids, 0, b->count, &ids, &texts, err)) {
+        return NULL;
+    }
+    if (b->metadata != NULL && !om_remote_metadata(b->metadata, &arena, &metadata, err)) {
+        om_arena_reset(&arena);
+        free(texts);
         return NULL;
     }
     column.type = (Omen__V1__DataType)b->dtype;
     column.dim = b->dim;
-    column.data.len = b->count * b->dim * om_tool_dtype_width(b->dtype);
+    column.data.len = b->vectors != NULL ? b->count * b->dim * om_tool_dtype_width(b->dtype) : 0;
     column.data.data = (uint8_t *)om_remote_text(b->vectors);
     items.ids = &ids;
-    items.vectors = &column;
+    items.vectors = b->vectors != NULL ? &column : NULL;
+    items.metadata = b->metadata != NULL ? &metadata : NULL;
     uint32_t crc = om_wire_crc32c(0, ids.u64, ids.n_u64 * sizeof *ids.u64);
     crc = om_wire_crc32c(crc, ids.uuid.data, ids.uuid.len);
     if (ids.n_str > 0) {
         crc = om_wire_crc32c(crc, b->ids->text + b->ids->offsets[0],
                              (size_t)(b->ids->offsets[b->count] - b->ids->offsets[0]));
     }
-    batch.crc32c = om_wire_crc32c(crc, column.data.data, column.data.len);
+    crc = om_wire_crc32c(crc, column.data.data, column.data.len);
+    batch.crc32c = b->metadata == NULL
+                       ? crc
+                       : om_wire_crc32c(crc, b->metadata->text, om_json_column_bytes(b->metadata));
     batch.seq = om_swriter_next_seq(w->batches);
-    batch.op = ops[w->options.mode <= OMEN_UPDATE ? w->options.mode : 0];
+    batch.op = ops[w->options.mode <= OMEN_PATCH ? w->options.mode : 0];
     batch.items = &items;
+    uint64_t version = b->if_version != NULL ? *b->if_version : 0;
+    batch.n_if_version = b->if_version != NULL && b->count == 1 ? 1 : 0;
+    batch.if_version = &version;
     om_rpcc_buf *packed = pack_request(OMEN__V1__STREAM_WRITE_REQUEST__MESSAGE_BATCH, &batch.base);
+    om_arena_reset(&arena);
     free(texts);
     if (packed == NULL) {
         om_tool_no_memory(err, column.data.len);

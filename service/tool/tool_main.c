@@ -21,7 +21,7 @@ static bool run(const om_command *command, int argc, char **argv, bool *json, om
     } else if (ok) {
         ok = command->run(&args, err);
     }
-    free(args.rest);
+    om_args_free(&args);
     return ok;
 }
 

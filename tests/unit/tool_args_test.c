@@ -37,16 +37,16 @@ static void every_spelling(void **state)
     assert_int_equal(a.ef, 30);
     assert_true(a.exact && a.json && !a.quiet);
     assert_int_equal(a.rest_count, 1);
-    free(a.rest);
+    om_args_free(&a);
     assert_true(parse("search", LIST("-k7", "-e", "9", "--", "-q.npy", "-"), &a, &err));
     assert_int_equal(a.k, 7);
     assert_int_equal(a.rest_count, 2);
     assert_string_equal(a.rest[0], "-q.npy");
-    free(a.rest);
+    om_args_free(&a);
     assert_true(parse("create", LIST("--capacity", "2M", "--dim", "1k"), &a, &err));
     assert_int_equal(a.capacity, 2000000);
     assert_int_equal(a.dim, 1000);
-    free(a.rest);
+    om_args_free(&a);
 }
 
 static void mistakes(void **state)
@@ -62,12 +62,12 @@ static void mistakes(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_false(parse("search", bad[i], &a, &err));
         assert_int_equal(err.code, OM_EXIT_USAGE);
-        free(a.rest);
+        om_args_free(&a);
     }
     assert_false(parse("bench", LIST("--seconds", "0"), &a, &err));
-    free(a.rest);
+    om_args_free(&a);
     assert_false(parse("bench", LIST("--seconds", "nan"), &a, &err));
-    free(a.rest);
+    om_args_free(&a);
 }
 
 /* Every option named by a command exists, every option is used by some command, letters are
@@ -147,10 +147,10 @@ static void the_environment(void **state)
     assert_int_equal(setenv("OMEN_SERVER", "example:7070", 1), 0);
     assert_true(parse("count", LIST("shop"), &a, &err));
     assert_string_equal(a.server, "example:7070");
-    free(a.rest);
+    om_args_free(&a);
     assert_true(parse("count", LIST("shop", "-s", "other:1"), &a, &err));
     assert_string_equal(a.server, "other:1");
-    free(a.rest);
+    om_args_free(&a);
     assert_int_equal(unsetenv("OMEN_SERVER"), 0);
 }
 

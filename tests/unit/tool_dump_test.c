@@ -76,7 +76,7 @@ static stream make(uint32_t id_type)
             }
             add_id(&ids, row);
         }
-        assert_true(om_dump_rows(&w, &ids, vectors, &err));
+        assert_true(om_dump_rows(&w, &ids, vectors, NULL, &err));
     }
     assert_true(om_dump_end(&w, &err));
     om_dump_writer_free(&w);
