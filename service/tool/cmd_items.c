@@ -58,7 +58,7 @@ static void item_json(const getter *g, const om_ids *ids, size_t i)
     json_t *list = json_array();
     for (uint32_t v = 0; v < t->dim; v++) {
         (void)json_array_append_new(list, whole ? json_integer((json_int_t)g->values[v])
-                                                : json_real((double)g->values[v]));
+                                                : om_out_float(g->values[v]));
     }
     json_t *o = json_pack("{s:o, s:o}", "id", om_out_id(ids, i), "vector", list);
     if (g->with_metadata) {
@@ -67,7 +67,7 @@ static void item_json(const getter *g, const om_ids *ids, size_t i)
     if (g->args->versions) {
         (void)json_object_set_new(o, "version", json_integer((json_int_t)g->versions[i]));
     }
-    om_out_object(o);
+    om_out_exact(o);
 }
 
 static bool print_item(const getter *g, const om_ids *ids, size_t i, om_tool_error *err)

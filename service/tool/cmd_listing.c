@@ -11,8 +11,8 @@ static void show_page(const om_args *args, const om_ids *ids, const om_json_colu
 {
     for (size_t i = 0; i < n; i++) {
         if (args->json) {
-            om_out_object(json_pack("{s:o, s:o}", "id", om_out_id(ids, i), "metadata",
-                                    om_show_metadata(metadata, i)));
+            om_out_exact(json_pack("{s:o, s:o}", "id", om_out_id(ids, i), "metadata",
+                                   om_show_metadata(metadata, i)));
         } else {
             om_shown_item item = {(size_t)before + i + 1, ids, i, metadata, ""};
             om_show_item(&item);

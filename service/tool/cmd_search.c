@@ -204,8 +204,8 @@ static bool find_all(searcher *s, om_tool_error *err)
 static json_t *hit_json(const searcher *s, size_t i)
 {
     const om_search_result *r = &s->result;
-    json_t *o = json_pack("{s:o, s:f}", "id", om_out_id(&r->ids, i),
-                          r->scored ? "score" : "distance", (double)r->distances[i]);
+    json_t *o = json_pack("{s:o, s:o}", "id", om_out_id(&r->ids, i),
+                          r->scored ? "score" : "distance", om_out_float(r->distances[i]));
     if (s->args->group_by != NULL) {
         (void)json_object_set_new(o, "group", json_integer((json_int_t)r->groups[i]));
     }
@@ -227,7 +227,7 @@ static bool print_json(searcher *s, size_t q, size_t shown_as, om_tool_error *er
         (void)json_object_set_new(o, "explain", om_show_plan_json(&r->plans[q]));
     }
     bool ok = q > 0 || om_show_facets(s->args, s->t, s->params.where, o, err);
-    om_out_object(o);
+    om_out_exact(o);
     return ok;
 }
 

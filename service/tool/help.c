@@ -82,8 +82,8 @@ void om_help_exit_codes(FILE *to)
                 "acknowledged batches\n"
                 "    5  bad input: data that is malformed or does not fit the collection\n"
                 "    6  unavailable: no server there, or it did not answer in time\n"
-                "    7  precondition: exists already, in use, read-only, a full disk, or a limit "
-                "reached\n"
+                "    7  precondition: exists already, in use, read-only, another version, a full disk, or "
+                "a limit reached\n"
                 "  130  interrupted (Ctrl-C)\n",
                 to);
 }

@@ -18,6 +18,71 @@ void om_out_object(json_t *object)
     json_decref(object);
 }
 
+static void exact_real(double value)
+{
+    char text[40];
+    for (int digits = 9; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, value);
+        if (!(strtod(text, NULL) < value) && !(strtod(text, NULL) > value)) {
+            break;
+        }
+    }
+    /* Without a point it would come back as an integer. */
+    (void)fputs(text, stdout);
+    (void)fputs(strpbrk(text, ".e") == NULL ? ".0" : "", stdout);
+}
+
+/* As deep as what the tool makes: hits of items of arrays. */
+static void exact_value(json_t *value)
+{
+    if (json_is_real(value)) {
+        exact_real(json_real_value(value));
+    } else if (json_is_array(value)) {
+        (void)putchar('[');
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            (void)fputs(i > 0 ? "," : "", stdout);
+            exact_value(json_array_get(value, i));
+        }
+        (void)putchar(']');
+    } else if (json_is_object(value)) {
+        (void)putchar('{');
+        bool first = true;
+        const char *key;
+        json_t *member;
+        json_object_foreach(value, key, member)
+        {
+            json_t *name = json_string(key);
+            (void)fputs(first ? "" : ",", stdout);
+            (void)json_dumpf(name, stdout, JSON_ENCODE_ANY);
+            (void)putchar(':');
+            exact_value(member);
+            json_decref(name);
+            first = false;
+        }
+        (void)putchar('}');
+    } else {
+        (void)json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_COMPACT);
+    }
+}
+
+void om_out_exact(json_t *object)
+{
+    if (object == NULL) {
+        om_out_object(object);
+        return;
+    }
+    exact_value(object);
+    (void)putchar('\n');
+    json_decref(object);
+}
+
+json_t *om_out_float(float value)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.9g", (double)value);
+    return json_real(strtod(text, NULL));
+}
+
 void om_out_error(const om_tool_error *err, bool json)
 {
     if (json) {

@@ -9,6 +9,10 @@
 
 /* Prints an object on one line and releases it. */
 void om_out_object(json_t *object);
+/* The same with every number exact, in as few digits as that takes: for objects with metadata. */
+void om_out_exact(json_t *object);
+/* A float in the nine digits that make it one. */
+json_t *om_out_float(float value);
 /* An error: to standard error, as text or, with json, as {"error": {...}}. */
 void om_out_error(const om_tool_error *err, bool json);
 /* An id as JSON: a number for u64, else a text. */

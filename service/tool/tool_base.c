@@ -55,6 +55,7 @@ int om_tool_exit_code(int status)
     case OMEN_DEADLINE_EXCEEDED:
     case OMEN_UNAVAILABLE:
         return OM_EXIT_UNAVAILABLE;
+    case OMEN_ABORTED: /* another version, an expired cursor, another writer of the stream */
     case OMEN_ALREADY_EXISTS:
     case OMEN_FAILED_PRECONDITION:
     case OMEN_RESOURCE_EXHAUSTED:

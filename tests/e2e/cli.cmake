@@ -12,4 +12,10 @@ if(TARGET omen AND TARGET omend AND NOT OMEN_SANITIZE MATCHES "thread")
             ${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR}/demo/data ${part})
         set_tests_properties(cli_durable_${part} PROPERTIES LABELS "check;c" TIMEOUT 600)
     endforeach()
+    foreach(part IN ITEMS OnAFile InADatabase AtAServer)
+        add_test(NAME cli_metadata_${part} COMMAND python3
+            ${CMAKE_CURRENT_SOURCE_DIR}/cli_metadata_test.py
+            ${PROJECT_BINARY_DIR} ${PROJECT_SOURCE_DIR}/demo/data ${part})
+        set_tests_properties(cli_metadata_${part} PROPERTIES LABELS "check;c" TIMEOUT 600)
+    endforeach()
 endif()

@@ -61,7 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         uint64_t seen = 0;
         while (rows.count > 0 && om_import_read(imp, batch, &rows, &err)) {
-            if (rows.count > batch || rows.ids == NULL || rows.ids->count != rows.count) {
+            if (rows.count > batch || rows.ids == NULL || rows.ids->count != rows.count ||
+                (rows.metadata != NULL && rows.metadata->count != rows.count)) {
                 abort();
             }
             seen += rows.count;

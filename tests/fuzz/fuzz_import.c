@@ -17,14 +17,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     uint8_t choice = data[0];
     om_import_options opt = {.offset = (choice & 8) != 0 ? 1 : 0,
-                             .limit = (choice & 16) != 0 ? 3 : 0};
+                             .limit = (choice & 16) != 0 ? 3 : 0,
+                             .bare = choice >> 5 == 7};
     om_import *imp;
     om_tool_error err;
     if (!om_import_open_memory(data + 1, size - 1, names[choice % 8], &opt, &imp, &err)) {
         return 0;
     }
     const om_import_info *info = om_import_about(imp);
-    if (info->dim == 0 || info->dim > OMEN_MAX_DIM) {
+    if ((info->dim == 0 && !opt.bare) || info->dim > OMEN_MAX_DIM) {
         abort(); /* what callers size their memory by */
     }
     om_import_rows rows = {.count = 1};
@@ -32,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t seen = 0;
     float converted[64];
     while (rows.count > 0 && om_import_read(imp, batch, &rows, &err)) {
-        if (rows.count > batch || (rows.ids != NULL && rows.ids->count != rows.count)) {
+        if (rows.count > batch || (rows.ids != NULL && rows.ids->count != rows.count) ||
+            (rows.metadata != NULL && rows.metadata->count != rows.count)) {
             abort();
         }
         seen += rows.count;

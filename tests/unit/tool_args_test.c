@@ -101,7 +101,14 @@ static void the_tables_agree(void **state)
         assert_true(used[i] || om_options[i].global);
         for (size_t j = 0; j < i; j++) {
             assert_true(om_options[i].letter == 0 || om_options[i].letter != om_options[j].letter);
-            assert_string_not_equal(om_options[i].name, om_options[j].name);
+            /* A flag and an option with a value may share a name: no command takes both. */
+            bool twins = strcmp(om_options[i].name, om_options[j].name) == 0;
+            assert_true(!twins ||
+                        (om_options[i].kind == OM_OPT_FLAG) != (om_options[j].kind == OM_OPT_FLAG));
+            for (size_t c = 0; twins && c < om_commands_count; c++) {
+                assert_false(om_command_takes(&om_commands[c], &om_options[i]) &&
+                             om_command_takes(&om_commands[c], &om_options[j]));
+            }
         }
     }
 }

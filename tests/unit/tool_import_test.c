@@ -241,10 +241,17 @@ static void json_lines(void **state)
     assert_int_equal(rows.ids->u64[1], 9);
     float want[6] = {1, 2.5f, -300, 0, 0, 0.1f};
     assert_memory_equal(rows.data, want, sizeof want);
-    assert_string_equal(om_import_about(imp)->ignored, "title");
+    assert_non_null(rows.metadata);
+    assert_int_equal(rows.metadata->count, 2);
+    size_t told;
+    assert_memory_equal(om_json_column_get(rows.metadata, 1, &told), "{\"title\":\"x\"}", 13);
+    assert_int_equal(told, 13);
+    (void)om_json_column_get(rows.metadata, 0, &told);
+    assert_int_equal(told, 0);
     assert_true(om_import_read(imp, 2, &rows, &err));
     assert_int_equal(rows.count, 1);
     assert_int_equal(rows.ids->u64[0], 11);
+    assert_null(rows.metadata);
     assert_true(om_import_read(imp, 2, &rows, &err));
     assert_int_equal(rows.count, 0);
     om_import_free(imp);
