@@ -73,19 +73,20 @@ void om_help_command(FILE *to, const om_command *command)
 
 void om_help_exit_codes(FILE *to)
 {
-    (void)fputs("Exit codes of omen:\n"
-                "    0  success\n"
-                "    1  runtime error: none of the following\n"
-                "    2  usage: the command line is wrong\n"
-                "    3  not found: no such file, collection or item\n"
-                "    4  data loss: a damaged file, backup or dump, or a server that lost "
-                "acknowledged batches\n"
-                "    5  bad input: data that is malformed or does not fit the collection\n"
-                "    6  unavailable: no server there, or it did not answer in time\n"
-                "    7  precondition: exists already, in use, read-only, another version, a full disk, or "
-                "a limit reached\n"
-                "  130  interrupted (Ctrl-C)\n",
-                to);
+    (void)fputs(
+        "Exit codes of omen:\n"
+        "    0  success\n"
+        "    1  runtime error: none of the following\n"
+        "    2  usage: the command line is wrong\n"
+        "    3  not found: no such file, collection or item\n"
+        "    4  data loss: a damaged file, backup or dump, or a server that lost "
+        "acknowledged batches\n"
+        "    5  bad input: data that is malformed or does not fit the collection\n"
+        "    6  unavailable: no server there, or it did not answer in time\n"
+        "    7  precondition: exists already, in use, read-only, another version, a full disk, or "
+        "a limit reached\n"
+        "  130  interrupted (Ctrl-C)\n",
+        to);
 }
 
 /* The words of "a|b|c", separated by spaces; nothing when the text is a placeholder such as
