@@ -12,6 +12,7 @@ typedef struct facet {
     om_values values;
     uint64_t *words; /* [OM_BLOCK_WORDS] rows of a block that count */
     omen_rows *rows;
+    uint64_t stamp; /* of the array whose elements are counted */
     om_stop stop;
     /* Of the block at hand: */
     omen_status_t status;
@@ -53,21 +54,21 @@ static omen_status_t add_block(facet *f, const om_fields_look *look, uint32_t i,
     return f->status;
 }
 
-/* Each different element of an array once. */
+/* Each different element of an array once: those of this row have its stamp. */
 static void add_elements(facet *f, const om_meta_value *array)
 {
     uint32_t count = om_meta_elements(array);
-    for (uint32_t i = 0; i < count; i++) {
+    f->stamp++;
+    for (uint32_t i = 0; i < count && f->status == OMEN_OK; i++) {
+        uint32_t at = 0;
         om_meta_value element = {.field = array->field,
                                  .type = (uint16_t)(array->type & ~(uint32_t)OMEN_TYPE_ARRAY)};
         element.payload = om_meta_element(array, i, &element.size);
-        bool first = true;
-        for (uint32_t j = 0; j < i && first; j++) {
-            uint32_t size = 0;
-            const uint8_t *before = om_meta_element(array, j, &size);
-            first = size != element.size || memcmp(before, element.payload, size) != 0;
+        f->status = om_values_find(&f->values, &element, &at, f->err);
+        if (f->status == OMEN_OK && f->values.entry[at].stamp != f->stamp) {
+            f->values.entry[at].stamp = f->stamp;
+            f->values.entry[at].rows++;
         }
-        add_value(f, &element, first);
     }
 }
 

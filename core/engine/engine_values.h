@@ -9,6 +9,7 @@ typedef struct om_value {
     const uint8_t *bytes;
     uint64_t bits;
     uint64_t rows;
+    uint64_t stamp; /* of the caller: 0 at first */
     uint32_t size;
     uint16_t type; /* 0: null */
 } om_value;

@@ -356,6 +356,56 @@ static void values_that_are_as_frequent_come_in_order(void **state)
     things_close(&t);
 }
 
+/* Elements that are twice in an array count once, in blocks and in single rows; long arrays take no longer than
+ * their length. */
+static void elements_of_an_array_count_once(void **state)
+{
+    (void)state;
+    enum { LONG = 60000, ITEMS = 5000 };
+    things t;
+    omen_rows *rows = NULL;
+    things_open(&t, OMEN_L2, 1, NULL);
+    char *json = malloc(ITEMS * 64 + LONG * 8);
+    int64_t *offsets = calloc(ITEMS + 1, sizeof *offsets);
+    float *vectors = calloc((size_t)ITEMS * THING_DIM, sizeof *vectors);
+    assert_true(json != NULL && offsets != NULL && vectors != NULL);
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        char *at = json + offsets[i];
+        int n = snprintf(at, 64, "{\"l\": [7, %u, 7, %u]", i % 3, i % 3);
+        if (i == ITEMS - 1) { /* the last one is in no block */
+            n = snprintf(at, 64, "{\"l\": [7");
+            for (uint32_t e = 0; e < LONG; e++) {
+                n += snprintf(at + n, 8, ",%u", e % (LONG / 2));
+            }
+            n += snprintf(at + n, 8, "]");
+        }
+        at[n] = '}';
+        offsets[i + 1] = offsets[i] + n + 1;
+    }
+    omen_batch batch = {.struct_size = sizeof batch,
+                        .count = ITEMS,
+                        .vectors = vectors,
+                        .dim = THING_DIM,
+                        .metadata = {.data = json, .offsets = offsets, .offset_bits = 64}};
+    OK(&t.f, omen_add_batch(t.f.c, &batch, NULL, NULL, &t.f.err));
+    for (uint32_t round = 0; round < 2; round++) {
+        OK(&t.f, omen_facet(t.f.c, NULL, "l", LONG, &rows, &t.f.err));
+        assert_int_equal(omen_rows_count(rows), LONG / 2);
+        omen_column counts;
+        omen_rows_column(rows, OMEN_FIELD_COUNT, &counts);
+        const uint64_t *count = counts.data;
+        assert_int_equal(count[0], ITEMS); /* 7 */
+        assert_int_equal(count[1] + count[2] + count[3], ITEMS - 1 + 3);
+        assert_int_equal(count[LONG / 2 - 1], 1);
+        omen_rows_free(rows);
+        fx_index(&t.f); /* time for blocks */
+    }
+    free(json);
+    free(offsets);
+    free(vectors);
+    things_close(&t);
+}
+
 /* ---- Fetching ------------------------------------------------------------------------------------ */
 static bool holds(const omen_column *column, uint64_t i, const char *text)
 {
@@ -517,6 +567,7 @@ int main(void)
         cmocka_unit_test(facets_and_counts),
         cmocka_unit_test(files_list_and_count_the_same),
         cmocka_unit_test(values_that_are_as_frequent_come_in_order),
+        cmocka_unit_test(elements_of_an_array_count_once),
         cmocka_unit_test(metadata_and_versions_are_fetched),
         cmocka_unit_test(bad_arguments_are_refused),
         cmocka_unit_test(what_passes_is_deleted),
