@@ -7,7 +7,7 @@
 
 #include "engine_values.h"
 
-enum { TOUCH_AHEAD = 64, ROUNDS = 4 };
+enum { TOUCH_AHEAD = 64, ROUNDS = 4, FEW_SHARE = 16 };
 
 typedef struct listed {
     om_value value; /* type 0: null */
@@ -240,26 +240,48 @@ static omen_status_t offer_sorted(page *p, const om_part *part, const om_rows_of
     return OMEN_OK;
 }
 
-/* Rows of a part without a value. block NULL: all of them. */
-static omen_status_t offer_nulls(page *p, const om_part *part, const om_rows_of *of,
-                                 const om_meta_part *meta, const om_metablock *block,
-                                 omen_error *err)
+/* Row after row: those without a value (block NULL: all of them), or those with one. */
+static omen_status_t offer_rows(page *p, const om_part *part, const om_rows_of *of,
+                                const om_meta_part *meta, const om_metablock *block, bool nulls,
+                                omen_error *err)
 {
-    const om_value null = {.type = 0};
     uint32_t last = om_min_u32(meta->first + meta->rows, of->last);
     for (uint32_t word = meta->first >> 6; word <= (last - 1) >> 6; word++) {
         for (uint64_t bits = om_rows_word(of, word); bits != 0; bits &= bits - 1) {
             uint32_t slot = (word << 6) + (uint32_t)__builtin_ctzll(bits);
-            if (block != NULL && value_at(block, slot - meta->first, p->field->id).type != 0) {
+            om_value value = {.type = 0};
+            if (block != NULL) {
+                value = value_at(block, slot - meta->first, p->field->id);
+            }
+            if ((value.type == 0) != nulls || is_full_before(p, &value)) {
                 continue;
             }
-            omen_status_t status = offer_row(p, part, slot, &null, err);
+            omen_status_t status = offer_row(p, part, slot, &value, err);
             if (status != OMEN_OK) {
                 return status;
             }
         }
     }
     return OMEN_OK;
+}
+
+/* Where few rows pass they are gone through as they lie; else in the order of the field, up to the page's end. */
+static omen_status_t offer_block(page *p, const om_part *part, const om_rows_of *of,
+                                 const om_meta_part *meta, const om_metablock *block, bool nulls,
+                                 omen_error *err)
+{
+    const uint16_t *sorted = NULL;
+    uint32_t valued = block != NULL ? om_metablock_sorted(block, p->field->id, &sorted) : 0;
+    uint32_t last = om_min_u32(meta->first + meta->rows, of->last);
+    uint32_t passing = meta->rows;
+    if (nulls ? valued == meta->rows : valued == 0) {
+        return OMEN_OK;
+    }
+    if (of->pass != NULL) {
+        passing = om_pass_count(of->pass, last) - om_pass_count(of->pass, meta->first);
+    }
+    return nulls || passing < valued / FEW_SHARE ? offer_rows(p, part, of, meta, block, nulls, err)
+                                                 : offer_sorted(p, part, of, meta, block, err);
 }
 
 static omen_status_t offer_single(page *p, const om_part *part, const om_fields_look *look,
@@ -300,11 +322,7 @@ static omen_status_t offer_part(page *p, const om_part *part, const om_pass *pas
         if (!meta->none) {
             OM_TRY(om_fields_block(&look, i, &block, err));
         }
-        if (nulls) {
-            OM_TRY(offer_nulls(p, part, &of, meta, block, err));
-        } else if (block != NULL) {
-            OM_TRY(offer_sorted(p, part, &of, meta, block, err));
-        }
+        OM_TRY(offer_block(p, part, &of, meta, block, nulls, err));
     }
     status = offer_single(p, part, &look, &of, nulls, err);
 out:
@@ -433,7 +451,44 @@ static bool came_late(const page *p, const om_reader *from)
     return false;
 }
 
+static omen_status_t list_page(page *p, const om_reader *from, omen_error *err)
+{
+    p->count = 0;
+    if (p->capacity == 0) {
+        return OMEN_OK;
+    }
+    return p->field != NULL ? list_ordered(p, from, err) : list_written(p, from, err);
+}
+
 /* An item that is replaced has one live row at any moment that ids_mu is held. */
+static omen_status_t list_present(page *p, const om_reader *from, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_rwlock_read(&p->c->ids_mu);
+    p->late = om_set_load(p->c) != from->set || came_late(p, from);
+    if (p->behind) {
+        status = find_after(p, from, err);
+    }
+    if (status == OMEN_OK) {
+        status = list_page(p, from, err);
+    }
+    om_rwlock_unlock(&p->c->ids_mu);
+    return status;
+}
+
+/* A snapshot does not change: only the maps are looked into with ids_mu held. */
+static omen_status_t list_past(page *p, const om_reader *from, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    p->late = false;
+    if (p->behind) {
+        om_rwlock_read(&p->c->ids_mu);
+        status = find_after(p, from, err);
+        om_rwlock_unlock(&p->c->ids_mu);
+    }
+    return status != OMEN_OK ? status : list_page(p, from, err);
+}
+
 static omen_status_t list_pinned(const om_reader *from, void *args, omen_error *err)
 {
     page *p = args;
@@ -441,17 +496,7 @@ static omen_status_t list_pinned(const om_reader *from, void *args, omen_error *
     if (status != OMEN_OK) {
         return status;
     }
-    om_rwlock_read(&p->c->ids_mu);
-    p->late = from->snapshot == NULL && (om_set_load(p->c) != from->set || came_late(p, from));
-    p->count = 0;
-    if (p->behind) {
-        status = find_after(p, from, err);
-    }
-    if (status == OMEN_OK && p->capacity != 0) {
-        status = p->field != NULL ? list_ordered(p, from, err) : list_written(p, from, err);
-    }
-    om_rwlock_unlock(&p->c->ids_mu);
-    return status;
+    return from->snapshot != NULL ? list_past(p, from, err) : list_present(p, from, err);
 }
 
 static omen_status_t check(page *p, const om_item_listing *in, omen_error *err)

@@ -170,6 +170,25 @@ static void hits_are_those_of_brute_force(void **state)
     }
 }
 
+/* A file that omen_save wrote, as a collection of its own. */
+static void check_copy(things *t)
+{
+    things copy = *t;
+    omen_filter *own[32] = {NULL};
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s", fx_path("copy.omen"));
+    omen_open_options opt = {.struct_size = sizeof opt, .file = path};
+    OK(&t->f, omen_save(t->f.c, path, NULL, &t->f.err));
+    OK(&t->f, omen_db_open(NULL, NULL, &copy.f.db, &t->f.err));
+    OK(&t->f, omen_open(copy.f.db, "copy", &opt, &copy.f.c, &t->f.err));
+    compile_all(&copy, own);
+    check_all(&copy, copy.f.c, own);
+    free_all(own);
+    omen_collection_free(copy.f.c);
+    omen_db_free(copy.f.db);
+    fx_remove(path);
+}
+
 /* The same with files: sealed segments and their merges, rows out of the log, everything mapped. */
 static void hits_from_files_are_those_of_brute_force(void **state)
 {
@@ -199,6 +218,7 @@ static void hits_from_files_are_those_of_brute_force(void **state)
     check_all(&t, t.f.c, compiled);
     OK(&t.f, omen_optimize(t.f.c, NULL, &t.f.err));
     check_all(&t, t.f.c, compiled);
+    check_copy(&t);
     things_put(&t, 3900, 1000);
     things_remove(&t, 0, 4000, 4);
     check_all(&t, t.f.c, compiled);

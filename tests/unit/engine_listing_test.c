@@ -199,6 +199,10 @@ static void pages_of_snapshots_agree(void **state)
           OMEN_D_NONE);
     OK(&t.f, omen_list_items(snapshot, &listing, keys, 4, &count, &t.f.err));
     assert_int_equal(count, 4);
+    omen_filter *all = things_compile(&t, &thing_filters[13]);
+    FAILS(&t.f, omen_delete_where(snapshot, all, NULL, NULL, NULL, &t.f.err),
+          OMEN_FAILED_PRECONDITION, OMEN_D_READ_ONLY);
+    omen_filter_free(all);
     omen_collection_free(snapshot);
     free(past.item);
     things_close(&t);
