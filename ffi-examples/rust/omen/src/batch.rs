@@ -3,6 +3,7 @@
 use crate::codes::{codes, Durability};
 use crate::error::{Detail, Error, Result};
 use crate::ids::Ids;
+use crate::metadata::Metadata;
 use crate::op::Op;
 use crate::search::Element;
 use libomendb_sys as sys;
@@ -16,6 +17,9 @@ codes! {
         Insert = sys::OMEN_INSERT,
         /// Replace; an id that does not exist is an error.
         Update = sys::OMEN_UPDATE,
+        /// Set the named fields of the metadata, unset those that are null, keep the others; an id that
+        /// does not exist is an error. The other modes replace the whole item.
+        Patch = sys::OMEN_PATCH,
     }
 }
 
@@ -25,6 +29,8 @@ pub struct Batch<'a, T> {
     pub(crate) vectors: &'a [T],
     pub(crate) dim: u32,
     pub(crate) ids: Option<Ids<'a>>,
+    pub(crate) metadata: Option<&'a Metadata>,
+    pub(crate) if_version: Option<&'a [u64]>,
     pub(crate) mode: Mode,
     pub(crate) durability: Durability,
     pub(crate) request_id: &'a str,
@@ -40,6 +46,8 @@ impl<'a, T: Element> Batch<'a, T> {
             vectors,
             dim,
             ids: None,
+            metadata: None,
+            if_version: None,
             mode: Mode::Upsert,
             durability: Durability::Default,
             request_id: "",
@@ -52,6 +60,19 @@ impl<'a, T: Element> Batch<'a, T> {
     /// One id for each row.
     pub fn ids(mut self, ids: Ids<'a>) -> Self {
         self.ids = Some(ids);
+        self
+    }
+
+    /// A JSON object for each row.
+    pub fn metadata(mut self, metadata: &'a Metadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// For each row the [version](crate::Item::version) that the item must have (0: it must not be
+    /// there), else nothing is written: [`Detail::VersionConflict`].
+    pub fn if_version(mut self, versions: &'a [u64]) -> Self {
+        self.if_version = Some(versions);
         self
     }
 
@@ -95,13 +116,35 @@ impl<'a, T: Element> Batch<'a, T> {
 
     /// The number of rows, once the slices are found to fit each other.
     pub(crate) fn rows(&self) -> Result<usize> {
-        let rows = rows_of(self.vectors.len(), self.dim)?;
-        match self.ids {
-            Some(ids) if ids.len() != rows => {
-                Err(Error::invalid(Detail::None, format!("{} ids for {} vectors", ids.len(), rows)))
+        let rows = match (self.metadata, self.has_vectors()) {
+            (Some(metadata), false) => metadata.len(),
+            _ => rows_of(self.vectors.len(), self.dim)?,
+        };
+        for (what, len) in [
+            ("ids", self.ids.map(|ids| ids.len())),
+            ("objects of metadata", self.metadata.map(Metadata::len)),
+            ("versions", self.if_version.map(<[u64]>::len)),
+        ] {
+            if let Some(len) = len.filter(|&len| len != rows) {
+                return Err(Error::invalid(
+                    Detail::None,
+                    format!("{} {} for {} rows", len, what, rows),
+                ));
             }
-            _ => Ok(rows),
         }
+        Ok(rows)
+    }
+
+    /// Whether this is more than a patch of metadata.
+    pub(crate) fn has_vectors(&self) -> bool {
+        self.dim != 0 || !self.vectors.is_empty() || self.mode != Mode::Patch
+    }
+}
+
+impl<'a> Batch<'a, f32> {
+    /// Changes the metadata of items and leaves their vectors: fields are set, null ones unset.
+    pub fn patch(ids: Ids<'a>, metadata: &'a Metadata) -> Self {
+        Batch::new(&[], 0).ids(ids).metadata(metadata).mode(Mode::Patch)
     }
 }
 

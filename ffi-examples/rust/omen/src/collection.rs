@@ -4,10 +4,12 @@ use crate::batch::{rows_of, Batch, Write};
 use crate::codes::codes;
 use crate::db::c_path;
 use crate::error::{check, Detail, Error, Result};
+use crate::filter::Filter;
 use crate::ids::{no_column, read_column, Column, Id, Ids};
+use crate::metadata::Metadata;
 use crate::op::Op;
 use crate::options::Options;
-use crate::search::{Element, Explain, Hits, Query};
+use crate::search::{Element, Explains, Hits, Query};
 use libomendb_sys as sys;
 use std::convert::TryFrom;
 use std::mem::{size_of, zeroed};
@@ -81,7 +83,7 @@ pub struct Stats {
     pub indexed_rows: u64,
     /// Rows that are not in the graph yet.
     pub backlog_rows: u64,
-    /// Bytes of codes, links, ids, vectors and scratch in memory.
+    /// Bytes of codes, links, ids, vectors, metadata, words and scratch in memory.
     pub bytes_memory: u64,
     /// Bytes mapped from a file.
     pub bytes_mapped: u64,
@@ -105,10 +107,14 @@ impl Collection {
         raw.struct_size = size_of::<sys::omen_batch>() as u32;
         raw.flags = if batch.nowait { sys::OMEN_NOWAIT } else { 0 };
         raw.count = rows as u64;
-        raw.vectors = batch.vectors.as_ptr().cast();
-        raw.dtype = T::DATA_TYPE.into();
-        raw.dim = batch.dim;
+        if batch.has_vectors() {
+            raw.vectors = batch.vectors.as_ptr().cast();
+            raw.dtype = T::DATA_TYPE.into();
+            raw.dim = batch.dim;
+        }
         set_ids(&mut raw, batch.ids, column.as_ref());
+        raw.metadata = batch.metadata.map_or_else(no_column, Metadata::raw);
+        raw.if_version = batch.if_version.map_or(null(), <[u64]>::as_ptr);
         raw.mode = batch.mode.into();
         raw.durability = batch.durability.into();
         let (stream_id, seq, epoch) = batch.stream;
@@ -187,6 +193,7 @@ impl Collection {
         raw.timeout_us = query.timeout_us();
         raw.min_version = query.min_version;
         raw.op = Op::raw(query.op);
+        raw.filter = Filter::raw(query.filter);
         if query.k > sys::OMEN_MAX_K || raw.count > sys::OMEN_MAX_QUERIES {
             // Before the arrays below are reserved: they could not be.
             let message = format!("k = {}, queries = {}: over the limit", query.k, count);
@@ -201,18 +208,16 @@ impl Collection {
             flags: vec![0; count],
             ..Hits::default()
         };
-        // SAFETY: zero is a valid omen_explain.
-        let mut explain: Vec<sys::omen_explain> =
-            if query.explain { vec![unsafe { zeroed() }; count] } else { Vec::new() };
+        let mut explains = Explains::new(if query.explain { count } else { 0 });
         out.struct_size = size_of::<sys::omen_hits>() as u32;
         out.keys = hits.keys.as_mut_ptr();
         out.distances = hits.distances.as_mut_ptr();
         out.counts = hits.counts.as_mut_ptr();
         out.flags = hits.flags.as_mut_ptr();
-        out.explain = if query.explain { explain.as_mut_ptr() } else { null_mut() };
+        explains.set(&mut out);
         // SAFETY: the arrays have count * k and count elements, as the library expects.
         check(|err| unsafe { sys::omen_search(self.raw(), &raw, &mut out, err) })?;
-        hits.explain = explain.iter().map(Explain::from_raw).collect();
+        hits.explain = explains.read();
         hits.version = out.version;
         Ok(hits)
     }
@@ -313,6 +318,8 @@ impl Collection {
                 + raw.bytes_links
                 + raw.bytes_ids
                 + raw.bytes_vectors
+                + raw.bytes_metadata
+                + raw.bytes_text
                 + raw.bytes_scratch,
             bytes_mapped: raw.bytes_mapped,
             version: raw.version,
@@ -363,7 +370,7 @@ impl Collection {
         Collection::from_raw(raw)
     }
 
-    fn raw(&self) -> *mut sys::omen_collection {
+    pub(crate) fn raw(&self) -> *mut sys::omen_collection {
         self.raw.as_ptr()
     }
 }
@@ -375,7 +382,7 @@ impl Drop for Collection {
     }
 }
 
-fn write_result() -> sys::omen_write_result {
+pub(crate) fn write_result() -> sys::omen_write_result {
     // SAFETY: zero is a valid omen_write_result.
     let mut result: sys::omen_write_result = unsafe { zeroed() };
     result.struct_size = size_of::<sys::omen_write_result>() as u32;

@@ -79,10 +79,10 @@ impl Db {
     /// Creates an empty collection. Names match `^[a-z0-9][a-z0-9_-]{0,62}$`.
     pub fn create(&self, name: &str, options: &Options) -> Result<Collection> {
         let name = c_string("the name", name)?;
-        let mut raw = null_mut();
+        let (mut raw, options) = (null_mut(), options.with_fields());
         // SAFETY: name and options live through the call; `raw` receives the handle.
         check(|err| unsafe {
-            sys::omen_create(self.raw.as_ptr(), name.as_ptr(), &options.raw, &mut raw, err)
+            sys::omen_create(self.raw.as_ptr(), name.as_ptr(), &options, &mut raw, err)
         })?;
         Collection::from_raw(raw)
     }

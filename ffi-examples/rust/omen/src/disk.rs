@@ -194,7 +194,9 @@ pub fn estimate(options: &Options, rows: u64, id_bytes: u32) -> Result<Estimate>
     let mut out: sys::omen_estimate_result = unsafe { zeroed() };
     out.struct_size = size_of::<sys::omen_estimate_result>() as u32;
     // SAFETY: both structs live through the call.
-    check(|err| unsafe { sys::omen_estimate(&options.raw, rows, id_bytes, &mut out, err) })?;
+    check(|err| unsafe {
+        sys::omen_estimate(&options.with_fields(), rows, id_bytes, &mut out, err)
+    })?;
     Ok(Estimate {
         memory_serving: out.memory_serving,
         memory_growing: out.memory_growing,

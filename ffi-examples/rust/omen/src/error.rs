@@ -90,6 +90,10 @@ codes! {
         Handle = sys::OMEN_D_HANDLE,
         /// The elements or ids are of another type.
         Type = sys::OMEN_D_TYPE,
+        /// Metadata that is no JSON object.
+        Metadata = sys::OMEN_D_METADATA,
+        /// A field that is not there, or is declared otherwise.
+        Field = sys::OMEN_D_FIELD,
     }
 }
 

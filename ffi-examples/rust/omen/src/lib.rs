@@ -18,6 +18,8 @@
 //! * [`Db`] and [`Collection`] are handles that any number of threads may use at once; dropping one
 //!   frees it, in any order.
 //! * [`Db::open`] keeps everything in a folder; what was acknowledged is there again after a crash.
+//! * Items carry [`Metadata`]; a [`Filter`] is a condition on it, [`Find`] a search for vectors, words
+//!   and likeness at once.
 //! * Every failure is an [`Error`] with a [`Status`], a [`Detail`], the offending item and a text.
 //! * An [`Op`] watches and cancels a call from another thread.
 //! * After `fork` every call in the child returns an error; open a new [`Db`] there.
@@ -30,7 +32,11 @@ mod collection;
 mod db;
 mod disk;
 mod error;
+mod fetch;
+mod filter;
+mod find;
 mod ids;
+mod metadata;
 mod op;
 mod options;
 mod search;
@@ -41,7 +47,11 @@ pub use collection::{Collection, Recall, RecallOptions, Stats, WaitFor};
 pub use db::Db;
 pub use disk::{estimate, restore, verify, BackupResult, DbOptions, DbStats, Estimate, State};
 pub use error::{Detail, Error, Result, Status};
+pub use fetch::{Facet, Item, Listing, Pages, Rows};
+pub use filter::{Filter, Param};
+pub use find::{Find, Found, Fusion, Leg};
 pub use ids::{Id, Ids};
+pub use metadata::{Field, FieldType, Metadata};
 pub use op::{Op, Progress};
 pub use options::Options;
 pub use search::{Element, Explain, Hit, Hits, Plan, Query, F16};

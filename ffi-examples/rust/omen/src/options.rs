@@ -1,14 +1,21 @@
 //! What a collection is created with.
 // SPDX-License-Identifier: Apache-2.0
 use crate::codes::{DataType, Durability, Entry, IdType, Metric, Quantization, Rotation};
+use crate::metadata::Field;
 use libomendb_sys as sys;
 use std::mem::{size_of, zeroed};
 
 /// What a collection is created with. What is not set is chosen by the library.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    pub(crate) raw: sys::omen_options,
+    pub(crate) raw: sys::omen_options, // its pointer to fields is NULL
+    fields: Vec<sys::omen_field>,
 }
+
+// SAFETY: the only pointer in it is NULL.
+unsafe impl Send for Options {}
+// SAFETY: as above.
+unsafe impl Sync for Options {}
 
 /// A setter and a getter of one field.
 macro_rules! fields {
@@ -38,10 +45,24 @@ impl Options {
     }
 
     pub(crate) fn zero() -> Self {
-        // SAFETY: zero is a valid omen_options: integers only.
+        // SAFETY: zero is a valid omen_options: integers, and a pointer that may be NULL.
         let mut raw: sys::omen_options = unsafe { zeroed() };
         raw.struct_size = size_of::<sys::omen_options>() as u32;
-        Options { raw }
+        Options { raw, fields: Vec::new() }
+    }
+
+    /// Declares fields of the metadata. Numbers, strings, bools and arrays of one of them need none.
+    pub fn fields(mut self, fields: &[Field]) -> Self {
+        self.fields = fields.iter().map(Field::raw).collect();
+        self
+    }
+
+    /// As the library takes it; valid as long as self lives and is not changed.
+    pub(crate) fn with_fields(&self) -> sys::omen_options {
+        let mut raw = self.raw;
+        raw.fields = self.fields.as_ptr();
+        raw.field_count = self.fields.len() as u64;
+        raw
     }
 
     /// Elements of a vector.

@@ -1,8 +1,10 @@
 //! Queries going in and the nearest items coming out.
 // SPDX-License-Identifier: Apache-2.0
 use crate::codes::{codes, DataType};
+use crate::filter::Filter;
 use crate::op::Op;
 use libomendb_sys as sys;
+use std::mem::zeroed;
 use std::time::Duration;
 
 /// Bits of a 16-bit floating point number (IEEE 754 binary16).
@@ -53,6 +55,7 @@ pub struct Query<'a, T> {
     pub(crate) timeout: Option<Duration>,
     pub(crate) min_version: u64,
     pub(crate) explain: bool,
+    pub(crate) filter: Option<&'a Filter>,
     pub(crate) op: Option<&'a Op>,
 }
 
@@ -70,6 +73,7 @@ impl<'a, T: Element> Query<'a, T> {
             timeout: None,
             min_version: 0,
             explain: false,
+            filter: None,
             op: None,
         }
     }
@@ -128,6 +132,12 @@ impl<'a, T: Element> Query<'a, T> {
         self
     }
 
+    /// Only items that pass.
+    pub fn filter(mut self, filter: &'a Filter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+
     /// Say what each query cost.
     pub fn explain(mut self) -> Self {
         self.explain = true;
@@ -142,9 +152,13 @@ impl<'a, T: Element> Query<'a, T> {
 
     /// Microseconds for the library, where 0 means no limit: a timeout is at least one.
     pub(crate) fn timeout_us(&self) -> u64 {
-        let us = |t: Duration| t.as_micros().clamp(1, u128::from(u64::MAX)) as u64;
-        self.timeout.map_or(0, us)
+        microseconds(self.timeout)
     }
+}
+
+/// A timeout as the library takes it.
+pub(crate) fn microseconds(timeout: Option<Duration>) -> u64 {
+    timeout.map_or(0, |t| t.as_micros().clamp(1, u128::from(u64::MAX)) as u64)
 }
 
 codes! {
@@ -154,6 +168,20 @@ codes! {
         Exact = sys::OMEN_PLAN_EXACT,
         /// The graph was traversed.
         Graph = sys::OMEN_PLAN_GRAPH,
+        /// Nothing passes the filter.
+        Empty = sys::OMEN_PLAN_EMPTY,
+        /// The graph as it is, with only passing items in the result.
+        FilterIn = sys::OMEN_PLAN_FILTER_IN,
+        /// Over the neighbours of what does not pass.
+        FilterHop = sys::OMEN_PLAN_FILTER_HOP,
+        /// Among passing items and the bridges between them.
+        FilterBridge = sys::OMEN_PLAN_FILTER_BRIDGE,
+        /// A walk that cost more than comparing all that pass, which was then done.
+        Abandoned = sys::OMEN_PLAN_ABANDONED,
+        /// By words.
+        Text = sys::OMEN_PLAN_TEXT,
+        /// Several parts.
+        Hybrid = sys::OMEN_PLAN_HYBRID,
     }
 }
 
@@ -173,10 +201,50 @@ pub struct Explain {
     pub scanned: u64,
     /// Rows scored in full precision.
     pub reranked: u64,
+    /// Share of the items that pass the filter, as it was guessed beforehand.
+    pub estimated: f64,
+    /// The same, counted.
+    pub selectivity: f64,
+    /// Items that pass.
+    pub matches: u64,
+    /// Rows tested while walking through the graph.
+    pub tests: u64,
+    /// Nanoseconds of the filter, of the search for words, and of the fusion.
+    pub filter_ns: u64,
+    /// See `filter_ns`.
+    pub text_ns: u64,
+    /// See `filter_ns`.
+    pub fuse_ns: u64,
+}
+
+/// What queries cost, as the library fills it in: nothing, or an entry for each query.
+pub(crate) struct Explains {
+    costs: Vec<sys::omen_explain>,
+    filters: Vec<sys::omen_filter_explain>,
+}
+
+impl Explains {
+    pub(crate) fn new(count: usize) -> Self {
+        // SAFETY: zero is valid for these structs: numbers only.
+        let (cost, filter) = unsafe { (zeroed(), zeroed()) };
+        Explains { costs: vec![cost; count], filters: vec![filter; count] }
+    }
+
+    /// Valid until self is moved or dropped.
+    pub(crate) fn set(&mut self, out: &mut sys::omen_hits) {
+        if !self.costs.is_empty() {
+            out.explain = self.costs.as_mut_ptr();
+            out.filters = self.filters.as_mut_ptr();
+        }
+    }
+
+    pub(crate) fn read(&self) -> Vec<Explain> {
+        self.costs.iter().zip(&self.filters).map(|(c, f)| Explain::from_raw(c, f)).collect()
+    }
 }
 
 impl Explain {
-    pub(crate) fn from_raw(raw: &sys::omen_explain) -> Self {
+    fn from_raw(raw: &sys::omen_explain, filter: &sys::omen_filter_explain) -> Self {
         Explain {
             plan: Plan::from(raw.plan),
             ef: raw.ef,
@@ -184,6 +252,13 @@ impl Explain {
             hops: raw.hops,
             scanned: raw.scanned,
             reranked: raw.reranked,
+            estimated: filter.estimated,
+            selectivity: filter.selectivity,
+            matches: filter.matches,
+            tests: filter.tests,
+            filter_ns: filter.filter_ns,
+            text_ns: filter.text_ns,
+            fuse_ns: filter.fuse_ns,
         }
     }
 }
