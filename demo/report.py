@@ -13,6 +13,7 @@ import pathlib
 import struct
 import sys
 
+import report_films
 import report_page
 import report_png
 
@@ -44,6 +45,7 @@ def load(out):
     results = {name: json.loads((out / f"{name}.json").read_text()) for name in names}
     results["hits"] = read_lines(out / "hits.json")
     results["exact"] = read_lines(out / "exact.json")
+    results["films"] = report_films.load(out)
     results["curve"] = []
     for path in out.glob("curve-*.json"):
         run = json.loads(path.read_text())

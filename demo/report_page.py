@@ -2,6 +2,7 @@
 SPDX-License-Identifier: Apache-2.0"""
 import html
 
+import report_films
 import report_plots
 import report_png
 
@@ -60,7 +61,7 @@ figcaption { font-size: 12px; color: var(--soft); margin-top: 6px; } figure.othe
 code { font: 13.5px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; background: var(--bg);
   padding: 2px 6px; border-radius: 6px; } pre { background: var(--bg); border-radius: 10px; padding: 14px 16px;
   overflow-x: auto; margin: 10px 0 0; } pre code { padding: 0; }
-footer { margin-top: 28px; color: var(--soft); font-size: 13.5px; }
+footer a { color: inherit; } footer { margin-top: 28px; color: var(--soft); font-size: 13.5px; }
 """
 
 
@@ -124,10 +125,12 @@ def page(r, f, rows):
              latency_table(bench_rows(r)))))
     again = html.escape("omend &\n"
                         "omen import images train-images-idx3-ubyte.gz --create --server localhost:7700\n"
-                        "omen search images t10k-images-idx3-ubyte.gz -k 8 --server localhost:7700")
+                        "omen search images t10k-images-idx3-ubyte.gz -k 8 --server localhost:7700\n"
+                        "omen search films --text detective --like 11298 --filter 'year > 1950' --metadata "
+                        "--server localhost:7700")
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark"><title>OmenDB demo</title><style>{STYLE}</style></head>
+<meta name="color-scheme" content="light dark"><title>OmenDB demo</title><style>{STYLE}{report_films.STYLE}</style></head>
 <body><main>
 <h1>{f['rows']:,} images in, and found again</h1>
 <p class="lead">OmenDB {html.escape(r['server']['version'])} took {f['rows']:,} pictures of clothes over gRPC,
@@ -138,8 +141,9 @@ seen.</p>
 <section class="card wide"><h2>What it found</h2>
 <p class="soft">Left: a test image. Right: its 8 nearest neighbours by pixels, nearest first; a red frame
 marks another kind of clothes.</p>{gallery(rows)}</section>
+{report_films.section(r['films'])}
 <section class="card wide"><h2>Try it</h2><pre><code>{again}</code></pre></section>
-<footer>Data: fashion-mnist, © 2017 Zalando SE, MIT licence. Kernels: {html.escape(r['server']['isa'])}.
+<footer>Data: fashion-mnist, © 2017 Zalando SE, MIT licence. {report_films.ATTRIBUTION}Kernels: {html.escape(r['server']['isa'])}.
 Measured on this machine during the demo; a busy machine gives lower figures.</footer>
 </main></body></html>
 """

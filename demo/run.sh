@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# run.sh - the demo: real images go into omend over gRPC and are found again.
+# run.sh - the demo: real images go into omend over gRPC and are found again; films are searched by words,
+# filters and examples.
 #
 # Usage: demo/run.sh            the bundled part of fashion-mnist
 #        DATA=DIR demo/run.sh   a whole set: DIR holds the files named as in demo/data
@@ -25,7 +26,7 @@ for file in train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz t10k-images-id
 done
 [ -x "$omen" ] && [ -x "$build/bin/omend" ] || die "no programs in $build/bin: run make"
 mkdir -p "$out"
-rm -f "$out"/*.json "$out"/*.omen "$out/report.html" "$out/contact.png"
+rm -f "$out"/*.json "$out"/film-*.txt "$out"/*.omen "$out/report.html" "$out/contact.png"
 
 # The server runs as a coprocess: its first line says where it listens, port 0 lets the kernel choose.
 server_pid=
@@ -72,6 +73,9 @@ say "Measuring queries a second through gRPC"
     >"$out/grpc-latency.json"
 "$omen" bench images --queries "$tests" --threads "$threads" --seconds 2 --in-flight 16 "${server[@]}" \
     --json >"$out/grpc.json"
+
+# shellcheck source=demo/films.sh
+. "$here/films.sh"
 
 say "Stopping omend"
 kill -TERM "$server_pid"
