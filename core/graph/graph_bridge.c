@@ -43,30 +43,6 @@ static inline uint32_t collect_near(om_filter_walk *w, uint32_t slot, uint32_t n
     return n;
 }
 
-/* The same behind a slot that does not pass: where few pass, the branch is guessed well and the marks are
- * not touched for nothing. */
-static inline uint32_t collect_behind(om_filter_walk *w, uint32_t slot, uint32_t n)
-{
-    const om_graph_view *view = w->view;
-    om_graph_ctx *ctx = w->ctx;
-    const uint32_t *row = view->arrays.links + (size_t)slot * view->words;
-    const uint64_t *pass = w->filter->pass;
-    uint32_t count = om_min_u32(om_link_load(row), view->m0);
-    uint32_t limit = view->count;
-    uint8_t epoch = ctx->epoch;
-    for (uint32_t i = 1; i <= count; i++) {
-        uint32_t at = om_link_load(row + i);
-        at = at < limit ? at : slot;
-        if (om_passes(pass, at) != 0) {
-            ctx->ids[n] = at;
-            n += (uint32_t)(ctx->visited[at] != epoch);
-            ctx->visited[at] = epoch;
-        }
-    }
-    w->tests += count;
-    return n;
-}
-
 /* The neighbours of an expanded slot, and what lies behind those that do not pass while too few do. */
 static uint32_t expand(om_filter_walk *w, uint32_t slot, uint32_t n)
 {
@@ -86,7 +62,25 @@ static uint32_t expand(om_filter_walk *w, uint32_t slot, uint32_t n)
             om_prefetch_links(w->view, fail[i + LISTS_AHEAD]);
         }
         w->ctx->visited[fail[i]] = w->ctx->epoch; /* looked behind */
-        n = collect_behind(w, fail[i], n);
+        n = om_collect_passing(w, fail[i], n);
+    }
+    return n;
+}
+
+/* All that pass, OM_GATHER_MAX at most: few are not worth a search. */
+static uint32_t draw_all(om_filter_walk *w)
+{
+    const uint32_t words = (w->view->count + 63u) / 64u;
+    uint32_t n = 0;
+    for (uint32_t at = 0; at < words; at++) {
+        for (uint64_t word = w->filter->pass[at]; word != 0; word &= word - 1) {
+            uint32_t slot = at * 64u + (uint32_t)__builtin_ctzll(word);
+            if (slot < w->view->count && w->ctx->visited[slot] != w->ctx->epoch &&
+                n < OM_GATHER_MAX) {
+                w->ctx->visited[slot] = w->ctx->epoch;
+                w->ctx->ids[n++] = slot;
+            }
+        }
     }
     return n;
 }
@@ -154,7 +148,7 @@ static omen_status_t start(om_filter_walk *w)
             return status;
         }
     }
-    return om_filter_gather(w, draw_seeds(w));
+    return om_filter_gather(w, w->filter->matches <= OM_GATHER_MAX ? draw_all(w) : draw_seeds(w));
 }
 
 omen_status_t om_filter_bridge(om_filter_walk *w)

@@ -8,7 +8,7 @@
 #define FEW_MATCHES 256u
 /* Distances of an unfiltered search by the entries of its beam, before one was counted. */
 #define DISTANCES_A_CANDIDATE 14.0
-/* Where so many pass, looking behind what does not finds nothing sooner. */
+/* Where so many pass, what is not near is nowhere. */
 #define IN_SHARE 0.5
 /* Where fewer pass, passing slots are not connected even over neighbours of neighbours: recall 0.96 at 1 %
  * of a million rows, 0.89 at 0.5 %. */
@@ -54,10 +54,13 @@ void om_plan_choose(const om_plan_input *in, om_plan *out)
     double distances = in->distances > 0 ? in->distances : DISTANCES_A_CANDIDATE * in->ef;
     double horizon = om_graph_horizon(in->ef, in->k, share);
     double scan = (double)in->matches * (double)costs.gathered;
-    double walk = distances * om_graph_growth(in->ef, horizon) * (double)costs.walked;
+    double walk =
+        om_graph_filtered_distances(distances, in->ef, in->k, share) * (double)costs.walked;
     double among = om_graph_bridge_distances(in->ef) * (double)costs.walked;
-    bool bridges = share >= BRIDGE_SHARE && share < IN_SHARE && among < walk;
     bool few = in->matches <= om_max_u32(FEW_MATCHES, 2 * in->k);
+    /* Few are all drawn as seeds. */
+    bool bridges =
+        share < IN_SHARE && (in->matches <= FEW_MATCHES || (share >= BRIDGE_SHARE && among < walk));
     if (!in->graph_only && (few || scan <= SURE * (bridges ? among : walk))) {
         out->plan = OMEN_PLAN_EXACT;
         return;

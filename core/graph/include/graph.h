@@ -98,8 +98,9 @@ omen_status_t om_graph_search(const om_graph_view *view, om_graph_ctx *ctx, cons
                               uint32_t *found, om_graph_counters *counters) OM_NODISCARD;
 
 /* The same with only passing slots in the result, in one of three ways (OMEN_PLAN_FILTER_*):
- *   IN      walks the graph as it is, and on until enough passing slots are near
- *   HOP     does so as long as that is cheaper, then looks from what is near behind what does not pass
+ *   IN      walks the graph as it is, and then on over what is near, to what passes of its neighbours, until
+ *           there is enough
+ *   HOP     the same; where too few are near it goes on as BRIDGE does
  *   BRIDGE  finds the place, then scores passing slots alone, reached over neighbours of neighbours, from
  *           there and from seeds drawn from them
  * README.md has the rules. */
@@ -120,9 +121,8 @@ omen_status_t om_graph_search_filtered(const om_graph_view *view, om_graph_ctx *
                                        om_graph_counters *counters) OM_NODISCARD;
 /* Candidates that must be expanded for k results when a share of them passes: ef when all do. */
 double om_graph_horizon(uint32_t ef, uint32_t k, double share);
-/* How many times as many distances a walk makes with so many times as many candidates. */
-double om_graph_growth(double from, double to);
-/* Distances, tests included, of the walk among passing slots. */
+/* Distances, tests included, of IN and HOP, when an unfiltered search makes `distances`; and of BRIDGE. */
+double om_graph_filtered_distances(double distances, uint32_t ef, uint32_t k, double share);
 double om_graph_bridge_distances(uint32_t ef);
 
 /* Portable bytes of the entry structure (seeds, upper levels) for a segment file, and a graph on top of
