@@ -56,9 +56,11 @@ static omen_column id_column(uint32_t id_type, const void *ids, const int64_t *o
 }
 
 omen_status_t bridge_write_batch(omen_collection *c, const bridge_write *w, const void *vectors,
-                                 const void *ids, const int64_t *offsets, const char *stream,
-                                 size_t stream_len, const char *request, size_t request_len,
-                                 omen_write_result *result, omen_op *op, omen_error *err)
+                                 const void *ids, const int64_t *offsets, const void *metadata,
+                                 const int64_t *metadata_offsets, const uint64_t *versions,
+                                 const char *stream, size_t stream_len, const char *request,
+                                 size_t request_len, omen_write_result *result, omen_op *op,
+                                 omen_error *err)
 {
     omen_batch batch = {.struct_size = sizeof batch,
                         .flags = w->flags,
@@ -69,11 +71,16 @@ omen_status_t bridge_write_batch(omen_collection *c, const bridge_write *w, cons
                         .mode = w->mode,
                         .durability = w->durability,
                         .seq = w->seq,
-                        .stream_epoch = w->epoch};
+                        .stream_epoch = w->epoch,
+                        .if_version = versions};
     if (ids != NULL && w->id_type == OMEN_ID_U64) {
         batch.keys = ids;
     } else if (ids != NULL) {
         batch.ids = id_column(w->id_type, ids, offsets);
+    }
+    if (metadata != NULL) {
+        batch.metadata =
+            (omen_column){.data = metadata, .offsets = metadata_offsets, .offset_bits = 64};
     }
     if (stream_len > 0) {
         batch.stream_id = stream;
@@ -84,7 +91,7 @@ omen_status_t bridge_write_batch(omen_collection *c, const bridge_write *w, cons
         batch.request_id_len = request_len;
     }
     result->struct_size = sizeof *result;
-    if (vectors == NULL) {
+    if (w->deletes) {
         return omen_delete_batch(c, &batch, result, op, err);
     }
     return omen_add_batch(c, &batch, result, op, err);
@@ -92,7 +99,8 @@ omen_status_t bridge_write_batch(omen_collection *c, const bridge_write *w, cons
 
 omen_status_t bridge_search(omen_collection *c, const bridge_query *q, const void *vectors,
                             uint64_t *keys, float *distances, uint32_t *counts, uint32_t *flags,
-                            uint64_t *version, omen_op *op, omen_error *err)
+                            omen_explain *explain, omen_filter_explain *filters, uint64_t *version,
+                            omen_error *err)
 {
     const omen_query query = {.struct_size = sizeof query,
                               .flags = q->flags,
@@ -106,13 +114,37 @@ omen_status_t bridge_search(omen_collection *c, const bridge_query *q, const voi
                               .threads = q->threads,
                               .timeout_us = q->timeout_us,
                               .min_version = q->min_version,
-                              .op = op};
+                              .op = q->op,
+                              .filter = q->filter};
     omen_hits hits = {.struct_size = sizeof hits,
                       .keys = keys,
                       .distances = distances,
                       .counts = counts,
-                      .flags = flags};
+                      .flags = flags,
+                      .explain = explain,
+                      .filters = filters};
     const omen_status_t status = omen_search(c, &query, &hits, err);
+    if (status == OMEN_OK) {
+        *version = hits.version;
+    }
+    return status;
+}
+
+omen_status_t bridge_find(omen_collection *c, const omen_request *request, uint64_t *keys,
+                          float *distances, float *scores, uint32_t *groups, uint32_t *count,
+                          uint32_t *flags, omen_explain *explain, omen_filter_explain *filters,
+                          uint64_t *version, omen_error *err)
+{
+    omen_hits hits = {.struct_size = sizeof hits,
+                      .keys = keys,
+                      .distances = distances,
+                      .counts = count,
+                      .flags = flags,
+                      .explain = explain,
+                      .filters = filters,
+                      .scores = scores,
+                      .groups = groups};
+    const omen_status_t status = omen_find(c, request, &hits, err);
     if (status == OMEN_OK) {
         *version = hits.version;
     }

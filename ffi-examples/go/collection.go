@@ -24,6 +24,7 @@ type Collection struct {
 	raw  *C.omen_collection
 	dim  uint32
 	data DataType
+	ids  IDType
 }
 
 func newCollection(raw *C.omen_collection) (*Collection, error) {
@@ -34,7 +35,7 @@ func newCollection(raw *C.omen_collection) (*Collection, error) {
 		C.omen_collection_free(raw)
 		return nil, err
 	}
-	c := &Collection{raw: raw, dim: uint32(options.dim), data: DataType(options.dtype)}
+	c := &Collection{raw: raw, dim: uint32(options.dim), data: DataType(options.dtype), ids: IDType(options.id_type)}
 	runtime.SetFinalizer(c, (*Collection).Close)
 	return c, nil
 }
@@ -107,12 +108,21 @@ const (
 	Upsert Mode = C.OMEN_UPSERT // insert or replace
 	Insert Mode = C.OMEN_INSERT // an id that exists is an error
 	Update Mode = C.OMEN_UPDATE // an id that does not exist is an error
+	// Patch sets the named fields of the metadata, unsets those that are null and keeps the others; an
+	// id that does not exist is an error. Vectors may be nil: they stay.
+	Patch Mode = C.OMEN_PATCH
 )
 
 // Batch are items to add. It is applied as a whole or not at all.
 type Batch struct {
-	Vectors   Vectors
-	IDs       IDs // nil: rising numbers
+	Vectors Vectors
+	IDs     IDs // nil: rising numbers
+	// Metadata is nil or a slice with a JSON object for each row: maps, structs with json tags, or
+	// json.RawMessage, as encoding/json takes them: []map[string]any{{"year": 1953}}. nil stands for {}.
+	Metadata interface{}
+	// IfVersion is nil or the Item.Version that each item must have (0: it must not be there); else
+	// nothing is written, with the code Aborted and DetailVersionConflict.
+	IfVersion []uint64
 	Mode      Mode
 	RequestID string // makes a repeated call harmless
 	StreamID  string // of OpenStream, with Seq 1, 2, 3, ... and its Epoch
@@ -129,43 +139,69 @@ type Write struct {
 	BacklogRows uint64 // rows of the collection that are not in the graph yet
 }
 
-// Add inserts or replaces items and returns when they are durable and visible.
+// Add inserts, replaces or patches items and returns when that is durable and visible.
 func (c *Collection) Add(ctx context.Context, batch Batch) (Write, error) {
-	if batch.Vectors == nil {
-		return Write{}, invalid(DetailNone, "the batch has no vectors")
-	}
-	dtype, vectors, elements := batch.Vectors.view()
-	rows, err := rowsOf(elements, c.dim)
+	p := parcel{stream: batch.StreamID, request: batch.RequestID}
+	metadata, err := encode(batch.Metadata)
 	if err != nil {
 		return Write{}, err
 	}
-	if rows == 0 {
-		vectors = unsafe.Pointer(&absent[0]) // NULL would mean "delete"
+	rows := metadata.count
+	if batch.Vectors != nil {
+		dtype, vectors, elements := batch.Vectors.view()
+		if rows, err = rowsOf(elements, c.dim); err != nil {
+			return Write{}, err
+		}
+		p.vectors, p.w.dtype, p.w.dim = vectors, C.uint32_t(dtype), C.uint32_t(c.dim)
+		if rows == 0 {
+			p.vectors = unsafe.Pointer(&absent[0])
+		}
+	} else if batch.Mode != Patch {
+		return Write{}, invalid(DetailNone, "the batch has no vectors")
 	}
-	ids := idColumn{}
+	if metadata.offsets != nil {
+		p.metadata, p.metadataOffsets = metadata.data, metadata.offsets
+	}
 	if batch.IDs != nil {
-		ids = batch.IDs.column()
-		if ids.count != rows {
-			return Write{}, invalid(DetailNone, "%d ids for %d vectors", ids.count, rows)
+		p.ids = batch.IDs.column()
+	}
+	if len(batch.IfVersion) > 0 {
+		p.versions = (*C.uint64_t)(unsafe.Pointer(&batch.IfVersion[0]))
+	}
+	for _, part := range []struct {
+		what  string
+		given bool
+		count int
+	}{{"ids", batch.IDs != nil, p.ids.count}, {"objects of metadata", p.metadata != nil, metadata.count},
+		{"versions", batch.IfVersion != nil, len(batch.IfVersion)}} {
+		if part.given && part.count != rows {
+			return Write{}, invalid(DetailNone, "%d %s for %d rows", part.count, part.what, rows)
 		}
 	}
-	w := C.bridge_write{
-		count: C.uint64_t(rows), dtype: C.uint32_t(dtype), dim: C.uint32_t(c.dim),
-		mode: C.uint32_t(batch.Mode), id_type: C.uint32_t(ids.idType),
-		seq: C.uint64_t(batch.Seq), epoch: C.uint64_t(batch.Epoch),
-	}
-	return c.write(ctx, &w, vectors, ids, batch.StreamID, batch.RequestID)
+	p.w.count, p.w.mode, p.w.id_type = C.uint64_t(rows), C.uint32_t(batch.Mode), C.uint32_t(p.ids.idType)
+	p.w.seq, p.w.epoch = C.uint64_t(batch.Seq), C.uint64_t(batch.Epoch)
+	return c.write(ctx, &p)
 }
 
 // Delete removes items by id. Ids that are absent are skipped.
 func (c *Collection) Delete(ctx context.Context, ids IDs) (Write, error) {
-	column := ids.column()
-	w := C.bridge_write{count: C.uint64_t(column.count), id_type: C.uint32_t(column.idType)}
-	return c.write(ctx, &w, nil, column, "", "")
+	p := parcel{ids: ids.column()}
+	p.w.count, p.w.id_type, p.w.deletes = C.uint64_t(p.ids.count), C.uint32_t(p.ids.idType), 1
+	return c.write(ctx, &p)
 }
 
-func (c *Collection) write(ctx context.Context, w *C.bridge_write, vectors unsafe.Pointer,
-	ids idColumn, stream, request string) (Write, error) {
+// parcel is what a write passes to the bridge.
+type parcel struct {
+	w               C.bridge_write
+	vectors         unsafe.Pointer
+	ids             idColumn
+	metadata        unsafe.Pointer
+	metadataOffsets *C.int64_t
+	versions        *C.uint64_t
+	stream, request string
+}
+
+func (c *Collection) write(ctx context.Context, p *parcel) (Write, error) {
 	raw, err := c.acquire()
 	if err != nil {
 		return Write{}, err
@@ -175,21 +211,27 @@ func (c *Collection) write(ctx context.Context, w *C.bridge_write, vectors unsaf
 	if err != nil {
 		return Write{}, err
 	}
-	cstream, crequest := C.CString(stream), C.CString(request)
+	cstream, crequest := C.CString(p.stream), C.CString(p.request)
 	defer C.free(unsafe.Pointer(cstream))
 	defer C.free(unsafe.Pointer(crequest))
+	w := p.w
 	var result C.omen_write_result
 	var cerr C.omen_error
-	status := C.bridge_write_batch(raw, w, vectors, ids.data, ids.offsets, cstream,
-		C.size_t(len(stream)), crequest, C.size_t(len(request)), &result, op, &cerr)
+	status := C.bridge_write_batch(raw, &w, p.vectors, p.ids.data, p.ids.offsets, p.metadata,
+		p.metadataOffsets, p.versions, cstream, C.size_t(len(p.stream)), crequest,
+		C.size_t(len(p.request)), &result, op, &cerr)
 	if err := done(failure(status, &cerr)); err != nil {
 		return Write{}, err
 	}
+	return written(&result), nil
+}
+
+func written(result *C.omen_write_result) Write {
 	return Write{
 		Version: uint64(result.version), Applied: uint64(result.applied),
 		Replaced: uint64(result.replaced), Replayed: result.replayed != 0,
 		BacklogRows: uint64(result.backlog_rows),
-	}, nil
+	}
 }
 
 // OpenStream opens or makes a resumable stream: the last sequence number it has, and the epoch to send

@@ -213,7 +213,12 @@ type Sizes struct {
 
 // Estimate predicts what rows items with ids of idBytes bytes (text) will take.
 func Estimate(options Options, rows uint64, idBytes uint32) (Sizes, error) {
-	copt := options.raw()
+	var mem arena
+	defer mem.free()
+	copt, err := options.raw(&mem)
+	if err != nil {
+		return Sizes{}, err
+	}
 	var out C.omen_estimate_result
 	var cerr C.omen_error
 	out.struct_size = C.uint32_t(unsafe.Sizeof(out))

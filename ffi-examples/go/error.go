@@ -68,6 +68,8 @@ const (
 	DetailBacklog         Detail = C.OMEN_D_BACKLOG
 	DetailHandle          Detail = C.OMEN_D_HANDLE
 	DetailType            Detail = C.OMEN_D_TYPE
+	DetailMetadata        Detail = C.OMEN_D_METADATA // metadata that is no JSON object
+	DetailField           Detail = C.OMEN_D_FIELD    // a field that is not there, or is declared otherwise
 )
 
 // String names the detail, such as "DIM_MISMATCH".

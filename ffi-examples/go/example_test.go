@@ -1,4 +1,4 @@
-// The first program: store three vectors, find the nearest one.
+// The first program: store three colours, find the nearest one, and the nearest one that is warm.
 // SPDX-License-Identifier: Apache-2.0
 
 package omen_test
@@ -23,14 +23,30 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer colours.Close()
-	batch := omen.Batch{Vectors: omen.F32{1, 0, 0, 0, 1, 0, 0, 0, 1}}
+	type colour struct {
+		Warm bool `json:"warm"`
+	}
+	batch := omen.Batch{
+		Vectors:  omen.F32{1, 0, 0, 0, 1, 0, 0, 0, 1},
+		Metadata: []colour{{true}, {false}, {false}},
+	}
 	if _, err := colours.Add(ctx, batch); err != nil {
 		log.Fatal(err)
 	}
-	hits, err := colours.Search(ctx, omen.Query{Vectors: omen.F32{0.1, 0.9, 0}, K: 1})
+	warm, err := colours.Filter("warm = $1", true)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(hits.Keys(0))
-	// Output: [1]
+	defer warm.Close()
+	for _, filter := range []*omen.Filter{nil, warm} {
+		query := omen.Query{Vectors: omen.F32{0.1, 0.9, 0}, K: 1, Filter: filter}
+		hits, err := colours.Search(ctx, query)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(hits.Keys(0))
+	}
+	// Output:
+	// [1]
+	// [0]
 }

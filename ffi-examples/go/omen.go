@@ -6,6 +6,12 @@
 //	hits, err := points.Search(ctx, omen.Query{Vectors: omen.F32{0.9, 0.9}, K: 1})
 //	fmt.Println(hits.Keys(0)) // [1]
 //
+// Items carry metadata (Batch.Metadata); a Filter is a condition on it, Find a search for vectors, words
+// and likeness at once, Items a listing:
+//
+//	late, err := films.Filter("year >= $1 AND genres CONTAINS $2", 1950, "Drama")
+//	hits, err := films.Search(ctx, omen.Query{Vectors: v, Filter: late})
+//
 // Close every DB and Collection, in any order; a finalizer is only a net for what was forgotten. Any
 // number of goroutines may use a handle at once. A cancelled context stops a running call. Vectors are
 // passed to the library without a copy and are not kept.
@@ -74,6 +80,7 @@ type Options struct {
 	EFConstruction uint32 // beam width while the graph is built
 	CapacityHint   uint64 // rows expected
 	Durability     Durability
+	Fields         []Field // declared fields of the metadata
 }
 
 // Durability says when a write is acknowledged. The zero value means DurabilityBatch.
@@ -86,7 +93,8 @@ const (
 	DurabilityBatch    Durability = C.OMEN_DURABILITY_BATCH    // synced before it is acknowledged
 )
 
-func (options Options) raw() C.omen_options {
+// raw puts its fields into memory of C, which must live as long as the result.
+func (options Options) raw(mem *arena) (C.omen_options, error) {
 	var copt C.omen_options
 	copt.struct_size = C.uint32_t(unsafe.Sizeof(copt))
 	copt.dim = C.uint32_t(options.Dim)
@@ -97,7 +105,9 @@ func (options Options) raw() C.omen_options {
 	copt.ef_construction = C.uint32_t(options.EFConstruction)
 	copt.durability = C.uint32_t(options.Durability)
 	copt.capacity_hint = C.uint64_t(options.CapacityHint)
-	return copt
+	fields, err := rawFields(mem, options.Fields)
+	copt.fields, copt.field_count = fields, C.uint64_t(len(options.Fields))
+	return copt, err
 }
 
 // DBOptions say what a database may use. Zero means the default.
@@ -167,7 +177,12 @@ func (db *DB) Create(name string, options Options) (*Collection, error) {
 		return nil, err
 	}
 	defer C.free(unsafe.Pointer(cname))
-	copt := options.raw()
+	var mem arena
+	defer mem.free()
+	copt, err := options.raw(&mem)
+	if err != nil {
+		return nil, err
+	}
 	var out *C.omen_collection
 	var cerr C.omen_error
 	status := C.omen_create(raw, cname, &copt, &out, &cerr)

@@ -16,14 +16,16 @@ import (
 // Query is one or more vectors whose nearest items are wanted. Zero means the default.
 type Query struct {
 	Vectors    Vectors
-	K          uint32 // items for each vector; 0: 10
-	EF         uint32 // beam width: more is slower and finds more
-	Rerank     uint32 // candidates scored again in full precision
-	Threads    uint32 // for several vectors; 0: all of the library's, 1: the caller's only
-	MinVersion uint64 // wait until this version is visible: read your writes
-	Exact      bool   // brute force over all items
-	GraphOnly  bool   // use the graph also where a scan would be cheaper: to measure it
-	PartialOK  bool   // at the deadline return the best found so far
+	K          uint32  // items for each vector; 0: 10
+	EF         uint32  // beam width: more is slower and finds more
+	Rerank     uint32  // candidates scored again in full precision
+	Threads    uint32  // for several vectors; 0: all of the library's, 1: the caller's only
+	MinVersion uint64  // wait until this version is visible: read your writes
+	Exact      bool    // brute force over all items
+	GraphOnly  bool    // use the graph also where a scan would be cheaper: to measure it
+	PartialOK  bool    // at the deadline return the best found so far
+	Explain    bool    // say what each query cost
+	Filter     *Filter // nil: all items
 }
 
 // Hits are the nearest items of each query.
@@ -33,6 +35,7 @@ type Hits struct {
 	distances []float32
 	counts    []uint32
 	flags     []uint32
+	costs     costs
 	Version   uint64 // everything up to it was visible
 }
 
@@ -47,6 +50,9 @@ func (h *Hits) Distances(q int) []float32 { return h.distances[q*h.k:][:h.counts
 
 // Partial tells whether time ran out for query q.
 func (h *Hits) Partial(q int) bool { return h.flags[q]&C.OMEN_HITS_PARTIAL != 0 }
+
+// Explain tells what query q cost, or is nil when that was not asked for.
+func (h *Hits) Explain(q int) *Explain { return h.costs.read(q) }
 
 func (q *Query) flags() C.uint32_t {
 	var flags C.uint32_t
@@ -102,19 +108,28 @@ func (c *Collection) Search(ctx context.Context, query Query) (*Hits, error) {
 	if err != nil {
 		return nil, err
 	}
+	filter, letGo, err := query.Filter.use()
+	if err != nil {
+		return nil, done(err)
+	}
+	defer letGo()
 	hits := newHits(count, int(query.K))
+	if query.Explain {
+		hits.costs = newCosts(count)
+	}
 	q := C.bridge_query{
 		timeout_us: remaining(ctx), min_version: C.uint64_t(query.MinVersion),
 		dtype: C.uint32_t(dtype), dim: C.uint32_t(c.dim), count: C.uint32_t(count),
 		k: C.uint32_t(query.K), ef: C.uint32_t(query.EF), rerank: C.uint32_t(query.Rerank),
-		threads: C.uint32_t(query.Threads), flags: query.flags(),
+		threads: C.uint32_t(query.Threads), flags: query.flags(), filter: filter, op: op,
 	}
 	var version C.uint64_t
 	var cerr C.omen_error
 	status := C.bridge_search(raw, &q, vectors, (*C.uint64_t)(unsafe.Pointer(&hits.keys[0])),
 		(*C.float)(unsafe.Pointer(&hits.distances[0])),
 		(*C.uint32_t)(unsafe.Pointer(&hits.counts[0])),
-		(*C.uint32_t)(unsafe.Pointer(&hits.flags[0])), &version, op, &cerr)
+		(*C.uint32_t)(unsafe.Pointer(&hits.flags[0])), hits.costs.graph(), hits.costs.filter(),
+		&version, &cerr)
 	if err := done(failure(status, &cerr)); err != nil {
 		return nil, err
 	}
