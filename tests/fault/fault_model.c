@@ -73,7 +73,7 @@ omen_column fault_metadata(const uint32_t *ids, uint32_t count, uint32_t value, 
 /* ---- Reading back ---------------------------------------------------------------------------------- */
 static bool bad(char *why, const fault_kind *kind, const char *what, const omen_error *err)
 {
-    (void)snprintf(why, FAULT_WHY, "%s: %s%s%s", kind->name, what, err != NULL ? ": " : "",
+    (void)snprintf(why, FAULT_WHY, "%s: %.200s%s%s", kind->name, what, err != NULL ? ": " : "",
                    err != NULL ? err->message : "");
     return false;
 }
