@@ -38,8 +38,8 @@ omen_status_t om_cell(const om_fields_look *look, uint32_t slot, uint16_t field,
 typedef omen_status_t (*om_reading)(const om_reader *from, void *args, omen_error *err);
 omen_status_t om_read_pinned(omen_collection *handle, bool lock, om_reading reader, void *args,
                              omen_error *err) OM_NODISCARD;
-/* Runs `reader` again, a few times at most, while rows were replaced during it: it then may have seen an
- * item twice or not at all. */
-omen_status_t om_read_steady(omen_collection *handle, om_reading reader, void *args,
+/* *steady: no rows were replaced while the reader ran; else it may have seen an item twice or not at all. It
+ * is run twice at most. */
+omen_status_t om_read_steady(omen_collection *handle, om_reading reader, void *args, bool *steady,
                              omen_error *err) OM_NODISCARD;
 #endif

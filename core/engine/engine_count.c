@@ -1,8 +1,10 @@
 /* engine_count.c - counting what passes a filter, and the keys of it for deleting.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine_answer.h"
+#include "engine_moment.h"
 
 typedef struct counting {
+    const omen_collection *handle;
     om_filter *filter;
     const om_stop *stop;
     uint64_t count;
@@ -39,6 +41,17 @@ static omen_status_t count_all(const om_reader *from, void *args, omen_error *er
     return OMEN_OK;
 }
 
+/* While rows are replaced all the time: as of one moment. */
+static omen_status_t count_moment(const om_reader *from, void *args, omen_error *err)
+{
+    counting *count = args;
+    om_moment moment = {.alloc = &from->c->rt->alloc};
+    omen_status_t status = om_moment_take(count->handle, count->filter, count->stop, &moment, err);
+    count->count = moment.matches;
+    om_moment_free(&moment);
+    return status;
+}
+
 omen_status_t om_collection_count_where(omen_collection *handle, const omen_filter *filter,
                                         uint64_t *out, omen_error *err)
 {
@@ -46,13 +59,17 @@ omen_status_t om_collection_count_where(omen_collection *handle, const omen_filt
     om_collection *c = handle->c;
     uint64_t rejections = om_rejections(c->rt);
     om_stop stop = {.op = NULL};
-    counting count = {.stop = &stop};
+    counting count = {.handle = handle, .stop = &stop};
+    bool steady = false;
     if (filter == NULL) {
         return om_collection_count(handle, out, err);
     }
     OM_TRY(om_collection_alive(c, err));
     OM_TRY(om_filter_of(c, filter, &count.filter, err));
-    OM_TRY(om_read_steady(handle, count_all, &count, err));
+    OM_TRY(om_read_steady(handle, count_all, &count, &steady, err));
+    if (!steady) {
+        OM_TRY(om_read_pinned(handle, false, count_moment, &count, err));
+    }
     *out = count.count;
 out:
     return om_explain_memory(c->rt, rejections, status, err);
@@ -160,7 +177,7 @@ omen_status_t om_collection_delete_where(omen_collection *handle, const omen_fil
     if (status == OMEN_OK) {
         /* Once while writers go on: files are read and answers kept, so that they wait for the new rows only. */
         before.filter = found;
-        status = om_read_steady(handle, count_all, &before, err);
+        status = om_read_pinned(handle, false, count_all, &before, err);
     }
     if (status != OMEN_OK) {
         return status;

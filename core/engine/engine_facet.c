@@ -2,10 +2,12 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "engine_moment.h"
 #include "engine_values.h"
 
 typedef struct facet {
     om_collection *c;
+    const omen_collection *handle;
     om_filter *filter; /* NULL: all */
     const om_field *field;
     uint32_t limit;
@@ -93,24 +95,15 @@ static omen_status_t add_rows(facet *f, const om_fields_look *look, const om_row
     return f->status;
 }
 
-static omen_status_t add_part(facet *f, const om_part *part, omen_error *err)
+static omen_status_t add_part(facet *f, const om_moment_part *at, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    const om_pass *pass = NULL;
-    om_rows_of of;
     om_fields_look look;
-    om_pass_need need = {.segment = part->segment,
-                         .rows = part->rows,
-                         .past = part->snapshot != NULL,
-                         .stop = &f->stop};
-    om_fields_look_at(part->segment, part->rows, &look);
-    if (!look.any) {
+    om_fields_look_at(at->part.segment, at->part.rows, &look);
+    if (!look.any || at->matches == 0) {
         return OMEN_OK;
     }
-    if (f->filter != NULL) {
-        OM_TRY(om_filter_pass(f->filter, &need, &pass, err));
-    }
-    OM_TRY(om_rows_begin(part, pass, 0, part->rows, &of, err));
+    om_rows_of of = om_moment_rows(at, 0, at->part.rows);
     for (uint32_t i = 0; i < look.parts->meta_count && look.parts->meta[i].first < of.last; i++) {
         OM_TRY(add_block(f, &look, i, &of, err));
     }
@@ -143,20 +136,17 @@ out:
 static omen_status_t count_values(const om_reader *from, void *args, omen_error *err)
 {
     facet *f = args;
-    omen_status_t status = OMEN_OK;
-    om_values_clear(&f->values);
-    if (f->rows != NULL) { /* of a run before */
-        om_rows_free(f->rows);
-        f->rows = NULL;
-    }
-    for (uint32_t i = 0; i < from->set->count; i++) {
-        om_part part = om_part_of(from, i);
-        if (part.rows != 0 && part.view != NULL) {
-            OM_TRY(add_part(f, &part, err));
+    om_moment moment = {.alloc = &from->c->rt->alloc};
+    omen_status_t status = om_moment_take(f->handle, f->filter, &f->stop, &moment, err);
+    for (uint32_t i = 0; status == OMEN_OK && i < moment.count; i++) {
+        if (moment.part[i].part.rows != 0) {
+            status = add_part(f, &moment.part[i], err);
         }
     }
-    status = write_answer(f, err);
-out:
+    if (status == OMEN_OK) {
+        status = write_answer(f, err);
+    }
+    om_moment_free(&moment);
     return status;
 }
 
@@ -178,7 +168,7 @@ omen_status_t om_collection_facet(omen_collection *handle, const om_facet *in, o
     om_collection *c = handle->c;
     const om_alloc *alloc = &c->rt->alloc;
     uint64_t rejections = om_rejections(c->rt);
-    facet f = {.c = c, .limit = in->limit, .values = {.alloc = alloc}};
+    facet f = {.c = c, .handle = handle, .limit = in->limit, .values = {.alloc = alloc}};
     OM_TRY(om_collection_alive(c, err));
     OM_TRY(om_filter_of(c, in->filter, &f.filter, err));
     OM_TRY(om_field_find(c, "facet", in->field, &f.field, err));
@@ -188,7 +178,7 @@ omen_status_t om_collection_facet(omen_collection *handle, const om_facet *in, o
         status = om_fail_memory(err, "facet", OM_BLOCK_WORDS * sizeof *f.words);
         goto out;
     }
-    status = om_read_steady(handle, count_values, &f, err);
+    status = om_read_pinned(handle, false, count_values, &f, err);
     om_alloc_put(alloc, f.words, OM_BLOCK_WORDS * sizeof *f.words, OM_CACHE_LINE);
     om_values_free(&f.values);
     if (status == OMEN_OK) {

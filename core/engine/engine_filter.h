@@ -129,14 +129,23 @@ typedef struct om_rows_of {
     const om_pass *pass;
     const uint64_t *dead_then; /* of a snapshot, or */
     const _Atomic uint64_t *dead_now;
+    bool still; /* of a moment (engine_moment.h): these bits alone, NULL: all */
+    const uint64_t *live;
     uint32_t first, last;
 } om_rows_of;
+static inline uint64_t om_rows_live(const om_rows_of *of, uint32_t word)
+{
+    if (of->still) {
+        return of->live != NULL ? of->live[word] : UINT64_MAX;
+    }
+    uint64_t bits = of->pass != NULL ? of->pass->words[word] : UINT64_MAX;
+    return bits & (of->dead_then != NULL
+                       ? ~of->dead_then[word]
+                       : ~atomic_load_explicit(&of->dead_now[word], memory_order_acquire));
+}
 static inline uint64_t om_rows_word(const om_rows_of *of, uint32_t word)
 {
-    uint64_t bits = of->pass != NULL ? of->pass->words[word] : UINT64_MAX;
-    bits &= of->dead_then != NULL
-                ? ~of->dead_then[word]
-                : ~atomic_load_explicit(&of->dead_now[word], memory_order_acquire);
+    uint64_t bits = om_rows_live(of, word);
     if (word == of->first >> 6) {
         bits &= UINT64_MAX << (of->first & 63);
     }

@@ -231,6 +231,7 @@ static void release(om_find *f)
     om_alloc_put(alloc, f->sources, f->source_room * sizeof *f->sources, OM_CACHE_LINE);
     om_alloc_put(alloc, f->fused, f->fused_room * sizeof *f->fused, OM_CACHE_LINE);
     om_values_free(&f->groups);
+    om_moment_free(&f->moment);
 }
 
 static omen_status_t run(om_find *f)
@@ -260,6 +261,7 @@ omen_status_t om_collection_find(omen_collection *handle, const omen_request *in
                  .in = in,
                  .hits = hits,
                  .groups = {.alloc = &c->rt->alloc},
+                 .moment = {.alloc = &c->rt->alloc},
                  .timed = hits->explain != NULL || hits->filters != NULL,
                  .err = err};
     OM_TRY(om_collection_alive(c, err));

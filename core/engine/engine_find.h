@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_ENGINE_FIND_H
 #define OM_ENGINE_FIND_H
+#include "engine_moment.h"
 #include "engine_values.h"
 #include "fuse.h"
 
@@ -30,6 +31,8 @@ typedef struct om_find {
     om_stop stop;
     om_segment **segments; /* [segment_count] where items are: om_ranked.origin */
     uint32_t segment_count, segment_room;
+    om_moment moment; /* what legs for words search; taken by the first of them */
+    bool taken;
     om_text_source *sources; /* scratch of the legs for words */
     uint32_t source_room;
     om_ranked *fused; /* [fused_room] */

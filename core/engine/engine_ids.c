@@ -4,7 +4,7 @@
 
 #include "engine_answer.h"
 
-enum { UUID_BYTES = 16, KEY_BYTES = 8, CONVERT_CHUNK = 1024, STEADY_ROUNDS = 4 };
+enum { UUID_BYTES = 16, KEY_BYTES = 8, CONVERT_CHUNK = 1024, STEADY_ROUNDS = 2 };
 
 static uint64_t offset_at(const omen_column *column, uint64_t i)
 {
@@ -146,18 +146,17 @@ omen_status_t om_read_pinned(omen_collection *handle, bool lock, om_reading read
     return status;
 }
 
-omen_status_t om_read_steady(omen_collection *handle, om_reading reader, void *args,
+omen_status_t om_read_steady(omen_collection *handle, om_reading reader, void *args, bool *steady,
                              omen_error *err)
 {
     om_collection *c = handle->c;
     omen_status_t status = OMEN_OK;
-    for (uint32_t round = 0; round < STEADY_ROUNDS; round++) {
+    *steady = false;
+    for (uint32_t round = 0; round < STEADY_ROUNDS && !*steady && status == OMEN_OK; round++) {
         uint32_t replacing = atomic_load(&c->replacing);
         status = om_read_pinned(handle, false, reader, args, err);
-        if (status != OMEN_OK || handle->snapshot != NULL ||
-            ((replacing & 1) == 0 && atomic_load(&c->replacing) == replacing)) {
-            break;
-        }
+        *steady = handle->snapshot != NULL ||
+                  ((replacing & 1) == 0 && atomic_load(&c->replacing) == replacing);
     }
     return status;
 }

@@ -1,10 +1,10 @@
 /* engine_legs_text.c - legs by words: BM25 over the images and single rows of all segments.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
+#include <math.h>
 
 #include "engine_find.h"
 
-enum { ROUNDS = 4, FIRST_SOURCES = 64 };
+enum { FIRST_SOURCES = 64 };
 #define DEFAULT_K1 1.2f
 #define DEFAULT_B 0.75f
 
@@ -38,12 +38,11 @@ static omen_status_t compile(om_find *f, om_find_leg *leg)
 /* ---- What is searched ---------------------------------------------------------------------------- */
 typedef struct sources {
     om_find *f;
-    om_text_source *list; /* f->sources */
-    uint32_t count;
+    uint32_t count; /* in f->sources */
 } sources;
 
-static omen_status_t add_source(sources *to, const om_part *part, const om_pass *pass,
-                                uint32_t first, om_text_source source)
+static omen_status_t add_source(sources *to, const om_moment_part *at, uint32_t first,
+                                om_text_source source)
 {
     om_find *f = to->f;
     if (to->count == f->source_room) {
@@ -56,31 +55,25 @@ static omen_status_t add_source(sources *to, const om_part *part, const om_pass 
         }
         f->sources = grown;
         f->source_room = room;
-        to->list = grown;
     }
-    source.pass = pass != NULL ? pass->words + first / 64 : NULL;
-    source.dead = part->view->dead;
-    if (part->snapshot != NULL) {
-        source.dead = (const _Atomic uint64_t *)(const void *)part->snapshot->dead[part->number];
-    }
-    source.dead_shift = first;
-    to->list[to->count++] = source;
-    return om_find_origin(f, part->segment, &to->list[to->count - 1].tag);
+    source.pass = at->live != NULL ? at->live + first / 64 : NULL;
+    source.dead_shift = first; /* its first row: there are no dead ones in `live` */
+    f->sources[to->count++] = source;
+    return om_find_origin(f, at->part.segment, &f->sources[to->count - 1].tag);
 }
 
-static omen_status_t add_images(sources *to, const om_part *part, const om_pass *pass,
-                                const om_fields_look *look)
+static omen_status_t add_images(sources *to, const om_moment_part *at, const om_fields_look *look)
 {
     for (uint32_t i = 0; i < look->parts->text_count; i++) {
         const om_text_part *text = &look->parts->text[i];
         om_text_source source = {.image = NULL};
-        if (text->none || text->first >= part->rows) {
+        if (text->none || text->first >= at->part.rows) {
             continue;
         }
         omen_status_t status = om_fields_image(look, i, &source.image, to->f->err);
         if (status == OMEN_OK) {
-            source.count = om_min_u32(text->rows, part->rows - text->first);
-            status = add_source(to, part, pass, text->first, source);
+            source.count = om_min_u32(text->rows, at->part.rows - text->first);
+            status = add_source(to, at, text->first, source);
         }
         if (status != OMEN_OK) {
             return status;
@@ -89,17 +82,16 @@ static omen_status_t add_images(sources *to, const om_part *part, const om_pass 
     return OMEN_OK;
 }
 
-static omen_status_t add_rows(sources *to, const om_part *part, const om_pass *pass,
-                              const om_fields_look *look)
+static omen_status_t add_rows(sources *to, const om_moment_part *at, const om_fields_look *look)
 {
-    for (uint32_t slot = look->parts->text_covered; slot < part->rows; slot += OM_CHUNK_ROWS) {
+    for (uint32_t slot = look->parts->text_covered; slot < at->part.rows; slot += OM_CHUNK_ROWS) {
         const om_rowchunk *chunk = om_fields_chunk(look, slot);
         if (chunk == NULL) {
             continue;
         }
         om_text_source source = {.rows = chunk->text,
-                                 .count = om_min_u32(OM_CHUNK_ROWS, part->rows - slot)};
-        omen_status_t status = add_source(to, part, pass, slot, source);
+                                 .count = om_min_u32(OM_CHUNK_ROWS, at->part.rows - slot)};
+        omen_status_t status = add_source(to, at, slot, source);
         if (status != OMEN_OK) {
             return status;
         }
@@ -107,75 +99,62 @@ static omen_status_t add_rows(sources *to, const om_part *part, const om_pass *p
     return OMEN_OK;
 }
 
-static omen_status_t add_part(sources *to, const om_part *part)
+/* Where nothing passes words are counted all the same: scores do not depend on the filter. */
+static omen_status_t add_part(sources *to, const om_moment_part *at)
 {
-    omen_status_t status = OMEN_OK;
     om_find *f = to->f;
-    const om_pass *pass = NULL;
     om_fields_look look;
-    uint32_t matches = part->live;
-    om_pass_need need = {.segment = part->segment,
-                         .rows = part->rows,
-                         .past = part->snapshot != NULL,
-                         .stop = &f->stop};
-    om_fields_look_at(part->segment, part->rows, &look);
-    if (f->filter != NULL) {
-        OM_TRY(om_filter_pass(f->filter, &need, &pass, f->err));
-        OM_TRY(om_part_matches(part, pass, &matches, f->err));
-        if (f->hits->filters != NULL) {
-            double guess = 0;
-            OM_TRY(om_pass_estimate(f->filter, &look, pass, &guess, f->err));
-            f->filters.estimated += guess;
-        }
-    }
-    f->filters.matches += matches;
-    if (!look.any) {
-        return OMEN_OK; /* where nothing passes words are counted all the same: scores do not depend on it */
-    }
-    if (part->view->mapped != NULL && part->snapshot == NULL) {
-        OM_TRY(om_mapped_touch(part->view->mapped, OM_TOUCH_DEAD, 0, part->rows, f->err));
-    }
-    OM_TRY(add_images(to, part, pass, &look));
-    status = add_rows(to, part, pass, &look);
-out:
-    return status;
-}
-
-static omen_status_t gather(om_find *f, sources *to)
-{
-    om_reader from = om_reader_of(f->handle);
-    uint64_t live = 0, rows = 0;
-    uint64_t begun = om_find_clock(f);
-    f->filters.matches = 0;
-    f->filters.estimated = 0;
-    for (uint32_t i = 0; i < from.set->count; i++) {
-        om_part part = om_part_of(&from, i);
-        if (part.rows == 0 || part.view == NULL) {
-            continue;
-        }
-        live += part.live;
-        rows += part.rows;
-        omen_status_t status = add_part(to, &part);
+    om_fields_look_at(at->part.segment, at->part.rows, &look);
+    if (f->filter != NULL && f->hits->filters != NULL) {
+        double guess = 0;
+        omen_status_t status = om_pass_estimate(f->filter, &look, at->pass, &guess, f->err);
+        f->filters.estimated += guess;
         if (status != OMEN_OK) {
             return status;
         }
     }
-    if (f->filter != NULL && f->filters.matches == 0) {
+    if (!look.any) {
+        return OMEN_OK;
+    }
+    omen_status_t status = add_images(to, at, &look);
+    return status != OMEN_OK ? status : add_rows(to, at, &look);
+}
+
+/* The rows of one moment, the same for all legs: an item that is replaced meanwhile is found as it was. */
+static omen_status_t gather(om_find *f, sources *to)
+{
+    uint64_t begun = om_find_clock(f);
+    const om_moment *moment = &f->moment;
+    omen_status_t status = OMEN_OK;
+    if (!f->taken) {
+        status = om_moment_take(f->handle, f->filter, &f->stop, &f->moment, f->err);
+        f->taken = status == OMEN_OK;
+    }
+    f->filters.estimated = 0;
+    for (uint32_t i = 0; status == OMEN_OK && i < moment->count; i++) {
+        if (moment->part[i].part.rows != 0) {
+            status = add_part(to, &moment->part[i]);
+        }
+    }
+    if (status != OMEN_OK) {
+        return status;
+    }
+    f->filters.matches = moment->matches;
+    if (f->filter != NULL && moment->matches == 0) {
         to->count = 0; /* nothing passes anywhere */
     }
-    double share = live != 0 ? (double)f->filters.matches / (double)live : 0;
-    f->filters.selectivity = share < 1 ? share : 1;
-    double guess = f->filter == NULL ? 1 : rows != 0 ? f->filters.estimated / (double)rows : 0;
-    f->filters.estimated = guess < 1 ? guess : 1;
+    double live = moment->live != 0 ? (double)moment->live : 1;
+    double rows = moment->rows != 0 ? (double)moment->rows : 1;
+    f->filters.selectivity = fmin((double)moment->matches / live, 1);
+    f->filters.estimated = f->filter == NULL ? 1 : fmin(f->filters.estimated / rows, 1);
     f->filters.filter_ns += om_find_clock(f) - begun;
     return OMEN_OK;
 }
 
 /* ---- What is found ------------------------------------------------------------------------------- */
-static omen_status_t key_of(om_find *f, om_segment *seg, uint32_t slot, uint64_t *key, bool *dead)
+static omen_status_t key_of(om_find *f, om_segment *seg, uint32_t slot, uint64_t *key)
 {
     const om_view *view = om_view_load(seg);
-    *dead = f->handle->snapshot == NULL && om_view_is_dead(view, slot);
     if (view->mapped != NULL) {
         omen_status_t status = om_mapped_touch(view->mapped, OM_TOUCH_KEYS, slot, 1, f->err);
         if (status != OMEN_OK) {
@@ -202,37 +181,20 @@ static void insert(om_ranked *items, uint32_t at)
     items[at] = item;
 }
 
-/* An item that is replaced meanwhile can be there twice: as the same text it has the same score. */
-static bool is_there(const om_find_leg *leg, uint64_t key)
-{
-    for (uint32_t i = 0; i < leg->count; i++) {
-        if (leg->items[i].key == key) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static omen_status_t take_hits(om_find *f, om_find_leg *leg, const om_text_search *search,
-                               bool raced, uint32_t *died)
+static omen_status_t take_hits(om_find *f, om_find_leg *leg, const om_text_search *search)
 {
     leg->count = 0;
-    *died = 0;
     for (uint32_t i = 0; i < search->found && leg->count < leg->limit; i++) {
         const om_text_hit *hit = &search->hits[i];
         const om_text_source *source = &search->sources[hit->source];
         om_ranked *item = &leg->items[leg->count];
-        bool dead = false;
         *item = (om_ranked){
             .value = hit->score, .origin = source->tag, .slot = source->dead_shift + hit->row};
-        omen_status_t status = key_of(f, f->segments[source->tag], item->slot, &item->key, &dead);
+        omen_status_t status = key_of(f, f->segments[source->tag], item->slot, &item->key);
         if (status != OMEN_OK) {
             return status;
         }
-        *died += dead;
-        if (!dead && !(raced && is_there(leg, item->key))) {
-            insert(leg->items, leg->count++);
-        }
+        insert(leg->items, leg->count++);
     }
     return OMEN_OK;
 }
@@ -258,20 +220,18 @@ static omen_status_t stopped(om_find *f, omen_status_t status)
     return status;
 }
 
-static omen_status_t run(om_find *f, om_find_leg *leg, om_text_search *search)
+static omen_status_t run(om_find *f, const om_find_leg *leg, om_text_search *search)
 {
-    sources to = {.f = f, .list = f->sources};
+    sources to = {.f = f};
     omen_status_t status = stopped(f, gather(f, &to));
-    search->found = 0;
-    search->sources = f->sources;
-    if (status != OMEN_OK || f->partial) {
-        return status;
-    }
-    uint64_t begun = om_find_clock(f);
     search->query = leg->query;
     search->sources = f->sources;
     search->source_count = to.count;
     search->found = 0;
+    if (status != OMEN_OK || f->partial) {
+        return status;
+    }
+    uint64_t begun = om_find_clock(f);
     status = om_stop_check(&f->stop);
     if (status == OMEN_OK && to.count != 0) {
         status = om_text_run(search, f->ctx->text, f->err);
@@ -280,33 +240,11 @@ static omen_status_t run(om_find *f, om_find_leg *leg, om_text_search *search)
     return stopped(f, status);
 }
 
-/* An item that is replaced while its old row counts as dead and its new one is not seen yet would be
- * missed, and hits that die meanwhile are missing: then all is done again, a few times at most. */
-static omen_status_t search_steadily(om_find *f, om_find_leg *leg, om_text_search *search)
-{
-    om_collection *c = f->c;
-    omen_status_t status = OMEN_OK;
-    bool again = true;
-    for (uint32_t round = 0; round < ROUNDS && again && status == OMEN_OK; round++) {
-        uint32_t replacing = atomic_load(&c->replacing);
-        uint32_t died = 0;
-        status = run(f, leg, search);
-        again = f->handle->snapshot == NULL &&
-                ((replacing & 1) != 0 || atomic_load(&c->replacing) != replacing);
-        if (status == OMEN_OK) {
-            status = take_hits(f, leg, search, again || round != 0, &died);
-            again |= died != 0 && leg->count < leg->limit && search->found == search->limit;
-            again &= !f->partial;
-        }
-    }
-    return status;
-}
-
 omen_status_t om_leg_text(om_find *f, om_find_leg *leg)
 {
     omen_status_t status = OMEN_OK;
     const om_alloc *alloc = &f->c->rt->alloc;
-    om_text_search search = {.limit = leg->limit + OM_SLACK, .stop = &f->stop};
+    om_text_search search = {.limit = leg->limit, .stop = &f->stop};
     size_t bytes = search.limit * sizeof *search.hits;
     if (leg->query == NULL) {
         OM_TRY(compile(f, leg));
@@ -317,7 +255,10 @@ omen_status_t om_leg_text(om_find *f, om_find_leg *leg)
     if (search.hits == NULL) {
         return om_fail_memory(f->err, "hits of a text search", bytes);
     }
-    status = search_steadily(f, leg, &search);
+    status = run(f, leg, &search);
+    if (status == OMEN_OK) {
+        status = take_hits(f, leg, &search);
+    }
     om_alloc_put(alloc, search.hits, bytes, OM_CACHE_LINE);
     om_ctx_note_bytes(f->ctx);
     f->searches++;

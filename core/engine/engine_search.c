@@ -374,21 +374,36 @@ static void summarize(om_search *s)
     s->filters.selectivity = fmin((double)s->filters.matches / seen, 1);
 }
 
-omen_status_t om_search_pinned(om_search *s)
+/* All segments and what came meanwhile; *raced: rows were replaced, and hits may have died. */
+static omen_status_t search_once(om_search *s, bool *raced)
 {
     omen_status_t status = OMEN_OK;
-    bool raced = false;
     uint32_t rows = 0;
     uint32_t replacing = atomic_load(&s->c->replacing);
     const om_set *set = s->snapshot != NULL ? s->snapshot->set : om_set_load(s->c);
+    *raced = false;
+    s->size = 0;
     OM_TRY(find_all(s, set, &rows));
     if (s->snapshot == NULL) {
-        OM_TRY(find_late(s, om_set_last(set), rows, replacing, &raced));
+        OM_TRY(find_late(s, om_set_last(set), rows, replacing, raced));
     }
     om_heap_sort(s);
-    if (raced && s->size != 0) {
+    if (*raced && s->size != 0) {
         drop_dead(s);
         om_heap_unique(s);
+    }
+out:
+    return status;
+}
+
+omen_status_t om_search_pinned(om_search *s)
+{
+    omen_status_t status = OMEN_OK;
+    bool raced = true;
+    /* Again when more hits died than there are spare ones. */
+    for (uint32_t round = 0; round < LATE_ROUNDS && raced && s->size < s->k && !s->partial;
+         round++) {
+        OM_TRY(search_once(s, &raced));
     }
     s->size = om_min_u32(s->size, s->k);
     if (s->filter == NULL && s->walked_ef != 0 && (s->ctx->turn++ & (NOTE_EVERY - 1)) == 0) {
