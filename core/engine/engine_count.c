@@ -175,7 +175,8 @@ omen_status_t om_collection_delete_where(omen_collection *handle, const omen_fil
         status = om_filter_of(handle->c, filter, &found, err);
     }
     if (status == OMEN_OK) {
-        /* Once while writers go on: files are read and answers kept, so that they wait for the new rows only. */
+        /* Once while writers go on: files are read and answers kept, so that they wait for the new rows
+         * only. */
         before.filter = found;
         status = om_read_pinned(handle, false, count_all, &before, err);
     }

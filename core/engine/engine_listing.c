@@ -265,7 +265,8 @@ static omen_status_t offer_rows(page *p, const om_part *part, const om_rows_of *
     return OMEN_OK;
 }
 
-/* Where few rows pass they are gone through as they lie; else in the order of the field, up to the page's end. */
+/* Where few rows pass they are gone through as they lie; else in the order of the field, up to the page's
+ * end. */
 static omen_status_t offer_block(page *p, const om_part *part, const om_rows_of *of,
                                  const om_meta_part *meta, const om_metablock *block, bool nulls,
                                  omen_error *err)

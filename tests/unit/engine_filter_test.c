@@ -491,7 +491,8 @@ static void many_filters_take_bounded_memory(void **state)
     things_close(&t);
 }
 
-/* A search that is stopped leaves its filter as it was, or with what it has looked at: the next one is right. */
+/* A search that is stopped leaves its filter as it was, or with what it has looked at: the next one is
+ * right. */
 static void stopped_filters_go_on(void **state)
 {
     (void)state;

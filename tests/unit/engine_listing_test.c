@@ -360,8 +360,8 @@ static void values_that_are_as_frequent_come_in_order(void **state)
     things_close(&t);
 }
 
-/* Elements that are twice in an array count once, in blocks and in single rows; long arrays take no longer than
- * their length. */
+/* Elements that are twice in an array count once, in blocks and in single rows; long arrays take no longer
+ * than their length. */
 static void elements_of_an_array_count_once(void **state)
 {
     (void)state;
