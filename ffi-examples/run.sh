@@ -39,6 +39,10 @@ setup() {
         gzip -dc "$here/../demo/data/$file.gz" >"$data/$file.part"
         mv "$data/$file.part" "$data/$file"
     done
+    for file in films.jsonl films.i8.npy; do
+        gzip -dc "$here/../demo/films/$file.gz" >"$data/$file.part"
+        mv "$data/$file.part" "$data/$file"
+    done
     rm -rf "$prefix"
     cmake --install "$build" --prefix "$prefix" >"$work/install.log"
 }
@@ -51,6 +55,8 @@ run_c() {
     "$work/c/omen-example" "$data" "$work/c/images.omen"
     make -s -C "$here/c" OUT="$work/c"
     "$work/c/omen-example-pkgconfig" "$data" "$work/c/images.omen"
+    "$work/c/omen-films" "$data"
+    "$work/c/omen-films-pkgconfig" "$data"
 }
 
 # --offline: the crates need no others.

@@ -13,8 +13,7 @@ static uint32_t read_be32(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* The whole file in memory, or NULL with a message. */
-static uint8_t *read_file(const char *dir, const char *file, size_t *size)
+uint8_t *dataset_read_file(const char *dir, const char *file, size_t *size)
 {
     char path[4096];
     if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path) {
@@ -30,7 +29,7 @@ static uint8_t *read_file(const char *dir, const char *file, size_t *size)
     long end = -1;
     if (fseek(f, 0, SEEK_END) == 0 && (end = ftell(f)) > 0 && end <= MAX_FILE_BYTES &&
         fseek(f, 0, SEEK_SET) == 0) {
-        data = malloc((size_t)end);
+        data = malloc((size_t)end + 1);
     }
     if (data != NULL && fread(data, 1, (size_t)end, f) != (size_t)end) {
         free(data);
@@ -42,6 +41,7 @@ static uint8_t *read_file(const char *dir, const char *file, size_t *size)
                 MAX_FILE_BYTES);
         return NULL;
     }
+    data[end] = 0;
     *size = (size_t)end;
     return data;
 }
@@ -50,7 +50,7 @@ int dataset_read_idx(const char *dir, const char *file, dataset *out)
 {
     memset(out, 0, sizeof *out);
     size_t size = 0;
-    uint8_t *data = read_file(dir, file, &size);
+    uint8_t *data = dataset_read_file(dir, file, &size);
     if (data == NULL) {
         return 1;
     }
@@ -74,7 +74,7 @@ int dataset_read_ivecs(const char *dir, const char *file, dataset *out)
 {
     memset(out, 0, sizeof *out);
     size_t size = 0;
-    uint8_t *data = read_file(dir, file, &size);
+    uint8_t *data = dataset_read_file(dir, file, &size);
     if (data == NULL) {
         return 1;
     }
