@@ -1,4 +1,5 @@
-/* condition.c - the values of --param: JSON, or, when it is none, a text. SPDX-License-Identifier: Apache-2.0 */
+/* condition.c - the values of --param: JSON, or, when it is none, a text.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "condition.h"
 
 #include <jansson.h>

@@ -6,16 +6,18 @@
  *            dtype, id_type, m, ef_construction, quantization, rotation, entry, durability; u64 rows (a hint;
  *            UINT64_MAX: not known), u64 max_backlog_rows; zeros; at the end u32 crc32c of what stands before
  *   block    OM_DUMP_BLOCK bytes: "OMBK", u32 kind, u64 number (1, 2, ...), u64 rows, u64 payload bytes;
- *            the payload; u32 crc32c of both. Kind OM_DUMP_ROWS: the ids (u64 or 16 bytes each; strings: a
- *            u32 length each, then all bytes), then the vectors as stored, row by row. Kind OM_DUMP_ITEMS: the
- *            same, and behind it the metadata: a u32 length each (0: none), then all JSON objects
- *   fields   a block of kind OM_DUMP_FIELDS, rows 0, may come first: the fields of the collection as a JSON list
+ *            the payload; u32 crc32c of both. Kind OM_DUMP_ROWS: the ids (u64 or 16 bytes each; strings:
+ *            a u32 length each, then all bytes), then the vectors as stored, row by row. Kind
+ *            OM_DUMP_ITEMS: the same, and behind it the metadata: a u32 length each (0: none), then all
+ *            JSON objects
+ *   fields   a block of kind OM_DUMP_FIELDS, rows 0, may come first: the fields as a JSON list
  *   end      a block of kind OM_DUMP_END, rows: of all blocks, no payload; nothing follows it
  *
- * A dump of a collection without fields has version 1, which knows neither OM_DUMP_FIELDS nor OM_DUMP_ITEMS; with
- * them it has version 2. This omen reads both.
+ * A dump of a collection without fields has version 1, which knows neither OM_DUMP_FIELDS nor OM_DUMP_ITEMS;
+ * with them it has version 2. This omen reads both.
  *
- * Depends on: ids.h, json_column.h, field_spec.h.  Threads: one at a time.  SPDX-License-Identifier: Apache-2.0 */
+ * Depends on: ids.h, json_column.h, field_spec.h.  Threads: one at a time.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_DUMP_H
 #define OM_DUMP_H
 #include "field_spec.h"

@@ -1,5 +1,5 @@
-/* field_spec.h - fields of the metadata as texts: of the command line (title:text:weight=2), of JSON (in dumps
- * and output), of tables.
+/* field_spec.h - fields of the metadata as texts: of the command line (title:text:weight=2), of JSON (in
+ * dumps and output), of tables.
  * Depends on: tool.h, jansson.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_FIELD_SPEC_H
 #define OM_FIELD_SPEC_H

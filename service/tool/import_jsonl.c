@@ -1,8 +1,8 @@
 /* import_jsonl.c - JSON lines: {"id": 7, "vector": [0.1, ...]} or a bare array a line; or with the bytes of
  * the vector: {"id": 7, "dtype": "f16", "vector": "base64"}, the same type in every line (f32 by default).
- * The dimension is that of the first line; either every line has an id or none has. All other members are the
- * metadata of the item, and those of a member "metadata" that is an object: so dumps write them, as a field may
- * be called "id". A first line {"fields": [...]} declares fields.
+ * The dimension is that of the first line; either every line has an id or none has. All other members are
+ * the metadata of the item, and those of a member "metadata" that is an object: so dumps write them, as a
+ * field may be called "id". A first line {"fields": [...]} declares fields.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <float.h>
 #include <jansson.h>

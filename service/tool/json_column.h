@@ -1,5 +1,5 @@
-/* json_column.h - a growing column of JSON texts beside a column of ids: the metadata of a batch, an object an
- * item, or nothing where an item has none; the values of a facet.
+/* json_column.h - a growing column of JSON texts beside a column of ids: the metadata of a batch, an object
+ * an item, or nothing where an item has none; the values of a facet.
  * Depends on: tool.h.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_JSON_COLUMN_H
 #define OM_JSON_COLUMN_H

@@ -164,8 +164,9 @@ typedef struct om_target_ops {
     bool (*erase)(om_target *t, const om_ids *ids, uint64_t *removed, om_tool_error *err);
     bool (*erase_where)(om_target *t, const om_condition *where, uint64_t *removed,
                         om_tool_error *err);
-    /* The next items of a walk over all of them as they were when it began: at most p->most ids (appended to
-     * cleared ids), and their parts. ids->count 0: the end. p is the same for the whole walk, but for most. */
+    /* The next items of a walk over all of them as they were when it began: at most p->most ids (appended
+     * to cleared ids), and their parts. ids->count 0: the end. p is the same for the whole walk, but for
+     * most. */
     bool (*scan)(om_target *t, const om_scan_params *p, om_ids *ids, const om_item_parts *parts,
                  om_tool_error *err);
     bool (*recall)(om_target *t, const om_recall_params *p, omen_recall *out, om_tool_error *err);

@@ -13,13 +13,14 @@
  * them. */
 enum {
     OM_EXIT_OK = 0,
-    OM_EXIT_RUNTIME = 1,      /* anything not named below */
-    OM_EXIT_USAGE = 2,        /* the command line is wrong */
-    OM_EXIT_NOT_FOUND = 3,    /* no such file, collection or item */
-    OM_EXIT_DATA_LOSS = 4,    /* a damaged segment file, or batches a server has lost */
-    OM_EXIT_BAD_INPUT = 5,    /* the data given is malformed or does not fit the collection */
-    OM_EXIT_UNAVAILABLE = 6,  /* no server there, or it did not answer in time */
-    OM_EXIT_PRECONDITION = 7, /* exists already, in use, read-only, another version, a limit reached */
+    OM_EXIT_RUNTIME = 1,     /* anything not named below */
+    OM_EXIT_USAGE = 2,       /* the command line is wrong */
+    OM_EXIT_NOT_FOUND = 3,   /* no such file, collection or item */
+    OM_EXIT_DATA_LOSS = 4,   /* a damaged segment file, or batches a server has lost */
+    OM_EXIT_BAD_INPUT = 5,   /* the data given is malformed or does not fit the collection */
+    OM_EXIT_UNAVAILABLE = 6, /* no server there, or it did not answer in time */
+    OM_EXIT_PRECONDITION =
+        7, /* exists already, in use, read-only, another version, a limit reached */
     OM_EXIT_INTERRUPTED = 130 /* Ctrl-C, as shells report it */
 };
 

@@ -255,6 +255,31 @@ class Resuming(Folder):
         stats = omen_json("stats", "own", *self.at)
         self.assertEqual((stats["count"], stats["deleted"]), (20000, 0))
 
+    def test_metadata_survive_the_death_of_the_server(self):
+        """Vectors and metadata in two files: what is cut into batches, sent again and replayed stays together."""
+        source, metadata = self.path("v.fvecs"), self.path("m.jsonl")
+        write_fvecs(source, rows_of(8000, 8))
+        metadata.write_text("".join(json.dumps({"id": 9000 - i, "row": i, "words": f"w{i} " + "x" * (i % 900)})
+                                    + "\n" for i in range(8000)))
+        upload = ("import", "both", source, "--metadata", metadata, "--batch", 100, "--no-wait", *self.at)
+        omen("create", "both", "--dim", 8, "--field", "words:text", *self.at)
+        run = subprocess.Popen([OMEN, *map(str, upload)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               env=ENVIRONMENT)
+        while run.poll() is None and omen_json("count", "both", *self.at)["count"] == 0:
+            pass
+        self.server.restart()
+        _, error = run.communicate(timeout=PATIENCE)
+        self.assertEqual(run.returncode, 0, error)
+        self.assertEqual(omen_json(*upload)["skipped"], 8000)
+        self.server.restart()
+        stats = omen_json("stats", "both", *self.at)
+        self.assertEqual((stats["count"], stats["deleted"]), (8000, 0))
+        lines = omen("items", "both", "--fields", "row", "--json", *self.at).stdout.splitlines()
+        self.assertEqual({(r["id"], r["metadata"]["row"]) for r in map(json.loads, lines)},
+                         {(9000 - i, i) for i in range(8000)})
+        hits = omen_json("search", "both", "--text", "w4321", *self.at)["hits"]
+        self.assertEqual([h["id"] for h in hits], [9000 - 4321])
+
     def test_a_folder_that_is_served_is_only_read(self):
         omen("create", "a", "--dim", 2, *self.at)
         omen("import", "a", "-", "--format", "jsonl", *self.at, text="[1, 2]\n")

@@ -1,5 +1,5 @@
-/* tool_metadata_test.c - metadata as the tool reads them: fields and parameters of the command line, members of
- * JSON lines, dumps. SPDX-License-Identifier: Apache-2.0 */
+/* tool_metadata_test.c - metadata as the tool reads them: fields and parameters of the command line,
+ * members of JSON lines, dumps. SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -203,16 +203,17 @@ static void large_metadata_end_a_batch(void **state)
 {
     (void)state;
     enum { LINES = 5, BYTES = 600000 };
-    char *text = malloc(LINES * (BYTES + 64));
+    const size_t room = LINES * (BYTES + 64);
+    char *text = malloc(room);
     om_import_rows rows = {.count = 1};
     om_tool_error err;
     assert_non_null(text);
     size_t at = 0;
     for (int i = 0; i < LINES; i++) {
-        at += (size_t)sprintf(text + at, "{\"id\":%d,\"t\":\"", i);
+        at += (size_t)snprintf(text + at, room - at, "{\"id\":%d,\"t\":\"", i);
         memset(text + at, 'a' + i, BYTES);
         at += BYTES;
-        at += (size_t)sprintf(text + at, "\"}\n");
+        at += (size_t)snprintf(text + at, room - at, "\"}\n");
     }
     om_import *imp = open_lines(text, true);
     static const size_t want[] = {2, 2, 1, 0};
@@ -233,9 +234,9 @@ static void an_object_beyond_the_limit_is_refused(void **state)
     om_tool_error err;
     om_import_options opt = {.bare = true};
     assert_non_null(text);
-    size_t at = (size_t)sprintf(text, "{\"t\":\"");
+    size_t at = (size_t)snprintf(text, n + 64, "{\"t\":\"");
     memset(text + at, 'x', n);
-    (void)sprintf(text + at + n, "\"}\n");
+    (void)snprintf(text + at + n, 64 - at, "\"}\n");
     assert_false(om_import_open_memory(text, strlen(text), "x.jsonl", &opt, &imp, &err));
     assert_int_equal(err.code, OM_EXIT_BAD_INPUT);
     free(text);
