@@ -86,6 +86,7 @@ static answer *search_one(batch_call *c, uint32_t index, const om_wire_search *q
 {
     om_failure f;
     om_searcher s = {.shared = c->shared,
+                     .rpc = c->rpc,
                      .request = q,
                      .arena = arena,
                      .op = c->op,

@@ -53,6 +53,7 @@ static bool find_facets(count_call *c, om_failure *f)
 {
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(c->rpc));
     om_facets_query what = {.coll = c->coll,
+                            .rpc = c->rpc,
                             .filter = c->filter,
                             .facets = c->facets,
                             .count = (uint32_t)c->request->n_facets,

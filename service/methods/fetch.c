@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool.h"
 #include "wwrite.h"
 
 enum { PIECE = 64, DATA_MIN = 16384 };
@@ -181,11 +182,25 @@ static bool one_facet(const om_facets_query *q, uint32_t i, om_facets *out, om_f
                           q->room);
 }
 
+static bool still_wanted(const om_facets_query *q, om_failure *f)
+{
+    if (q->rpc == NULL) {
+        return true;
+    }
+    if (om_rpc_is_cancelled(q->rpc)) {
+        return om_failure_set(f, OMEN_CANCELLED, "CANCELLED", NULL, "cancelled before all facets");
+    }
+    uint64_t deadline = om_rpc_deadline_ns(q->rpc);
+    return deadline == 0 || om_pool_now_ns() < deadline ||
+           om_failure_set(f, OMEN_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", NULL,
+                          "the deadline passed before all facets were counted");
+}
+
 bool om_facets_run(const om_facets_query *q, om_facets *out, om_failure *f)
 {
     *out = (om_facets){0};
     for (uint32_t i = 0; i < q->count; i++) {
-        if (!one_facet(q, i, out, f)) {
+        if (!still_wanted(q, f) || !one_facet(q, i, out, f)) {
             return false;
         }
     }

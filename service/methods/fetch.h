@@ -1,10 +1,11 @@
 /* fetch.h - metadata and versions of items, fetched in pieces, so that neither memory nor an answer grows
  * beyond what was allowed, and facets of a field.
- * Depends on: colls.h, search_reader.h (texts).  Threads: any.  SPDX-License-Identifier: Apache-2.0 */
+ * Depends on: colls.h, rpc.h, search_reader.h (texts).  Threads: any.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_FETCH_H
 #define OM_FETCH_H
 #include "colls.h"
 #include "failure.h"
+#include "rpc.h"
 #include "search_reader.h"
 
 typedef struct om_fetch {
@@ -41,6 +42,8 @@ typedef struct om_facets {
 } om_facets;
 typedef struct om_facets_query {
     om_coll *coll;
+    const om_rpc
+        *rpc; /* NULL, or the call: once it is cancelled or late, no further facet is begun */
     const omen_filter *filter;
     const om_wire_facet *facets;
     uint32_t count;

@@ -8,7 +8,7 @@
 #include "omen/v1/items.pb-c.h"
 #include "wwrite.h"
 
-enum { TRIES = 3 };
+enum { TRIES = 4 };
 
 typedef Omen__V1__BatchGetRequest get_request;
 
@@ -16,6 +16,8 @@ typedef struct get_call {
     om_job job;
     om_rpc *rpc;
     om_coll *coll;
+    omen_collection *from;     /* the collection, or: */
+    omen_collection *snapshot; /* of it; NULL unless items changed again and again meanwhile */
     get_request *request;
     /* What is asked for, and what was found of it. */
     uint32_t count, found_count;
@@ -24,6 +26,7 @@ typedef struct get_call {
     uint8_t *vectors; /* malloc'd: rows of the found ones, one after the other */
     size_t vectors_size;
     om_fetched fetched; /* metadata and versions of the found ones */
+    om_fetched before;  /* versions of all, from before the vectors were read */
 } get_call;
 
 /* ---- Which items ---------------------------------------------------------------------------------- */
@@ -80,7 +83,7 @@ static omen_status_t lookup_strings(get_call *c, omen_error *err)
         }
         offsets[ids->n_str] = (int64_t)at;
         omen_column column = {data, offsets, 64, 0};
-        status = omen_lookup(c->coll->handle, &column, ids->n_str, c->keys, err);
+        status = omen_lookup(c->from, &column, ids->n_str, c->keys, err);
     } else {
         *err = (omen_error){.status = status,
                             .detail = OMEN_D_NO_MEMORY,
@@ -102,7 +105,7 @@ static omen_status_t lookup(get_call *c, omen_error *err)
     if (ids->uuid.len > 0) {
         column = (omen_column){ids->uuid.data, NULL, 0, 16};
     }
-    return omen_lookup(c->coll->handle, &column, c->count, c->keys, err);
+    return omen_lookup(c->from, &column, c->count, c->keys, err);
 }
 
 /* ---- Answer --------------------------------------------------------------------------------------- */
@@ -148,6 +151,12 @@ static void write_ids(om_wbuf *w, const get_call *c)
 static bool with_metadata(const get_call *c)
 {
     return c->request->with_metadata || c->request->n_fields > 0;
+}
+
+/* Vectors and what belongs to them are read one after the other: versions tell whether they are of one moment. */
+static bool must_agree(const get_call *c)
+{
+    return c->vectors != NULL && (with_metadata(c) || c->request->with_versions);
 }
 
 static size_t column_size(const get_call *c)
@@ -247,7 +256,7 @@ static omen_status_t read_vectors(get_call *c, omen_error *err)
     size_t row = c->coll->row_bytes;
     uint32_t n = 0;
     omen_status_t status =
-        omen_get_vectors(c->coll->handle, c->keys, c->count, c->vectors, 0, 0, c->found, err);
+        omen_get_vectors(c->from, c->keys, c->count, c->vectors, 0, 0, c->found, err);
     for (uint32_t i = 0; status == OMEN_OK && i < c->count; i++) {
         if (c->found[i] != 0 && n++ != i) {
             memmove(c->vectors + (n - 1) * row, c->vectors + i * row, row);
@@ -257,36 +266,50 @@ static omen_status_t read_vectors(get_call *c, omen_error *err)
     return status;
 }
 
-static omen_status_t read_items(get_call *c, omen_error *err)
+static omen_status_t find_items(get_call *c, omen_error *err)
 {
-    omen_status_t status = om_method_wait_visible(c->rpc, c->coll, c->request->min_version, err);
     om_coll_enter(c->coll);
-    if (status == OMEN_OK) {
-        status = lookup(c, err);
-    }
+    omen_status_t status = lookup(c, err);
     for (uint32_t i = 0; status == OMEN_OK && i < c->count; i++) {
         c->found[i] = c->keys[i] != OMEN_NONE;
     }
-    if (status == OMEN_OK && c->vectors != NULL) {
+    return om_coll_leave(c->coll, status, err);
+}
+
+static bool read_versions(get_call *c, om_failure *f)
+{
+    om_fetch what = {
+        .coll = c->coll, .from = c->from, .keys = c->keys, .count = c->count, .versions = true};
+    om_fetched_end(&c->before);
+    return !must_agree(c) || om_fetch_items(&what, &c->before, f);
+}
+
+static omen_status_t read_found(get_call *c, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    if (c->vectors != NULL) {
+        om_coll_enter(c->coll);
         status = read_vectors(c, err);
+        status = om_coll_leave(c->coll, status, err);
     }
-    status = om_coll_leave(c->coll, status, err);
+    c->found_count = 0;
     for (uint32_t i = 0; status == OMEN_OK && i < c->count; i++) {
         c->found_count += c->found[i] != 0;
     }
     return status;
 }
 
-/* Metadata and versions of the found ones. False: *f says why; or *again is set, since an item went. */
+/* Metadata and versions of the found ones. False: *f says why; or *again is set, since an item went or is
+ * another one now. */
 static bool read_rest(get_call *c, bool *again, om_failure *f)
 {
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(c->rpc));
     const get_request *q = c->request;
     om_fetch what = {.coll = c->coll,
-                     .from = c->coll->handle,
+                     .from = c->from,
                      .keys = c->found_keys,
                      .metadata = with_metadata(c),
-                     .versions = q->with_versions,
+                     .versions = q->with_versions || must_agree(c),
                      .fields = (const char *const *)q->fields,
                      .field_count = q->n_fields,
                      .room = s->opt.max_message_bytes - c->vectors_size};
@@ -304,35 +327,68 @@ static bool read_rest(get_call *c, bool *again, om_failure *f)
         return false;
     }
     const om_fetched *got = &c->fetched;
-    for (size_t i = 0; i < what.count; i++) {
-        *again = *again || (what.metadata && got->offsets[i] == got->offsets[i + 1]) ||
-                 (what.versions && got->versions[i] == 0);
+    size_t n = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->found[i] == 0) {
+            continue;
+        }
+        *again = *again || (what.metadata && got->offsets[n] == got->offsets[n + 1]) ||
+                 (what.versions && got->versions[n] == 0) ||
+                 (must_agree(c) && got->versions[n] != c->before.versions[i]);
+        n++;
     }
     return !*again;
 }
 
-/* An item that went between two looks is looked for anew, so that all columns have the same rows. */
+static bool fail_engine(const get_call *c, const omen_error *err, om_failure *f)
+{
+    if (err->status == OMEN_NOT_FOUND) {
+        om_colls_forget(om_rt_shared_of(om_rpc_runtime(c->rpc))->colls, c->coll->name);
+    }
+    return om_failure_from_engine(f, err);
+}
+
+/* One look at everything. False: *f says why, unless *again is set. */
+static bool read_once(get_call *c, bool *again, om_failure *f)
+{
+    omen_error err = {0};
+    *again = false;
+    if (find_items(c, &err) != OMEN_OK) {
+        return fail_engine(c, &err, f);
+    }
+    if (!read_versions(c, f)) {
+        return false;
+    }
+    if (read_found(c, &err) != OMEN_OK) {
+        return fail_engine(c, &err, f);
+    }
+    return read_rest(c, again, f);
+}
+
+/* All columns are of the same items at the same moment: what changed between two looks is read anew, and when
+ * writers are too quick for that, from a snapshot. */
 static bool read_all(get_call *c, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {0};
     bool again = true;
-    for (int attempt = 0; attempt < TRIES && again; attempt++) {
-        c->found_count = 0;
-        if (read_items(c, &err) != OMEN_OK) {
-            if (err.status == OMEN_NOT_FOUND) {
-                om_colls_forget(om_rt_shared_of(om_rpc_runtime(c->rpc))->colls, c->coll->name);
+    c->from = c->coll->handle;
+    if (om_method_wait_visible(c->rpc, c->coll, c->request->min_version, &err) != OMEN_OK) {
+        return fail_engine(c, &err, f);
+    }
+    for (int attempt = 1; attempt <= TRIES && again; attempt++) {
+        if (attempt == TRIES) {
+            if (omen_snapshot(c->coll->handle, &c->snapshot, &err) != OMEN_OK) {
+                return fail_engine(c, &err, f);
             }
-            return om_failure_from_engine(f, &err);
+            c->from = c->snapshot;
         }
-        if (read_rest(c, &again, f)) {
+        if (read_once(c, &again, f)) {
             return true;
         }
-        if (!again) {
-            return false;
-        }
     }
-    return om_failure_set(f, OMEN_ABORTED, "ABORTED", NULL,
-                          "the items were deleted while the answer was made: try again");
+    return again ? om_failure_set(f, OMEN_ABORTED, "ABORTED", NULL,
+                                  "the items changed while the answer was made: try again")
+                 : false;
 }
 
 static void get_now(get_call *c)
@@ -389,6 +445,8 @@ static void get_destroy(om_rpc *rpc)
     get_call *c = om_rpc_state(rpc);
     free(c->vectors);
     om_fetched_end(&c->fetched);
+    om_fetched_end(&c->before);
+    omen_collection_free(c->snapshot);
     om_coll_release(c->coll);
 }
 

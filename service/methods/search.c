@@ -24,6 +24,7 @@ static void execute(search_call *c, uint64_t queue_ns)
     om_rpc_out out;
     om_searcher s = {.shared = om_rt_shared_of(om_rpc_runtime(rpc)),
                      .coll = c->coll,
+                     .rpc = rpc,
                      .request = &c->request,
                      .arena = om_rpc_arena(rpc),
                      .op = c->op,

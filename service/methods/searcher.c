@@ -180,6 +180,7 @@ static bool add_facets(om_searcher *s, om_failure *f)
 {
     const om_wire_search *q = s->request;
     om_facets_query what = {.coll = s->coll,
+                            .rpc = s->rpc,
                             .filter = s->filter,
                             .facets = q->facets,
                             .count = q->facet_count,

@@ -4,6 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 
 import json
+import threading
 import unittest
 
 import numpy as np
@@ -269,6 +270,41 @@ class MetadataTest(Test):
         self.fails("ABORTED", self.client.write, name, again, reason="VERSION_CONFLICT")
         counted = batch_with([{}, {}], ids=[1, 2], if_version=[1])
         self.fails("INVALID_ARGUMENT", self.client.write, name, counted, field="if_version")
+
+    def test_answers_are_of_one_moment(self):
+        """Vector, metadata and version of an answer belong together while the items are replaced."""
+        name, stop, failures = self.create(), threading.Event(), []
+        ids = list(range(200))
+
+        def write(turn):
+            batch = batch_with([{"turn": turn}] * len(ids), ids)
+            batch.items.vectors.CopyFrom(column(np.full((len(ids), DIM), turn, np.float32)))
+            request = ITEMS.BatchWriteRequest(collection=name, batch=batch)
+            return self.client.items.BatchWrite(request, timeout=PATIENCE).version
+
+        def write_on():
+            turn = 2
+            while not stop.is_set():
+                turn += 1
+                write(turn)
+
+        versions = {1: write(1), 2: write(2)}
+        writer = threading.Thread(target=write_on)
+        writer.start()
+        try:
+            for _ in range(100):
+                items = self.read(name, ids, with_vectors=True, with_versions=True).items
+                rows = np.frombuffer(items.vectors.data, np.float32).reshape(-1, DIM)
+                turns = [row["turn"] for row in texts(items.metadata)]
+                if len(turns) != len(ids) or list(rows[:, 0].astype(int)) != turns:
+                    failures.append("vectors and metadata of different moments")
+                for turn, version in zip(turns, items.versions):
+                    if versions.setdefault(turn, version) != version:
+                        failures.append(f"turn {turn} has the versions {versions[turn]} and {version}")
+        finally:
+            stop.set()
+            writer.join()
+        self.assertEqual(failures, [])
 
     def test_delete_by_filter(self):
         name = self.create()
