@@ -240,23 +240,46 @@ static omen_status_t offer_sorted(page *p, const om_part *part, const om_rows_of
     return OMEN_OK;
 }
 
-/* Row after row: those without a value (block NULL: all of them), or those with one. */
-static omen_status_t offer_rows(page *p, const om_part *part, const om_rows_of *of,
-                                const om_meta_part *meta, const om_metablock *block, bool nulls,
-                                omen_error *err)
+/* The few rows that pass, as they lie. */
+static omen_status_t offer_few(page *p, const om_part *part, const om_rows_of *of,
+                               const om_meta_part *meta, const om_metablock *block, omen_error *err)
 {
     uint32_t last = om_min_u32(meta->first + meta->rows, of->last);
     for (uint32_t word = meta->first >> 6; word <= (last - 1) >> 6; word++) {
         for (uint64_t bits = om_rows_word(of, word); bits != 0; bits &= bits - 1) {
             uint32_t slot = (word << 6) + (uint32_t)__builtin_ctzll(bits);
-            om_value value = {.type = 0};
-            if (block != NULL) {
-                value = value_at(block, slot - meta->first, p->field->id);
-            }
-            if ((value.type == 0) != nulls || is_full_before(p, &value)) {
+            om_value value = value_at(block, slot - meta->first, p->field->id);
+            if (value.type == 0 || is_full_before(p, &value)) {
                 continue;
             }
             omen_status_t status = offer_row(p, part, slot, &value, err);
+            if (status != OMEN_OK) {
+                return status;
+            }
+        }
+    }
+    return OMEN_OK;
+}
+
+/* Rows that stand in an order have a value, the others have none. */
+static omen_status_t offer_nulls(page *p, const om_part *part, const om_rows_of *of,
+                                 const om_meta_part *meta, const uint16_t *sorted, uint32_t valued,
+                                 omen_error *err)
+{
+    const om_value null = {.type = 0};
+    uint64_t there[OM_BLOCK_WORDS];
+    uint32_t last = om_min_u32(meta->first + meta->rows, of->last);
+    uint32_t first = meta->first >> 6;
+    memset(there, 0, sizeof there);
+    for (uint32_t i = 0; i < valued; i++) {
+        there[sorted[i] >> 6] |= UINT64_C(1) << (sorted[i] & 63);
+    }
+    for (uint32_t word = first; word <= (last - 1) >> 6; word++) {
+        /* Of a part without a block, which may be longer than one, all are null. */
+        uint64_t bits = om_rows_word(of, word) & (valued != 0 ? ~there[word - first] : UINT64_MAX);
+        for (; bits != 0; bits &= bits - 1) {
+            uint32_t slot = (word << 6) + (uint32_t)__builtin_ctzll(bits);
+            omen_status_t status = offer_row(p, part, slot, &null, err);
             if (status != OMEN_OK) {
                 return status;
             }
@@ -281,8 +304,11 @@ static omen_status_t offer_block(page *p, const om_part *part, const om_rows_of 
     if (of->pass != NULL) {
         passing = om_pass_count(of->pass, last) - om_pass_count(of->pass, meta->first);
     }
-    return nulls || passing < valued / FEW_SHARE ? offer_rows(p, part, of, meta, block, nulls, err)
-                                                 : offer_sorted(p, part, of, meta, block, err);
+    if (nulls) {
+        return offer_nulls(p, part, of, meta, sorted, valued, err);
+    }
+    return passing < valued / FEW_SHARE ? offer_few(p, part, of, meta, block, err)
+                                        : offer_sorted(p, part, of, meta, block, err);
 }
 
 static omen_status_t offer_single(page *p, const om_part *part, const om_fields_look *look,
