@@ -74,6 +74,7 @@ OMEN_API const char *omen_isa_name(void);
 #define OMEN_MAX_FILTER_TERMS    1024u           /* conditions, list elements included               */
 #define OMEN_MAX_PARAMS          1024u           /* $1 .. $1024                                      */
 #define OMEN_MAX_LEGS            16u             /* of one request                                   */
+#define OMEN_MAX_LIKE            1024u           /* keys of a leg LIKE                               */
 #define OMEN_MAX_TEXT_QUERY      65536u          /* bytes; at most 1,024 words of it are used        */
 
 /* ---- Status: the numbers are the canonical gRPC codes -------------------------------------------- */
@@ -499,7 +500,8 @@ typedef struct omen_leg {                /* [ext] */
     size_t   text_len;
     const char *field;                   /* TEXT: NULL: all TEXT fields, by their weights               */
     const uint64_t *keys;                /* LIKE: the mean of the vectors of these items is the query,  */
-    uint64_t key_count;                  /* and they are left out of its list                           */
+    uint64_t key_count;                  /* and they are left out of its list (at most OMEN_MAX_K with  */
+                                         /* them); 1 .. OMEN_MAX_LIKE                                   */
     float    weight;                     /* in the fusion; 0: 1; not negative                           */
     float    k1, b;                      /* TEXT: of BM25; both 0: 1.2 and 0.75                         */
     uint32_t reserved;

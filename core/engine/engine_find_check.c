@@ -72,8 +72,8 @@ static omen_status_t check_like(om_find *f, uint32_t i)
                             "leg %u: keys: at least one is needed", i);
     }
     /* They are left out of the list, which is that much longer. */
-    if (leg->key_count > OMEN_MAX_K / 2) {
-        return invalid(f, OMEN_D_LIMIT, i, "keys: count", leg->key_count, OMEN_MAX_K / 2);
+    if (leg->key_count > OMEN_MAX_LIKE) {
+        return invalid(f, OMEN_D_LIMIT, i, "keys: count", leg->key_count, OMEN_MAX_LIKE);
     }
     return OMEN_OK;
 }

@@ -137,7 +137,7 @@ static void fill_query_limits(Omen__V1__ServerInfo__Limits *out)
     out->max_text_query_bytes = OMEN_MAX_TEXT_QUERY;
     out->max_facets = OM_SEARCH_MAX_FACETS;
     out->max_facet_values = OM_FACET_MAX_VALUES;
-    out->max_like_items = OM_RT_MAX_GET_ITEMS;
+    out->max_like_items = OMEN_MAX_LIKE;
     out->max_get_items = OM_RT_MAX_GET_ITEMS;
 }
 

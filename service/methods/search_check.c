@@ -82,7 +82,7 @@ static bool check_like(const om_wire_leg *leg, const om_coll *coll, om_failure *
                               names[ids->type & 3], coll->name, names[coll->options.id_type & 3]);
     }
     return ids->count <= OM_RT_MAX_GET_ITEMS ||
-           om_failure_limit(f, "legs.like", ids->count, OM_RT_MAX_GET_ITEMS);
+           om_failure_limit(f, "legs.like", ids->count, OMEN_MAX_LIKE);
 }
 
 static bool check_leg(const om_wire_leg *leg, const om_coll *coll, om_failure *f)

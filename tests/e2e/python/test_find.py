@@ -509,7 +509,7 @@ class FindTest(Test):
             "max_array_values": 65536, "max_filter_bytes": 65536, "max_filter_depth": 64,
             "max_filter_terms": 1024, "max_params": 1024, "max_param_values": 1 << 20,
             "max_legs": 16, "max_text_query_bytes": 65536, "max_facets": 16,
-            "max_facet_values": 1000, "max_like_items": 65536, "max_get_items": 65536,
+            "max_facet_values": 1000, "max_like_items": 1024, "max_get_items": 65536,
         }
         self.assertEqual({name: getattr(limits, name) for name in told}, told)
 
