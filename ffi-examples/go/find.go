@@ -19,13 +19,14 @@ type Leg struct {
 	Text   string   // the best items for words, by BM25; of "..." the words one after the other
 	Like   []uint64 // the nearest items to the mean of the vectors of these keys, which are left out
 
-	Weight float32 // in the fusion with other parts; 0: 1
-	Limit  uint32  // how many of its best count
-	EF     uint32  // Vector, Like: beam width
-	Rerank uint32  // Vector, Like: candidates scored again in full precision
-	Exact  bool    // Vector, Like: brute force over all items
-	Field  string  // Text: only of this field; "": of all text fields, by their weights
-	K1, B  float32 // Text: of BM25; both 0: 1.2 and 0.75
+	Weight    float32 // in the fusion with other parts; 0: 1
+	Limit     uint32  // how many of its best count
+	EF        uint32  // Vector, Like: beam width
+	Rerank    uint32  // Vector, Like: candidates scored again in full precision
+	Exact     bool    // Vector, Like: brute force over all items
+	GraphOnly bool    // Vector, Like: use the graph also where a scan would be cheaper
+	Field     string  // Text: only of this field; "": of all text fields, by their weights
+	K1, B     float32 // Text: of BM25; both 0: 1.2 and 0.75
 }
 
 // Fusion says how the lists of several parts become one.
@@ -120,7 +121,10 @@ func (leg *Leg) fill(mem *arena, raw *C.omen_leg, dim uint32) error {
 	raw.limit, raw.ef, raw.rerank = C.uint32_t(leg.Limit), C.uint32_t(leg.EF), C.uint32_t(leg.Rerank)
 	raw.weight, raw.k1, raw.b = C.float(leg.Weight), C.float(leg.K1), C.float(leg.B)
 	if leg.Exact {
-		raw.flags = C.OMEN_EXACT
+		raw.flags |= C.OMEN_EXACT
+	}
+	if leg.GraphOnly {
+		raw.flags |= C.OMEN_GRAPH_ONLY
 	}
 	parts := 0
 	if leg.Vector != nil {

@@ -102,6 +102,12 @@ impl<'a> Leg<'a> {
         self
     }
 
+    /// Vectors: use the graph also where a scan would be cheaper.
+    pub fn graph_only(mut self) -> Self {
+        self.flags |= sys::OMEN_GRAPH_ONLY;
+        self
+    }
+
     /// As the library takes it; `field` holds the name of the field for the call.
     fn raw(&self, field: &Option<CString>) -> Result<sys::omen_leg> {
         // SAFETY: zero is a valid omen_leg.
