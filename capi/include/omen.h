@@ -492,7 +492,8 @@ typedef struct omen_leg {                /* [ext] */
     uint32_t struct_size, flags;         /* OMEN_EXACT, OMEN_GRAPH_ONLY                                 */
     uint32_t kind;                       /* OMEN_LEG_*                                                  */
     uint32_t limit;                      /* its best that count; 0: max(100, offset + k), of one leg    */
-                                         /* alone offset + k                                            */
+                                         /* alone offset + k. Pages of several legs agree with each      */
+                                         /* other when it is set, the same for all pages                 */
     const void *vector;                  /* VECTOR                                                      */
     uint32_t dtype, dim;                 /* as in omen_query                                            */
     uint32_t ef, rerank;                 /* VECTOR, LIKE                                                */

@@ -96,11 +96,31 @@ static omen_status_t matches_then(const om_part *part, const om_pass *pass, uint
     return status;
 }
 
+/* The bitmap has rows that came after those that are seen: of its dead ones, those behind do not count.
+ * Unless some died between the two looks, then the rows that are seen are counted. */
+static omen_status_t matches_of_fewer(const om_part *part, const om_pass *pass, uint32_t matches,
+                                      uint32_t *out, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    uint32_t dead = 0, live = 0;
+    om_part newer = *part; /* whose view has all rows of the bitmap */
+    uint64_t deaths = atomic_load(&part->segment->deaths);
+    newer.view = om_view_load(part->segment);
+    OM_TRY(dead_now(&newer, pass, &dead, err));
+    OM_TRY(count_live(&newer, pass, part->rows, pass->rows, &live, err));
+    if (atomic_load(&part->segment->deaths) != deaths) {
+        return count_live(part, pass, 0, part->rows, out, err);
+    }
+    uint32_t behind = pass->matches - matches - om_min_u32(live, pass->matches - matches);
+    *out = matches - om_min_u32(dead - om_min_u32(behind, dead), matches);
+out:
+    return status;
+}
+
 omen_status_t om_part_matches(const om_part *part, const om_pass *pass, uint32_t *out,
                               omen_error *err)
 {
     uint32_t dead = 0;
-    uint32_t behind = 0;
     *out = 0;
     if (part->rows == 0 || part->view == NULL) {
         return OMEN_OK;
@@ -117,15 +137,10 @@ omen_status_t om_part_matches(const om_part *part, const om_pass *pass, uint32_t
     if (part->snapshot != NULL) {
         return matches_then(part, pass, out, err);
     }
-    om_part newer = *part; /* the bitmap may have rows that came after this view */
-    newer.view = om_view_load(part->segment);
-    omen_status_t status = dead_now(&newer, pass, &dead, err);
-    if (status == OMEN_OK && part->rows < pass->rows) {
-        /* Of the dead ones, those behind the rows that are seen do not count. */
-        uint32_t live = 0;
-        status = count_live(&newer, pass, part->rows, pass->rows, &live, err);
-        behind = pass->matches - matches - om_min_u32(live, pass->matches - matches);
+    if (part->rows == pass->rows) {
+        omen_status_t status = dead_now(part, pass, &dead, err);
+        *out = matches - om_min_u32(dead, matches);
+        return status;
     }
-    *out = matches - om_min_u32(dead - om_min_u32(behind, dead), matches);
-    return status;
+    return matches_of_fewer(part, pass, matches, out, err);
 }
