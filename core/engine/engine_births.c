@@ -57,6 +57,26 @@ uint64_t om_births_find(const om_birth *list, uint64_t count, uint32_t slot)
     return low != 0 ? low - 1 : count;
 }
 
+/* Ascending, from slot 0 on, inside the segment: looked at once, with all blocks of the section. */
+static omen_status_t check(om_segment *seg, const om_section *section, omen_error *err)
+{
+    om_mapped *mapped = seg->mapped;
+    const om_birth *list = (const void *)section->data;
+    omen_status_t status = om_segfile_verify(mapped->file, section, 0, section->bytes, err);
+    for (uint64_t i = 0; i < section->rows && status == OMEN_OK; i++) {
+        bool begins = i != 0 ? list[i].first > list[i - 1].first : list[i].first == 0;
+        if (!begins || list[i].first >= mapped->rows) {
+            status = om_fail(err, OMEN_DATA_LOSS, OMEN_D_NONE,
+                             "segment file: write %llu of BIRTHS begins at row %u of %u",
+                             (unsigned long long)i, list[i].first, mapped->rows);
+        }
+    }
+    if (status == OMEN_OK) {
+        atomic_store_explicit(&mapped->births_checked, true, memory_order_release);
+    }
+    return status;
+}
+
 omen_status_t om_births_of(om_segment *seg, const om_birth **list, uint64_t *count, omen_error *err)
 {
     if (seg->mapped == NULL) {
@@ -67,9 +87,11 @@ omen_status_t om_births_of(om_segment *seg, const om_birth **list, uint64_t *cou
     const om_section *section = &seg->mapped->section[OM_SECTION_BIRTHS];
     *list = (const void *)section->data;
     *count = section->rows;
-    return section->data != NULL
-               ? om_segfile_verify(seg->mapped->file, section, 0, section->bytes, err)
-               : OMEN_OK;
+    if (section->data == NULL ||
+        atomic_load_explicit(&seg->mapped->births_checked, memory_order_acquire)) {
+        return OMEN_OK;
+    }
+    return check(seg, section, err);
 }
 
 omen_status_t om_segment_version(om_segment *seg, uint32_t slot, uint64_t *version, omen_error *err)

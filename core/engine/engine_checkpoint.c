@@ -9,6 +9,7 @@
  * before still opens with all that was written. */
 #include <string.h>
 
+#include "engine_fields_int.h"
 #include "engine_record.h"
 
 /* ---- All collections --------------------------------------------------------------------------- */
@@ -165,22 +166,15 @@ static omen_status_t collect_streams(work *w, om_collection *c, omen_error *err)
 /* Fields are only added with write_mu held, which is. */
 static omen_status_t collect_schema(om_collection *c, om_manifest_collection *out, omen_error *err)
 {
-    if (om_schema_count(c->schema) == 0) {
-        return OMEN_OK;
-    }
-    size_t bytes = om_schema_export_size(c->schema, 0);
-    if (bytes > OM_MANIFEST_MAX_SCHEMA) {
+    size_t size = 0;
+    omen_status_t status = om_schema_give(c, &out->schema, &size, err);
+    out->schema_bytes = (uint32_t)size;
+    if (status == OMEN_OK && size > OM_MANIFEST_MAX_SCHEMA) {
         return om_fail(err, OMEN_INTERNAL, OMEN_D_LIMIT,
                        "collection '%s': %zu bytes of fields are above the limit of %d", c->name,
-                       bytes, OM_MANIFEST_MAX_SCHEMA);
+                       size, OM_MANIFEST_MAX_SCHEMA);
     }
-    out->schema = om_alloc_get(&c->rt->alloc, bytes, 8);
-    if (out->schema == NULL) {
-        return no_memory(bytes, err);
-    }
-    om_schema_export(c->schema, 0, out->schema);
-    out->schema_bytes = (uint32_t)bytes;
-    return OMEN_OK;
+    return status;
 }
 
 /* The first record that the rows in memory need; 0: there are none. Readers of the set have write_mu. */

@@ -115,8 +115,10 @@ static omen_status_t list_keys(const om_reader *from, const counting *count, uin
             return status;
         }
     }
-    om_assert(n == count->count);
-    return OMEN_OK;
+    return n == count->count ? OMEN_OK
+                             : om_fail(err, OMEN_INTERNAL, OMEN_D_NONE,
+                                       "delete: %llu rows pass, %llu were counted",
+                                       (unsigned long long)n, (unsigned long long)count->count);
 }
 
 static omen_status_t find_keys(const om_reader *from, counting *count, uint64_t **keys,

@@ -449,10 +449,10 @@ omen_status_t om_fields_stage(om_write *w, omen_error *err)
     uint32_t begin = slot + (uint32_t)w->ahead;
     uint32_t end = begin + (uint32_t)w->accepted;
     om_fields *fields = om_fields_of(w->seg);
-    OM_TRY(om_fields_bind(w, err));
     if (w->accepted == 0) {
-        return OMEN_OK;
+        return OMEN_OK; /* nor do its new fields stay */
     }
+    OM_TRY(om_fields_bind(w, err));
     if (fields == NULL) {
         OM_TRY(om_fields_start(w->seg, &fields, err));
     }

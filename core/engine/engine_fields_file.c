@@ -40,7 +40,9 @@ static omen_status_t take_births(source *s, omen_error *err)
     om_segment *seg = s->input->segment;
     const om_birth *list = NULL;
     uint64_t count = 0;
-    om_rwlock_read(&seg->c->ids_mu);
+    if (seg->mapped == NULL) {
+        om_rwlock_read(&seg->c->ids_mu);
+    }
     omen_status_t status = om_births_of(seg, &list, &count, err);
     while (count != 0 && list[count - 1].first >= s->input->rows) {
         count--;
@@ -56,7 +58,9 @@ static omen_status_t take_births(source *s, omen_error *err)
             memcpy(s->births, list, bytes);
         }
     }
-    om_rwlock_unlock(&seg->c->ids_mu);
+    if (seg->mapped == NULL) {
+        om_rwlock_unlock(&seg->c->ids_mu);
+    }
     return status;
 }
 
@@ -276,7 +280,11 @@ static omen_status_t add_text(writing *x, images *m, const source *s, const om_t
                               omen_error *err)
 {
     const uint64_t *drop = x->packed ? s->input->dead + part->first / 64 : NULL;
-    om_assert(part->first % 64 == 0);
+    if (part->first % 64 !=
+        0) { /* blocks begin at borders; words under other rows would stay for ever */
+        return om_fail(err, OMEN_INTERNAL, OMEN_D_NONE, "text: an image begins at row %u",
+                       part->first);
+    }
     if (!part->none) {
         m->list[m->count] = atomic_load(&part->holder->open);
         m->drop[m->count++] = drop;
@@ -396,25 +404,17 @@ static omen_status_t write_births(writing *x, omen_error *err)
 /* ---- All of it ------------------------------------------------------------------------------------- */
 omen_status_t om_sink_schema(om_sink *sink, om_collection *c, omen_error *err)
 {
-    uint32_t count = om_schema_count(c->schema);
-    if (count == 0) {
-        return OMEN_OK;
-    }
     size_t size = 0;
     uint8_t *bytes = NULL;
-    om_mutex_lock(&c->write_mu); /* fields may be added: size and bytes are of the same ones */
-    size = om_schema_export_size(c->schema, 0);
-    bytes = om_alloc_get(&c->rt->alloc, size, OM_CACHE_LINE);
-    if (bytes != NULL) {
-        om_schema_export(c->schema, 0, bytes);
-    }
+    om_mutex_lock(&c->write_mu);
+    omen_status_t status = om_schema_give(c, &bytes, &size, err);
     om_mutex_unlock(&c->write_mu);
-    if (bytes == NULL) {
-        return om_fail_memory(err, "fields", size);
+    if (status != OMEN_OK || size == 0) {
+        return status;
     }
     const om_section section = {.data = bytes, .bytes = size};
-    omen_status_t status = om_sink_section(sink, &section, OM_SECTION_SCHEMA, err);
-    om_alloc_put(&c->rt->alloc, bytes, size, OM_CACHE_LINE);
+    status = om_sink_section(sink, &section, OM_SECTION_SCHEMA, err);
+    om_alloc_put(&c->rt->alloc, bytes, size, 8);
     return status;
 }
 

@@ -10,6 +10,9 @@
 /* Fields out of a file or the log. DATA_LOSS when they do not agree with those there are. No lock held. */
 omen_status_t om_schema_take(om_collection *c, const uint8_t *bytes, size_t size,
                              omen_error *err) OM_NODISCARD;
+/* The same out: [*size] aligned to 8, NULL when there are none. write_mu held. */
+omen_status_t om_schema_give(om_collection *c, uint8_t **bytes, size_t *size,
+                             omen_error *err) OM_NODISCARD;
 /* Checks, adds and (when the collection is in the log already) logs declared fields: all or none. */
 omen_status_t om_schema_declare(om_collection *c, const omen_field *fields, uint64_t count,
                                 omen_error *err) OM_NODISCARD;

@@ -154,20 +154,6 @@ out:
 }
 
 /* ---- Everything ------------------------------------------------------------------------------------ */
-static omen_status_t check_births(om_segment *seg, omen_error *err)
-{
-    const om_birth *list = NULL;
-    uint64_t count = 0;
-    omen_status_t status = om_births_of(seg, &list, &count, err);
-    for (uint64_t i = 0; i < count && status == OMEN_OK; i++) {
-        bool begins = i != 0 ? list[i].first > list[i - 1].first : list[i].first == 0;
-        if (!begins || list[i].first >= seg->mapped->rows) {
-            status = damaged(err, "first row of a write", list[i].first, seg->mapped->rows);
-        }
-    }
-    return status;
-}
-
 static omen_status_t check_text(om_segment *seg, const om_fields_look *at, const om_stop *stop,
                                 omen_error *err)
 {
@@ -192,8 +178,10 @@ omen_status_t om_fields_check(om_segment *seg, const om_stop *stop, omen_error *
 {
     omen_status_t status = OMEN_OK;
     const om_metablock *block = NULL;
+    const om_birth *births = NULL;
+    uint64_t count = 0;
     om_fields_look at;
-    OM_TRY(check_births(seg, err));
+    OM_TRY(om_births_of(seg, &births, &count, err));
     om_fields_look_at(seg, atomic_load(&seg->visible), &at); /* a file's parts stay as they are */
     for (uint32_t i = 0; i < at.parts->meta_count; i++) {
         status = om_stop_check(stop);

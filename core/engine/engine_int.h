@@ -726,7 +726,7 @@ struct om_mapped {
     uint32_t rows, id_type;
     om_codec *codec;
     om_thread *warmer;
-    _Atomic bool stop, verified;
+    _Atomic bool stop, verified, births_checked;
     bool warm_vectors;
 };
 void om_mapped_close(om_segment *seg);

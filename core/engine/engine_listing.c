@@ -48,7 +48,8 @@ static omen_status_t touch_keys(const om_part *part, uint32_t slot, omen_error *
 static omen_status_t list_up(page *p, const om_part *part, const om_rows_of *of, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    for (uint32_t word = of->first >> 6; word <= (of->last - 1) >> 6; word++) {
+    uint32_t end = ((of->last - 1) >> 6) + 1;
+    for (uint32_t word = of->first >> 6; word < end && p->count < p->capacity; word++) {
         uint64_t bits = om_rows_word(of, word);
         for (; bits != 0 && p->count < p->capacity; bits &= bits - 1) {
             uint32_t slot = (word << 6) + (uint32_t)__builtin_ctzll(bits);
@@ -63,8 +64,9 @@ out:
 static omen_status_t list_down(page *p, const om_part *part, const om_rows_of *of, omen_error *err)
 {
     omen_status_t status = OMEN_OK;
-    for (uint32_t word = ((of->last - 1) >> 6) + 1; word-- > of->first >> 6;) {
-        uint64_t bits = om_rows_word(of, word);
+    uint32_t begin = of->first >> 6;
+    for (uint32_t word = ((of->last - 1) >> 6) + 1; word > begin && p->count < p->capacity;) {
+        uint64_t bits = om_rows_word(of, --word);
         while (bits != 0 && p->count < p->capacity) {
             uint32_t bit = 63u - (uint32_t)__builtin_clzll(bits);
             uint32_t slot = (word << 6) + bit;

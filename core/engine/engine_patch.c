@@ -61,17 +61,23 @@ static omen_status_t copy_vector(const patching *p, om_place place, uint64_t i, 
 }
 
 /* ---- The fields that it has, and those that change ------------------------------------------------- */
-static omen_status_t append_merged(patching *p, const uint8_t *row, const uint8_t *change,
-                                   omen_error *err)
+static omen_status_t append_merged(patching *p, uint64_t i, const uint8_t *row,
+                                   const uint8_t *change, omen_error *err)
 {
     om_bytes *out = &p->to.fields->own;
+    omen_status_t status = OMEN_OK;
     size_t size = om_meta_merge(row, change, NULL);
-    if (size > OM_META_ROW_MAX) {
-        return om_fail(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
-                       "metadata: the changed item has %zu bytes, above the limit of %u", size,
-                       (unsigned)OM_META_ROW_MAX);
+    if (size > OM_META_ROW_MAX) { /* one of many patches may be the one too many */
+        status = om_fail_item(err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT, i,
+                              "item %llu: its metadata would have %zu bytes, the limit is %u",
+                              (unsigned long long)i, size, (unsigned)OM_META_ROW_MAX);
+        status = om_write_refuse(p->w, i, status, err);
+        change = om_meta_empty; /* it stays as it is */
+        size = om_meta_merge(row, change, NULL);
     }
-    omen_status_t status = om_bytes_room(out, size, err);
+    if (status == OMEN_OK) {
+        status = om_bytes_room(out, size, err);
+    }
     if (status == OMEN_OK) {
         (void)om_meta_merge(row, change, out->data + out->size);
         p->any = p->any || om_meta_fields(out->data + out->size) != 0;
@@ -101,7 +107,7 @@ static omen_status_t merge_row(patching *p, om_place place, uint64_t i, uint32_t
             return status;
         }
     }
-    return append_merged(p, row != NULL ? row : om_meta_empty, change, err);
+    return append_merged(p, i, row != NULL ? row : om_meta_empty, change, err);
 }
 
 static omen_status_t patch_item(patching *p, uint64_t i, omen_error *err)
@@ -133,7 +139,7 @@ static omen_status_t patch_items(patching *p, omen_error *err)
             return om_fail(err, status, OMEN_D_NONE, "cancelled before anything was written");
         }
         to->own_offsets[i] = to->own.size;
-        status = om_write_skips(w, i) ? append_merged(p, om_meta_empty, om_meta_empty, err)
+        status = om_write_skips(w, i) ? append_merged(p, i, om_meta_empty, om_meta_empty, err)
                                       : patch_item(p, i, err);
         if (status != OMEN_OK) {
             return status;

@@ -131,6 +131,36 @@ omen_status_t om_schema_take(om_collection *c, const uint8_t *bytes, size_t size
     return status;
 }
 
+/* Only what the log has, so that a manifest or a file never knows a field that the log brings later: no accepted
+ * row has the others. */
+omen_status_t om_schema_give(om_collection *c, uint8_t **bytes, size_t *size, omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_schema *known = NULL;
+    uint32_t count = om_schema_count(c->schema);
+    count = c->db->disk != NULL ? om_min_u32(count, c->schema_logged) : count;
+    *bytes = NULL;
+    *size = 0;
+    if (count == 0) {
+        return OMEN_OK;
+    }
+    OM_TRY(om_schema_create(&c->rt->alloc, &known, err));
+    for (uint32_t id = 0; id < count; id++) {
+        om_field copy = *om_schema_at(c->schema, id);
+        OM_TRY(om_schema_add(known, &copy, err));
+    }
+    *size = om_schema_export_size(known, 0);
+    *bytes = om_alloc_get(&c->rt->alloc, *size, 8);
+    if (*bytes == NULL) {
+        status = om_fail_memory(err, "fields", *size);
+        goto out;
+    }
+    om_schema_export(known, 0, *bytes);
+out:
+    om_schema_free(known);
+    return status;
+}
+
 /* ---- Declaring ------------------------------------------------------------------------------------- */
 /* Checked fields, and their analysers made once to see that there are such languages. */
 static omen_status_t check_fields(om_collection *c, const omen_field *fields, uint64_t count,

@@ -32,3 +32,4 @@ om_test(engine_filter_threads_test SOURCES engine_filter_threads_test.c things.c
 om_test(engine_find_memory_test SOURCES engine_find_memory_test.c things.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_fields_test SOURCES engine_fields_test.c engine_items.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_fields_threads_test SOURCES engine_fields_threads_test.c engine_items.c engine_fixture.c DEPENDS engine capi)
+om_test(engine_fields_edge_test SOURCES engine_fields_edge_test.c engine_items.c engine_fixture.c DEPENDS engine capi)
