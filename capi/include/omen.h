@@ -557,7 +557,8 @@ OMEN_API void omen_rows_column(const omen_rows *r, uint32_t field, omen_column *
 OMEN_API uint64_t omen_rows_count(const omen_rows *r);                  /* values of each column        */
 OMEN_API void omen_rows_free(omen_rows *r);
 OMEN_CALL omen_count(omen_collection *c, uint64_t *count, omen_error *err);
-/* The keys of the live items, in the order they were written: up to `capacity` of them from *cursor on
+/* The keys of the live items, in the order they were written, or, once a collection has several
+ * segments, of the keys: up to `capacity` of them from *cursor on
  * (0: the first), which is moved behind them. *count below capacity: that was the end. What is written
  * or deleted meanwhile may be seen or not; every other item is seen exactly once. */
 OMEN_CALL omen_scan(omen_collection *c, uint64_t *cursor, uint64_t *keys, uint64_t capacity,

@@ -278,7 +278,7 @@ func (c *Collection) Count() (uint64, error) {
 	return uint64(count), err
 }
 
-// Keys returns the keys of all live items, in the order they were written.
+// Keys returns the keys of all live items, in the order they were written or, on disk, of the keys.
 func (c *Collection) Keys() ([]uint64, error) {
 	const page = 4096
 	raw, err := c.acquire()

@@ -559,7 +559,7 @@ class Index(Handle):
         return count.value
 
     def keys(self) -> List[int]:
-        """The keys of all live items, in the order they were written."""
+        """The keys of all live items, in the order they were written or, on disk, of the keys."""
         page = (c_uint64 * 4096)()
         found: List[int] = []
         cursor, count = c_uint64(), c_uint64()

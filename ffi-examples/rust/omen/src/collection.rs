@@ -276,7 +276,7 @@ impl Collection {
         Ok(count)
     }
 
-    /// The keys of all live items, in the order they were written.
+    /// The keys of all live items, in the order they were written or, on disk, of the keys.
     pub fn keys(&self) -> Result<Vec<u64>> {
         const PAGE: usize = 4096;
         let (mut all, mut cursor) = (Vec::new(), 0);
