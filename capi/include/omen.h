@@ -413,8 +413,9 @@ OMEN_CALL omen_get_progress(omen_collection *c, omen_write_progress *out, omen_e
  * CONTAINS asks arrays (of fields that are no arrays: the value itself); text compares by its bytes; ints and
  * doubles compare by value. DISTANCE is along the sphere of radius 6,371,008.8 m.
  * OMEN_INVALID_ARGUMENT / OMEN_D_FILTER_SYNTAX (what was expected at which byte), OMEN_D_FIELD (no such field),
- * OMEN_D_TYPE (a value that the field cannot have). A filter is used with the collection it was compiled for,
- * by any number of threads, and keeps answers that it has computed. */
+ * OMEN_D_TYPE (a value that the field cannot have), OMEN_D_LIMIT (also when its lists have more than 1,048,576
+ * values in all, a bound array counted wherever it is used). A filter is used with the collection it was
+ * compiled for, by any number of threads, and keeps answers that it has computed. */
 OMEN_CALL omen_filter_compile(omen_collection *c, const char *text, size_t text_len,
                               const omen_param *params, uint64_t param_count, omen_filter **out,
                               omen_error *err);

@@ -69,6 +69,15 @@ void *om_arena_get(om_arena *arena, size_t size, size_t align)
     return block;
 }
 
+size_t om_arena_bytes(const om_arena *arena)
+{
+    size_t bytes = 0;
+    for (const om_arena_chunk *chunk = arena->chunk; chunk != NULL; chunk = chunk->next) {
+        bytes += chunk->bytes;
+    }
+    return bytes;
+}
+
 void om_arena_free(om_arena *arena)
 {
     om_arena_chunk *chunk = arena->chunk;

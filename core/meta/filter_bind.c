@@ -257,6 +257,12 @@ out:
 static omen_status_t parse_pattern(om_parse *parse, const om_literal *value, om_slice *prefix,
                                    bool *open)
 {
+    om_bound *bound = value->bound;
+    if (bound != NULL && bound->patterned) {
+        *prefix = bound->prefix;
+        *open = bound->open;
+        return OMEN_OK;
+    }
     uint8_t *copy = om_arena_get(&parse->out->arena, value->slice.length + 1, 1);
     if (copy == NULL) {
         return om_fail_memory(parse->err, "filter", value->slice.length);
@@ -281,6 +287,11 @@ static omen_status_t parse_pattern(om_parse *parse, const om_literal *value, om_
         copy[length++] = value->slice.data[i];
     }
     *prefix = (om_slice){copy, length};
+    if (bound != NULL) {
+        bound->patterned = true;
+        bound->prefix = *prefix;
+        bound->open = *open;
+    }
     return OMEN_OK;
 }
 
@@ -316,34 +327,28 @@ static void *set_room(om_parse *parse, uint8_t value_class, uint32_t count)
     return om_arena_get(&parse->out->arena, count * size, 8);
 }
 
-/* Takes one value over; *kept: false when no value of the field can equal it. */
-static omen_status_t set_value(om_parse *parse, uint8_t value_class, const om_literal *value,
-                               bool owned, void *slot, bool *kept)
+/* Takes one value over; false: no value of the field can equal it. */
+static bool set_value(uint8_t value_class, const om_literal *value, void *slot)
 {
-    om_slice slice = value->slice;
-    omen_status_t status = OMEN_OK;
     int64_t lo, hi;
     double from;
-    *kept = true;
+    bool kept = true;
     switch (value_class) {
     case OM_CLASS_INT:
-        *kept = om_filter_int_from(value, false, &lo) && om_filter_int_to(value, false, &hi) &&
-                lo == hi;
-        memcpy(slot, &lo, *kept ? sizeof lo : 0);
+        kept = om_filter_int_from(value, false, &lo) && om_filter_int_to(value, false, &hi) &&
+               lo == hi;
+        memcpy(slot, &lo, kept ? sizeof lo : 0);
         break;
     case OM_CLASS_DOUBLE:
         from = om_filter_double_from(value, false);
-        *kept = from == om_filter_double_to(value, false);
+        kept = from == om_filter_double_to(value, false);
         memcpy(slot, &from, sizeof from);
         break;
     default:
-        if (!owned) {
-            status = om_filter_copy(parse, &slice);
-        }
-        memcpy(slot, &slice, sizeof slice);
+        memcpy(slot, &value->slice, sizeof value->slice);
         break;
     }
-    return status;
+    return kept;
 }
 
 /* Sorts the values and leaves out repeated ones. */
@@ -407,29 +412,71 @@ static void set_shape(om_test *out, const om_set_source *set, void *values, uint
     }
 }
 
+/* The values as a sorted set for fields of this type. */
+static omen_status_t make_set(om_parse *parse, const om_field *field, const om_literals *values,
+                              om_bound_set *out)
+{
+    const uint8_t value_class = class_of(field->type);
+    const size_t width = value_class == OM_CLASS_BYTES ? sizeof(om_slice) : 8;
+    omen_status_t status = OMEN_OK;
+    uint32_t count = 0;
+    om_assert(values->count <= OMEN_MAX_ARRAY);
+    uint8_t *room = set_room(parse, value_class, values->count);
+    if (room == NULL) {
+        return om_fail_memory(parse->err, "filter", values->count * width);
+    }
+    for (uint32_t i = 0; i < values->count; i++) {
+        om_literal value = om_filter_value(values, i);
+        OM_TRY(convert(parse, field, &value));
+        count += set_value(value_class, &value, room + count * width) ? 1 : 0;
+    }
+    *out = (om_bound_set){.type = field->type & ~(uint32_t)OMEN_TYPE_ARRAY,
+                          .values = room,
+                          .count = set_sort(value_class, room, count),
+                          .lost = count != values->count};
+out:
+    return status;
+}
+
+/* The set of a bound array, made at its first use with this type. */
+static omen_status_t bound_set(om_parse *parse, const om_field *field, const om_literals *values,
+                               om_bound_set *out)
+{
+    const uint32_t type = field->type & ~(uint32_t)OMEN_TYPE_ARRAY;
+    for (const om_bound_set *set = values->bound->sets; set != NULL; set = set->next) {
+        if (set->type == type) {
+            *out = *set;
+            return OMEN_OK;
+        }
+    }
+    omen_status_t status = make_set(parse, field, values, out);
+    if (status != OMEN_OK) {
+        return status;
+    }
+    om_bound_set *kept = om_arena_get(&parse->out->arena, sizeof *kept, _Alignof(om_bound_set));
+    if (kept == NULL) {
+        return om_fail_memory(parse->err, "filter", sizeof *kept);
+    }
+    *kept = *out;
+    kept->next = values->bound->sets;
+    values->bound->sets = kept;
+    return OMEN_OK;
+}
+
 omen_status_t om_filter_bind_set(om_parse *parse, const om_test_source *source,
                                  const om_set_source *set, om_test *out)
 {
-    const uint8_t value_class = class_of(source->field->type);
-    const size_t width = value_class == OM_CLASS_BYTES ? sizeof(om_slice) : 8;
+    const om_literals *values = &set->values;
+    om_bound_set made = {.values = NULL};
     omen_status_t status;
-    uint32_t count = 0;
     OM_TRY(comparable(parse, source, set->contains));
-    om_assert(set->values.count <= OMEN_MAX_ARRAY);
-    uint8_t *values = set_room(parse, value_class, set->values.count);
-    if (values == NULL) {
-        return om_fail_memory(parse->err, "filter", set->values.count * width);
-    }
-    for (uint32_t i = 0; i < set->values.count; i++) {
-        om_literal value = om_filter_value(&set->values, i);
-        bool kept;
-        OM_TRY(convert(parse, source->field, &value));
-        OM_TRY(set_value(parse, value_class, &value, set->values.list != NULL,
-                         values + count * width, &kept));
-        count += kept ? 1 : 0;
+    if (values->list == NULL) {
+        OM_TRY(bound_set(parse, source->field, values, &made));
+    } else {
+        OM_TRY(make_set(parse, source->field, values, &made));
     }
     begin(out, source, OM_TEST_SET);
-    set_shape(out, set, values, set_sort(value_class, values, count), count != set->values.count);
+    set_shape(out, set, made.values, made.count, made.lost);
     return finish(out);
 out:
     return status;

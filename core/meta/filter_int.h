@@ -123,6 +123,24 @@ typedef struct om_token {
 } om_token;
 enum { OM_SIGN_NE = '!' | '=' << 8, OM_SIGN_LE = '<' | '=' << 8, OM_SIGN_GE = '>' | '=' << 8 };
 
+/* A parameter that the text uses: checked, copied, sorted and read as a pattern once, whatever the number of
+ * its uses. In memory of the predicate. */
+typedef struct om_bound_set {
+    struct om_bound_set *next;
+    uint32_t type; /* of the fields or of their elements */
+    void *values;  /* ascending and different, of the class of the type */
+    uint32_t count;
+    bool lost; /* there are values that equal nothing */
+} om_bound_set;
+typedef struct om_bound {
+    struct om_bound *next;
+    uint32_t param;       /* from 0 */
+    const uint8_t *bytes; /* STRING and BYTES: those from offsets[0] on */
+    om_bound_set *sets;   /* as what it was used in IN and CONTAINS */
+    bool patterned, open; /* it was used behind LIKE: what begins with this, or is this */
+    om_slice prefix;
+} om_bound;
+
 /* A value of the text, or one of a parameter. */
 enum { OM_LIT_INT, OM_LIT_DOUBLE, OM_LIT_BOOL, OM_LIT_TEXT, OM_LIT_BYTES, OM_LIT_TIME };
 typedef struct om_literal {
@@ -130,15 +148,20 @@ typedef struct om_literal {
     size_t at; /* byte of the text */
     int64_t integer;
     double number;
-    om_slice slice;
+    om_slice slice;  /* in memory of the predicate */
+    om_bound *bound; /* whose only value it is, or NULL */
 } om_literal;
 /* Values in a row: literals, or the elements of a parameter. */
 typedef struct om_literals {
     const om_literal *list;  /* [count], or NULL: */
-    const omen_param *param; /* of this */
+    const omen_param *param; /* of this, */
+    om_bound *bound;         /* with what is known of it */
     uint32_t count;
     size_t at;
 } om_literals;
+
+/* Values of IN and CONTAINS in one condition: a block is asked for each of them. */
+enum { OM_FILTER_VALUES = 1 << 20 };
 
 typedef struct om_parse {
     const om_schema *schema;
@@ -146,6 +169,8 @@ typedef struct om_parse {
     om_predicate *out;
     om_token token;
     om_literal *list; /* [OMEN_MAX_FILTER_TERMS], of one test at a time; NULL: not needed yet */
+    om_bound *bound;  /* parameters that were used so far */
+    uint64_t values;  /* of sets that are left in the tree */
     uint32_t depth, terms;
     omen_error *err;
 } om_parse;
@@ -158,8 +183,8 @@ omen_status_t om_filter_expected(om_parse *parse, const char *what);
 bool om_filter_is(const om_token *token, const char *word);
 /* filter_value.c: what is between the quotes, in memory of the predicate. */
 omen_status_t om_filter_unquote(om_parse *parse, const om_token *token, om_slice *out) OM_NODISCARD;
-omen_status_t om_filter_copy(om_parse *parse, om_slice *slice) OM_NODISCARD;
 omen_status_t om_filter_unhex(om_parse *parse, const om_token *token, om_slice *out) OM_NODISCARD;
+/* The elements of the parameter at the token, whose bytes then belong to the predicate. */
 omen_status_t om_filter_param(om_parse *parse, const om_token *token,
                               om_literals *out) OM_NODISCARD;
 om_literal om_filter_value(const om_literals *values, uint32_t i);

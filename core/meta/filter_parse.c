@@ -46,6 +46,14 @@ static bool intersect(om_test *into, const om_test *other)
     return false;
 }
 
+/* Whether two tests ask the same of the same bound array. */
+static bool same_set(const om_test *a, const om_test *b)
+{
+    return (a->kind == OM_TEST_SET || a->kind == OM_TEST_ALL) && a->kind == b->kind &&
+           a->field == b->field && a->negate == b->negate && a->u.set.ints == b->u.set.ints &&
+           a->u.set.doubles == b->u.set.doubles && a->u.set.slices == b->u.set.slices;
+}
+
 /* Puts a part into a group; parts of the same kind become parts of the group itself. */
 static void append(om_node *group, om_node *part)
 {
@@ -59,10 +67,12 @@ static void append(om_node *group, om_node *part)
         return;
     }
     uint32_t looked = 0;
-    for (om_node *other = group->first; group->kind == OM_NODE_AND && part->kind == OM_NODE_TEST &&
-                                        other != NULL && looked < LOOK_BACK;
+    for (om_node *other = group->first;
+         part->kind == OM_NODE_TEST && other != NULL && looked < LOOK_BACK;
          other = other->next, looked++) {
-        if (other->kind == OM_NODE_TEST && intersect(&other->test, &part->test)) {
+        if (other->kind == OM_NODE_TEST &&
+            (same_set(&other->test, &part->test) ||
+             (group->kind == OM_NODE_AND && intersect(&other->test, &part->test)))) {
             return;
         }
     }
@@ -157,9 +167,6 @@ static omen_status_t parse_value(om_parse *parse, om_literal *slot)
                 parse->token.at, parse->token.param + 1, values.count, parse->token.param + 1);
         }
         *slot = om_filter_value(&values, 0);
-        if (slot->kind == OM_LIT_TEXT || slot->kind == OM_LIT_BYTES) {
-            OM_TRY(om_filter_copy(parse, &slot->slice));
-        }
     } else {
         OM_TRY(parse_literal(parse, slot));
     }
@@ -505,6 +512,7 @@ out:
 static omen_status_t lay_out(om_parse *parse, om_node *node, uint32_t level)
 {
     om_predicate *out = parse->out;
+    omen_status_t status = OMEN_OK;
     node->index = out->nodes++;
     out->levels = om_max_u32(out->levels, level + 1);
     if (node->kind == OM_NODE_TEST &&
@@ -512,6 +520,13 @@ static omen_status_t lay_out(om_parse *parse, om_node *node, uint32_t level)
         /* Every value is in a dictionary once, but 0.0 perhaps twice. */
         enum { MOST_LISTED = 1 << 18 };
         const uint32_t codes = node->test.u.set.count + 1;
+        parse->values += node->test.u.set.count;
+        if (parse->values > OM_FILTER_VALUES) {
+            return om_fail(parse->err, OMEN_INVALID_ARGUMENT, OMEN_D_LIMIT,
+                           "filter: its lists have more than %u values in all, a bound array "
+                           "counted wherever it is used",
+                           (uint32_t)OM_FILTER_VALUES);
+        }
         const bool own = out->listed + codes <= MOST_LISTED;
         node->test.list_at = own ? out->listed : OM_LIST_SHARED;
         out->listed += own ? codes : 0;
@@ -528,7 +543,6 @@ static omen_status_t lay_out(om_parse *parse, om_node *node, uint32_t level)
     node->order_at = out->places;
     out->places += node->count;
     uint32_t i = 0;
-    omen_status_t status = OMEN_OK;
     for (om_node *child = node->first; status == OMEN_OK && child != NULL; child = child->next) {
         node->children[i++] = child;
         status = lay_out(parse, child, level + 1);
@@ -594,4 +608,9 @@ void om_predicate_free(om_predicate *predicate)
         om_arena_free(&predicate->arena);
         om_alloc_put(predicate->alloc, predicate, sizeof *predicate, _Alignof(om_predicate));
     }
+}
+
+size_t om_predicate_bytes(const om_predicate *predicate)
+{
+    return sizeof *predicate + om_arena_bytes(&predicate->arena);
 }

@@ -30,17 +30,6 @@ omen_status_t om_filter_unquote(om_parse *parse, const om_token *token, om_slice
     return OMEN_OK;
 }
 
-omen_status_t om_filter_copy(om_parse *parse, om_slice *slice)
-{
-    uint8_t *copy;
-    const omen_status_t status = take(parse, slice->length, &copy);
-    if (status == OMEN_OK && slice->length != 0) {
-        memcpy(copy, slice->data, slice->length);
-    }
-    slice->data = copy;
-    return status;
-}
-
 static int hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
@@ -129,11 +118,46 @@ static omen_status_t check_param(om_parse *parse, const om_token *token, const o
     }
 }
 
+/* At its first use: checked, and its bytes copied. */
+static omen_status_t first_use(om_parse *parse, const om_token *token, const omen_param *param,
+                               om_bound **out)
+{
+    omen_status_t status = check_param(parse, token, param);
+    uint8_t *copy = NULL;
+    if (status != OMEN_OK) {
+        return status;
+    }
+    om_bound *bound = om_arena_get(&parse->out->arena, sizeof *bound, _Alignof(om_bound));
+    if (bound == NULL) {
+        return om_fail_memory(parse->err, "filter", sizeof *bound);
+    }
+    if (param->count != 0 && (param->type == OMEN_TYPE_STRING || param->type == OMEN_TYPE_BYTES)) {
+        const size_t size = (size_t)(param->offsets[param->count] - param->offsets[0]);
+        status = take(parse, size, &copy);
+        if (status != OMEN_OK) {
+            return status;
+        }
+        memcpy(copy, (const uint8_t *)param->data + param->offsets[0], size);
+    }
+    *bound = (om_bound){.next = parse->bound, .param = token->param, .bytes = copy};
+    parse->bound = bound;
+    *out = bound;
+    return OMEN_OK;
+}
+
 omen_status_t om_filter_param(om_parse *parse, const om_token *token, om_literals *out)
 {
     const omen_param *param = &parse->in->params[token->param];
-    *out = (om_literals){.param = param, .count = param->count, .at = token->at};
-    return check_param(parse, token, param);
+    om_bound *bound = parse->bound;
+    omen_status_t status = OMEN_OK;
+    while (bound != NULL && bound->param != token->param) {
+        bound = bound->next;
+    }
+    if (bound == NULL) {
+        status = first_use(parse, token, param, &bound);
+    }
+    *out = (om_literals){.param = param, .bound = bound, .count = param->count, .at = token->at};
+    return status;
 }
 
 om_literal om_filter_value(const om_literals *values, uint32_t i)
@@ -143,7 +167,7 @@ om_literal om_filter_value(const om_literals *values, uint32_t i)
     }
     const omen_param *param = values->param;
     const uint8_t *data = param->data;
-    om_literal value = {.at = values->at};
+    om_literal value = {.at = values->at, .bound = values->bound};
     switch (param->type) {
     case OMEN_TYPE_DOUBLE:
         value.kind = OM_LIT_DOUBLE;
@@ -156,8 +180,8 @@ om_literal om_filter_value(const om_literals *values, uint32_t i)
     case OMEN_TYPE_STRING:
     case OMEN_TYPE_BYTES:
         value.kind = param->type == OMEN_TYPE_STRING ? OM_LIT_TEXT : OM_LIT_BYTES;
-        value.slice =
-            (om_slice){data + param->offsets[i], param->offsets[i + 1] - param->offsets[i]};
+        value.slice = (om_slice){values->bound->bytes + (param->offsets[i] - param->offsets[0]),
+                                 param->offsets[i + 1] - param->offsets[i]};
         break;
     default:
         value.kind = param->type == OMEN_TYPE_TIME ? OM_LIT_TIME : OM_LIT_INT;

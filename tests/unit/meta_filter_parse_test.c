@@ -370,6 +370,93 @@ static void test_params(void **state)
                   "found $2, and 1 are");
 }
 
+/* What the predicate of a text that is n times a part takes; the part may have a number in it. */
+static void *counting_get(void *ctx, size_t size, size_t align)
+{
+    *(size_t *)ctx += size;
+    return aligned_alloc(align < 16 ? 16 : align, om_round_up(size, align < 16 ? 16 : align));
+}
+
+static void counting_put(void *ctx, void *memory, size_t size, size_t align)
+{
+    (void)align;
+    *(size_t *)ctx -= memory != NULL ? size : 0;
+    free(memory);
+}
+
+static omen_status_t repeated(const char *part, uint32_t n, const omen_param *value, size_t *bytes,
+                              omen_error *err)
+{
+    const size_t room = (strlen(part) + 32) * n;
+    char *text = calloc(room, 1);
+    size_t at = 0;
+    assert_non_null(text);
+    for (uint32_t i = 0; i < n; i++) {
+        at += (size_t)snprintf(text + at, room - at, "%s(%s AND x < %u)", i != 0 ? " OR " : "",
+                               part, 11 + i);
+    }
+    *bytes = 0;
+    const om_alloc alloc = {{counting_get, counting_put, bytes}, NULL};
+    const om_predicate_text source = {text, at, value, 1};
+    om_predicate *predicate = NULL;
+    const omen_status_t status = om_predicate_compile(&alloc, schema, &source, &predicate, err);
+    if (status == OMEN_OK) {
+        assert_true(om_predicate_row(predicate, row));
+        assert_int_equal(om_predicate_bytes(predicate), *bytes);
+        om_predicate_free(predicate);
+    } else {
+        assert_int_equal(*bytes, 0);
+    }
+    free(text);
+    return status;
+}
+
+/* A bound array is kept once, however often it is used; the whole has a limit. */
+static void test_param_uses(void **state)
+{
+    enum { WORDS = 4096, USES = 200 };
+    static int64_t many[OMEN_MAX_ARRAY];
+    static char words[WORDS * 8];
+    static uint64_t ends[WORDS + 1];
+    const uint64_t one[] = {0, 8}, iso[] = {0, 20};
+    const char *const parts[] = {"genre IN $1", "tags NOT CONTAINS ANY $1", "hash IN $1"};
+    omen_error err;
+    size_t once, often;
+    (void)state;
+    for (uint32_t i = 0; i < OMEN_MAX_ARRAY; i++) {
+        many[i] = 1999 - (int64_t)i;
+    }
+    for (uint32_t i = 0; i < WORDS; i++) {
+        ends[i + 1] = ends[i] + (uint32_t)snprintf(words + ends[i], 8, i == 7 ? "drama" : "q%u", i);
+    }
+    const omen_param texts = {OMEN_TYPE_STRING, WORDS, words, ends};
+    const omen_param ints = {OMEN_TYPE_INT64, OMEN_MAX_ARRAY, many, NULL};
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(repeated(parts[i], 1, &texts, &once, &err), OMEN_OK);
+        assert_int_equal(repeated(parts[i], USES, &texts, &often, &err), OMEN_OK);
+        assert_true(often < once + USES * 2048);
+    }
+    assert_int_equal(repeated(parts[2], 1, &texts, &once, &err), OMEN_INVALID_ARGUMENT);
+    assert_int_equal(repeated("year IN $1", 16, &ints, &once, &err), OMEN_OK);
+    assert_int_equal(repeated("year IN $1", 17, &ints, &once, &err), OMEN_INVALID_ARGUMENT);
+    assert_int_equal(err.detail, OMEN_D_LIMIT);
+    assert_non_null(strstr(err.message, "more than 1048576 values"));
+    /* Of the same test one is left. */
+    param("year IN $1 OR year IN $1 OR year IN $1 OR year IN $1 OR year IN $1 OR year IN $1 OR "
+          "year IN $1 OR year IN $1 OR year IN $1 OR year IN $1 OR year IN $1 OR year IN $1 OR "
+          "year IN $1 OR year IN $1 OR year IN $1 OR year IN $1 OR year IN $1 OR year IN $1",
+          ints, true);
+    param("year IN $1 AND year IN $1 AND NOT absent IN $1", ints, false);
+    param("year IN $1 AND NOT year IN $1", ints, false);
+    param("x IN $1 OR NOT x IN $1", ints, true);
+    param("rating IN $1 OR year IN $1", ints, true);
+    /* One value as what the fields are. */
+    const omen_param time = {OMEN_TYPE_STRING, 1, "2026-01-01T00:00:00Z", iso};
+    param("genre NOT IN $1 AND seen IN $1 AND seen = $1 AND NOT genre LIKE $1", time, true);
+    param("NOT genre LIKE $1 AND NOT genre LIKE $1 AND genre != $1",
+          (omen_param){OMEN_TYPE_STRING, 1, "dra\\_ma%", one}, true);
+}
+
 static void test_param_count(void **state)
 {
     const char *text = "public";
@@ -418,11 +505,15 @@ static void test_no_memory(void **state)
         at += (size_t)snprintf(text + at, sizeof text - at,
                                " AND (year != %u OR genre IN ('%u', '%u%060u'))", i, i, i, i);
     }
+    (void)snprintf(text + at, sizeof text - at, " AND genre IN $1 AND NOT genre LIKE $2");
+    const uint64_t ends[] = {0, 5, 6}, end[] = {0, 2};
+    const omen_param params[] = {{OMEN_TYPE_STRING, 2, "dramax", ends},
+                                 {OMEN_TYPE_STRING, 1, "x%", end}};
     (void)state;
     for (uint32_t n = 0;; n++) {
         failing memory = {n, 0};
         const om_alloc alloc = {{failing_get, failing_put, &memory}, NULL};
-        const om_predicate_text source = {text, strlen(text), NULL, 0};
+        const om_predicate_text source = {text, strlen(text), params, 2};
         om_predicate *predicate = NULL;
         omen_error err;
         const omen_status_t status =
@@ -443,10 +534,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),    cmocka_unit_test(test_tests),
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_syntax),
-        cmocka_unit_test(test_types),    cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_params),   cmocka_unit_test(test_param_count),
-        cmocka_unit_test(test_no_memory)};
+        cmocka_unit_test(test_words),     cmocka_unit_test(test_tests),
+        cmocka_unit_test(test_names),     cmocka_unit_test(test_syntax),
+        cmocka_unit_test(test_types),     cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_params),    cmocka_unit_test(test_param_count),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_param_uses)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -38,5 +38,6 @@ typedef struct om_arena {
 } om_arena;
 void om_arena_init(om_arena *arena, const om_alloc *alloc, size_t chunk_size);
 void *om_arena_get(om_arena *arena, size_t size, size_t align) OM_NODISCARD;
+size_t om_arena_bytes(const om_arena *arena); /* taken from its allocator */
 void om_arena_free(om_arena *arena);
 #endif

@@ -18,6 +18,7 @@ omen_status_t om_predicate_compile(const om_alloc *alloc, const om_schema *schem
                                    const om_predicate_text *text, om_predicate **out,
                                    omen_error *err) OM_NODISCARD;
 void om_predicate_free(om_predicate *predicate);
+size_t om_predicate_bytes(const om_predicate *predicate); /* of memory that it holds */
 /* Rows that pass: bit i of words[0 .. OM_BLOCK_WORDS) is row i of the block (bits from its rows on are 0).
  * Returns their number. scratch: om_predicate_scratch bytes, aligned to 64, for one thread at a time; what is
  * in it before does not matter. */
