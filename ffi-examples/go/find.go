@@ -17,7 +17,7 @@ import (
 type Leg struct {
 	Vector Vectors  // the nearest items of this one vector
 	Text   string   // the best items for words, by BM25; of "..." the words one after the other
-	Like   []uint64 // the nearest items to the mean of the vectors of these keys, which are left out
+	Like   []uint64 // the nearest items to the mean of the vectors of these 1 to 1,024 keys, which are left out
 
 	Weight    float32 // in the fusion with other parts; 0: 1
 	Limit     uint32  // how many of its best count

@@ -89,7 +89,8 @@ class TextLeg(Leg):
 
 
 class LikeLeg(Leg):
-    """The nearest items to the mean of the vectors of these keys, which are left out themselves."""
+    """The nearest items to the mean of the vectors of these keys (1 to 1,024), which are left out
+    themselves."""
 
     def __init__(
         self, keys: Any, *, ef: int = 0, rerank: int = 0, limit: int = 0, weight: float = 1.0

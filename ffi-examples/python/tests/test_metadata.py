@@ -275,6 +275,7 @@ class FilmTest(unittest.TestCase):
             {"text": "moon", "group_by": "genres"},
             {"text": "moon", "group_by": "year", "group_size": 0},
             {"like": [ROWS + 1]},
+            {"like": range(1025)},
         ):
             with self.assertRaises(omen.Error, msg=arguments):
                 self.index.find(**arguments)

@@ -26,6 +26,7 @@ pub const OMEN_MAX_FILTER_TERMS: u32 = 1024;
 pub const OMEN_MAX_PARAMS: u32 = 1024;
 pub const OMEN_MAX_LEGS: u32 = 16;
 pub const OMEN_MAX_TEXT_QUERY: u32 = 65536;
+pub const OMEN_MAX_LIKE: u32 = 1024;
 pub const OMEN_NONE: u64 = u64::MAX;
 
 pub const OMEN_OK: omen_status_t = 0;

@@ -52,7 +52,8 @@ impl<'a> Leg<'a> {
         Leg::new(Kind::Text { text, field: None })
     }
 
-    /// The nearest items to the mean of the vectors of these keys, which are left out themselves.
+    /// The nearest items to the mean of the vectors of these keys (1 to 1,024), which are left out
+    /// themselves.
     pub fn like(keys: &'a [u64]) -> Self {
         Leg::new(Kind::Like { keys })
     }
