@@ -10,7 +10,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Union
 from . import _abi
 from ._handle import Handle
 from .errors import InvalidArgument, check
-from .index import Index, _choice, _options, _path
+from .index import Index, _options, _path
+from .reading import choice
 from .results import Op, raw_op
 
 Path = Union[str, "os.PathLike[str]"]
@@ -130,7 +131,7 @@ class Database(Handle):
         """An empty index. durability: "batch" (synced before a write returns, the default),
         "interval" or "none"; the other options are those of Index."""
         wanted = _options(dim, metric, dtype, ids, **options)
-        wanted.durability = _choice("durability", _abi.DURABILITY, durability)
+        wanted.durability = choice("durability", _abi.DURABILITY, durability)
         raw = c_void_p()
         with self._use() as db:
             check(_abi.lib.omen_create, db, _name(name), byref(wanted), byref(raw))
@@ -158,7 +159,7 @@ class Database(Handle):
             with self._use() as db:
                 check(_abi.lib.omen_list, db, after, page, 64, byref(count))
             for i in range(count.value):
-                text = page[i * _NAME_BYTES : (i + 1) * _NAME_BYTES]
+                text = page.raw[i * _NAME_BYTES : (i + 1) * _NAME_BYTES]
                 found.append(text.split(b"\0", 1)[0].decode())
             if count.value < 64:
                 return found

@@ -14,6 +14,7 @@ try:
     import numpy
 except ImportError:  # results are memoryviews then
     numpy = None  # type: ignore[assignment]
+HAS_NUMPY = numpy is not None
 
 
 def matrix(block: Any, code: str, shape: Tuple[int, ...]) -> Any:
@@ -45,7 +46,7 @@ class Facet(NamedTuple):
     """A value of a field, and how many items have it."""
 
     value: Any
-    count: int
+    count: int  # type: ignore[assignment]  # hides that of tuples
 
 
 class Hits:
