@@ -4,7 +4,8 @@
  *
  * The write mutex is held from the first check to the last row, so for everybody else a group is like one
  * batch. Batches of a group are checked against the state before it: those that would have to see each
- * other (INSERT, UPDATE, PATCH, versions, ids that get keys, streams, request ids) are groups of their own. */
+ * other (INSERT, UPDATE, PATCH, versions, ids that get keys, streams, request ids) are groups of their
+ * own. */
 #include "engine_disk.h"
 
 enum { MOST_IN_GROUP = 64, MOST_ROWS = 65536 };

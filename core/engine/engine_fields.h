@@ -1,12 +1,13 @@
-/* engine_fields.h - metadata, text and versions of the rows of a segment: what those that write give, and what
- * those that read may look at while their epoch is pinned.
+/* engine_fields.h - metadata, text and versions of the rows of a segment: what those that write give, and
+ * what those that read may look at while their epoch is pinned.
  * Depends on: engine_int.h, meta, text.  Threads: readers any, pinned (or write_mu held).  Locks: README.
  * SPDX-License-Identifier: Apache-2.0
  *
- * Rows never change and never move inside their segment. Slots [0, meta_covered) are in blocks, [0, text_covered)
- * in images, both without gaps; slots from there on up to the visible ones are single rows. Blocks begin and
- * end at multiples of 4,096 or 65,536 in a growing segment, at multiples of 65,536 (but for the last) in a file. A
- * block only ever gives way to a larger one that has its rows: whatever was computed about rows stays right. */
+ * Rows never change and never move inside their segment. Slots [0, meta_covered) are in blocks, [0,
+ * text_covered) in images, both without gaps; slots from there on up to the visible ones are single rows.
+ * Blocks begin and end at multiples of 4,096 or 65,536 in a growing segment, at multiples of 65,536 (but
+ * for the last) in a file. A block only ever gives way to a larger one that has its rows: whatever was
+ * computed about rows stays right. */
 #ifndef OM_ENGINE_FIELDS_H
 #define OM_ENGINE_FIELDS_H
 #include "analyser.h"
@@ -21,8 +22,8 @@ enum {
 };
 
 /* ---- The schema of a collection (engine_schema.c) -------------------------------------------------- */
-/* c->schema: never NULL, fields are only added (write_mu held); look at it without a lock. Ids of fields are those
- * of the collection in every segment, block, row and file of it. */
+/* c->schema: never NULL, fields are only added (write_mu held); look at it without a lock. Ids of fields
+ * are those of the collection in every segment, block, row and file of it. */
 typedef struct om_text_of { /* a TEXT field */
     uint16_t field;
     float weight;
@@ -63,8 +64,8 @@ typedef struct om_rowdir {
     _Atomic(om_rowchunk *) chunk[]; /* [room] NULL: none of these rows has metadata (yet) */
 } om_rowdir;
 
-/* A look at the fields of a segment. Everything in it is valid until the epoch is unpinned (write_mu or ids_mu is
- * not enough). */
+/* A look at the fields of a segment. Everything in it is valid until the epoch is unpinned (write_mu or
+ * ids_mu is not enough). */
 typedef struct om_fields_look {
     om_segment *segment;
     const om_parts *
@@ -104,8 +105,8 @@ static inline const uint8_t *om_fields_text_row(const om_fields_look *look, uint
     const om_rowchunk *chunk = om_fields_chunk(look, slot);
     return chunk != NULL ? chunk->text[slot % OM_CHUNK_ROWS] : NULL;
 }
-/* The meta row of any slot below look->rows: a single row as it lies, or a row of a block, which replaces what
- * scratch held. *row NULL: the item has no metadata. */
+/* The meta row of any slot below look->rows: a single row as it lies, or a row of a block, which replaces
+ * what scratch held. *row NULL: the item has no metadata. */
 omen_status_t om_fields_row(const om_fields_look *look, uint32_t slot, om_bytes *scratch,
                             const uint8_t **row, omen_error *err) OM_NODISCARD;
 
@@ -115,17 +116,17 @@ omen_status_t om_segment_version(om_segment *seg, uint32_t slot, uint64_t *versi
                                  omen_error *err) OM_NODISCARD;
 
 /* ---- What searches keep with a segment --------------------------------------------------------------- */
-/* seg->kept is NULL at first; whoever searches sets it once, by compare and swap, to a structure of its own that
- * begins with this; `end` frees it when the segment goes (nobody reads the segment then). */
+/* seg->kept is NULL at first; whoever searches sets it once, by compare and swap, to a structure of its
+ * own that begins with this; `end` frees it when the segment goes (nobody reads the segment then). */
 typedef struct om_kept {
     void (*end)(struct om_kept *self, om_segment *seg);
 } om_kept;
 
 /* ---- Deleting what a filter finds (engine_delete.c) --------------------------------------------------- */
-/* Called once with write_mu held, when stream and request id were found to be new: what it sees (visible rows,
- * tombstones, parts) cannot change before the deletion. It may pin an epoch and take ids_mu, and nothing above
- * write_mu in rank. keys: OM_CACHE_LINE-aligned block of c->rt->alloc of `count` u64 (NULL when 0), which the
- * caller gives back. */
+/* Called once with write_mu held, when stream and request id were found to be new: what it sees (visible
+ * rows, tombstones, parts) cannot change before the deletion. It may pin an epoch and take ids_mu, and
+ * nothing above write_mu in rank. keys: OM_CACHE_LINE-aligned block of c->rt->alloc of `count` u64 (NULL
+ * when 0), which the caller gives back. */
 typedef omen_status_t (*om_find_keys)(void *ctx, om_collection *c, const om_stop *stop,
                                       uint64_t **keys, uint64_t *count, omen_error *err);
 /* omen_delete_where but for the filter: origin is NULL, or has stream, request id, durability. */

@@ -1,5 +1,5 @@
-/* engine_fields_batch.c - the metadata of a batch: JSON parsed and text analysed at the door, without a lock; then
- * bound to the schema and put where it stays, with the write mutex, before the batch is logged.
+/* engine_fields_batch.c - the metadata of a batch: JSON parsed and text analysed at the door, without a
+ * lock; then bound to the schema and put where it stays, with the write mutex, before the batch is logged.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -45,8 +45,8 @@ void om_fields_drop(om_write *w)
     w->fields = NULL;
 }
 
-/* TEXT fields with lower ids have analysers. Before a batch is parsed: what came since may be a text to it, or not,
- * and its words may be missing. */
+/* TEXT fields with lower ids have analysers. Before a batch is parsed: what came since may be a text to
+ * it, or not, and its words may be missing. */
 static uint32_t known_texts(om_collection *c)
 {
     uint32_t count = 0;
@@ -335,8 +335,19 @@ out:
     return status;
 }
 
+uint64_t om_fields_bytes(const om_write *w)
+{
+    const struct om_batch_fields *f = w->fields;
+    uint64_t bytes = f != NULL ? f->offsets[f->items] : 0;
+    for (uint32_t i = 0; f != NULL && i < f->text_count; i++) {
+        bytes += f->texts[i].size;
+    }
+    return bytes;
+}
+
 /* ---- With the write mutex ------------------------------------------------------------------------ */
-/* Whether a TEXT field came since the texts were analysed: one that the items call by its name has no words yet. */
+/* Whether a TEXT field came since the texts were analysed: one that the items call by its name has no
+ * words yet. */
 static bool text_is_stale(const struct om_batch_fields *f)
 {
     return known_texts(f->c) > f->known;

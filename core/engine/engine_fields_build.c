@@ -1,10 +1,10 @@
 /* engine_fields_build.c - single rows become blocks and images, in the background.
  * SPDX-License-Identifier: Apache-2.0
  *
- * Borders are slot numbers: 4,096 rows at first, which sixteen at a time become 65,536. When that many wait they
- * become one at once. Meta rows stay until they are in a block of 65,536, which is made of them; text rows go
- * as soon as they are in an image, as images can be merged. One thread builds at a time (build_mu); rows that
- * it is given stay, as nobody else frees them. */
+ * Borders are slot numbers: 4,096 rows at first, which sixteen at a time become 65,536. When that many
+ * wait they become one at once. Meta rows stay until they are in a block of 65,536, which is made of them;
+ * text rows go as soon as they are in an image, as images can be merged. One thread builds at a time
+ * (build_mu); rows that it is given stay, as nobody else frees them. */
 #include <string.h>
 
 #include "engine_fields_int.h"
@@ -41,8 +41,8 @@ static bool next_span(uint32_t covered, uint32_t visible, bool all, span *out)
     return out->end <= visible;
 }
 
-/* The span to build now. No rows come once a segment is frozen: looked at in this order, what is visible then is
- * all there will be. */
+/* The span to build now. No rows come once a segment is frozen: looked at in this order, what is visible
+ * then is all there will be. */
 static bool find_span(om_segment *seg, span *out)
 {
     const om_fields *fields = om_fields_of(seg);
@@ -59,7 +59,9 @@ bool om_fields_wanted(om_segment *seg, uint64_t last_append_ns, uint64_t *ready_
         return false;
     }
     uint32_t waiting = atomic_load(&seg->visible) - next.covered;
+    uint64_t retry_ns = atomic_load(&om_fields_of(seg)->retry_ns);
     *ready_ns = waiting >= RIPE_ROWS ? 0 : last_append_ns + QUIET_NS;
+    *ready_ns = *ready_ns < retry_ns ? retry_ns : *ready_ns;
     return true;
 }
 

@@ -1,8 +1,8 @@
 /* engine_fields_file.c - metadata, text and versions of one or several segments as sections of a file.
  * SPDX-License-Identifier: Apache-2.0
  *
- * Blocks have 65,536 rows of the output. Where nothing died and the borders meet they are copied; else they are
- * made again from the rows, one block in memory at a time. Text is merged term after term. */
+ * Blocks have 65,536 rows of the output. Where nothing died and the borders meet they are copied; else
+ * they are made again from the rows, one block in memory at a time. Text is merged term after term. */
 #include <string.h>
 
 #include "engine_fields_file.h"

@@ -21,8 +21,8 @@ typedef struct om_fields_job {
 omen_status_t om_sink_fields(om_sink *sink, om_collection *c, const om_fields_job *job,
                              omen_error *err) OM_NODISCARD;
 
-/* engine_fields_open.c: sections of a mapped segment, checked for their shapes; its blocks are opened when they
- * are used. Nobody reads the segment yet. */
+/* engine_fields_open.c: sections of a mapped segment, checked for their shapes; its blocks are opened when
+ * they are used. Nobody reads the segment yet. */
 omen_status_t om_fields_map(om_segment *seg, om_mapped *mapped, omen_error *err) OM_NODISCARD;
 /* Everything that opening leaves for later. */
 omen_status_t om_fields_check(om_segment *seg, const om_stop *stop, omen_error *err) OM_NODISCARD;

@@ -1,5 +1,5 @@
-/* engine_fields_hold.c - the metadata and text of the first rows of a segment, held for whoever writes a file:
- * blocks of 65,536 rows and images, whatever is built meanwhile.
+/* engine_fields_hold.c - the metadata and text of the first rows of a segment, held for whoever writes a
+ * file: blocks of 65,536 rows and images, whatever is built meanwhile.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* engine_fields_int.h - metadata, text and versions for those that write: batches at the door, rows in a growing
- * segment, blocks and images made of them, and what goes into files.
+/* engine_fields_int.h - metadata, text and versions for those that write: batches at the door, rows in a
+ * growing segment, blocks and images made of them, and what goes into files.
  * Depends on: engine_fields.h.  Locks: README.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_ENGINE_FIELDS_INT_H
 #define OM_ENGINE_FIELDS_INT_H
@@ -29,7 +29,8 @@ omen_status_t om_births_of(om_segment *seg, const om_birth **list, uint64_t *cou
                            omen_error *err) OM_NODISCARD;
 uint64_t om_births_find(const om_birth *list, uint64_t count, uint32_t slot);
 
-/* ---- PATCH (engine_patch.c) ------------------------------------------------------------------------------ */
+/* ---- PATCH (engine_patch.c)
+ * ------------------------------------------------------------------------------ */
 /* Whole items in the place of a batch that changes some fields of them. write_mu held. */
 omen_status_t om_patch_apply(om_write *w, omen_error *err) OM_NODISCARD;
 void om_patch_drop(om_write *w);
@@ -121,6 +122,7 @@ typedef struct om_fields {
     om_parts_list *first; /* the empty one, which lives as long */
     _Atomic bool untidy;  /* something waits to be freed */
     _Atomic uint64_t text_rows;
+    _Atomic uint64_t retry_ns; /* building failed: not again before */
 } om_fields;
 void om_fields_stats(om_segment *seg, omen_stats *out);
 void om_retired_free_list(const om_alloc *alloc, om_retired *list);
@@ -133,8 +135,8 @@ static inline om_fields *om_fields_of(om_segment *seg)
     return atomic_load_explicit(&seg->fields, memory_order_acquire);
 }
 
-/* The directory of single rows; write_mu held. reserve: chunks for slots [begin, end). reclaim: true when nothing
- * is left to be freed. */
+/* The directory of single rows; write_mu held. reserve: chunks for slots [begin, end). reclaim: true when
+ * nothing is left to be freed. */
 omen_status_t om_fields_reserve(om_segment *seg, uint32_t begin, uint32_t end,
                                 omen_error *err) OM_NODISCARD;
 omen_status_t om_fields_replace_dir(om_segment *seg, uint32_t first, uint32_t room,
@@ -142,7 +144,8 @@ omen_status_t om_fields_replace_dir(om_segment *seg, uint32_t first, uint32_t ro
 bool om_fields_reclaim_dirs(om_segment *seg);
 void om_fields_free_dirs(om_segment *seg);
 
-/* ---- A batch (engine_fields_batch.c) -------------------------------------------------------------------- */
+/* ---- A batch (engine_fields_batch.c)
+ * -------------------------------------------------------------------- */
 struct om_batch_fields {
     om_collection *c;
     om_meta_rows rows;       /* as parsed; bytes NULL: the rows are somebody else's, or own */
@@ -161,12 +164,13 @@ struct om_batch_fields {
     const uint8_t **text; /* [items] likewise, NULL: no words */
     uint64_t words;       /* accepted items that have some */
 };
-/* Parses, and analyses TEXT fields, on the caller's thread and the runtime's. No lock held. w->fields stays NULL
- * when no item has metadata. */
+/* Parses, and analyses TEXT fields, on the caller's thread and the runtime's. No lock held. w->fields
+ * stays NULL when no item has metadata. */
 omen_status_t om_fields_parse(om_write *w, omen_error *err) OM_NODISCARD;
 /* Meta rows from the log, which stay where they are: `count` of them, one behind the other. */
 omen_status_t om_fields_recover(om_write *w, const uint8_t *rows, size_t bytes,
                                 omen_error *err) OM_NODISCARD;
+uint64_t om_fields_bytes(const om_write *w); /* of its meta rows and text rows */
 /* Text rows of all items, again. */
 omen_status_t om_fields_analyse(om_write *w, omen_error *err) OM_NODISCARD;
 omen_status_t om_fields_make(om_write *w, omen_error *err) OM_NODISCARD;
@@ -188,14 +192,15 @@ static inline size_t om_meta_size(const uint8_t *row)
 }
 extern const uint8_t om_meta_empty[8]; /* the row without fields */
 
-/* ---- Building (engine_fields_build.c) ------------------------------------------------------------------- */
+/* ---- Building (engine_fields_build.c)
+ * ------------------------------------------------------------------- */
 /* Whether the background should build now; *ready_ns: from when on. */
 bool om_fields_wanted(om_segment *seg, uint64_t last_append_ns, uint64_t *ready_ns);
 /* One block, when it is wanted, and freeing. *clean: nothing is left to be freed. seg has fields. */
 omen_status_t om_fields_step(om_segment *seg, bool wanted, bool *moved, bool *clean,
                              omen_error *err) OM_NODISCARD;
-/* Exactly the first `rows` rows, in blocks and images that are held: what lies beyond is left out, single rows
- * are built. Give it to om_parts_free. NULL: none of them has metadata. */
+/* Exactly the first `rows` rows, in blocks and images that are held: what lies beyond is left out, single
+ * rows are built. Give it to om_parts_free. NULL: none of them has metadata. */
 omen_status_t om_fields_hold(om_segment *seg, uint32_t rows, const om_stop *stop,
                              om_parts_list **out, omen_error *err) OM_NODISCARD;
 /* Where the rows [first, end) lie that are in no block of OM_FULL_ROWS: they stay while build_mu is held. */

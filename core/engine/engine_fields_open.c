@@ -105,8 +105,8 @@ static omen_status_t map_image(om_segment *seg, om_mapped *mapped, om_parts_list
     return OMEN_OK;
 }
 
-/* Rows with words, for statistics: out of the image's header, which is in the first block. What else is wrong with
- * it shows when it is used. */
+/* Rows with words, for statistics: out of the image's header, which is in the first block. What else is
+ * wrong with it shows when it is used. */
 static uint64_t count_worded(om_segment *seg, om_mapped *mapped)
 {
     const om_section *section = &mapped->section[OM_SECTION_TEXT];

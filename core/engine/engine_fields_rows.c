@@ -1,5 +1,5 @@
-/* engine_fields_rows.c - the bytes of single rows: slabs that are filled, or taken over from a batch, and freed
- * when their rows are in blocks.
+/* engine_fields_rows.c - the bytes of single rows: slabs that are filled, or taken over from a batch, and
+ * freed when their rows are in blocks.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 

@@ -290,19 +290,26 @@ static omen_status_t code_step(om_segment *seg, bool *moved, omen_error *err)
 }
 
 /* A block of metadata and text, when its time has come. */
-static omen_status_t block_step(om_segment *seg, bool *moved, bool *clean, omen_error *err)
+/* One that fails is tried again; the graph goes on meanwhile. */
+static void block_step(om_segment *seg, bool *moved, bool *clean)
 {
+    omen_error err;
     uint64_t last = atomic_load_explicit(&seg->last_append_ns, memory_order_relaxed);
     uint64_t ready_ns = 0;
-    const om_fields *fields = om_fields_of(seg);
+    om_fields *fields = om_fields_of(seg);
     *moved = false;
     *clean = true;
     if (fields == NULL) {
-        return OMEN_OK;
+        return;
     }
     bool wanted = om_fields_wanted(seg, last, &ready_ns) && ready_ns <= om_now_ns();
-    return wanted || atomic_load(&fields->untidy) ? om_fields_step(seg, wanted, moved, clean, err)
-                                                  : OMEN_OK;
+    if ((wanted || atomic_load(&fields->untidy)) &&
+        om_fields_step(seg, wanted, moved, clean, &err) != OMEN_OK) {
+        om_log_write(&seg->rt->log, OMEN_LOG_WARN, "engine",
+                     "collection '%s': metadata waits for its block: %s", seg->c->name,
+                     err.message);
+        atomic_store(&fields->retry_ns, om_now_ns() + RETRY_NS);
+    }
 }
 
 static void work_on(om_segment *seg, item *it)
@@ -320,9 +327,7 @@ static void work_on(om_segment *seg, item *it)
     clean = om_view_reclaim(seg);
     rest(seg);
     om_mutex_unlock(&seg->index_mu);
-    if (status == OMEN_OK) {
-        status = block_step(seg, &built, &tidy, &err);
-    }
+    block_step(seg, &built, &tidy);
     clean = clean && tidy;
     if (moved && atomic_load(&seg->frozen) &&
         atomic_load(&seg->indexed) >= atomic_load(&seg->visible)) {

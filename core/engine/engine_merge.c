@@ -1,21 +1,38 @@
 /* engine_merge.c - neighbouring segments become one file; and omen_optimize.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "engine_files.h"
+#include "engine_fields_file.h"
 
-enum { BUDGET_SHARE = 2 };
+enum { BUDGET_SHARE = 2, BLOCK_COST = 4 };
 
 /* ---- What to merge ----------------------------------------------------------------------------- */
 /* Rows that a merge may have so that its arrays take no more than a part of what the budget has left. */
-static uint64_t rows_in_budget(const omen_runtime *rt, const om_layout *layout)
+static uint64_t rows_in_budget(const omen_runtime *rt, const om_layout *layout, uint64_t fields)
 {
     const om_budget *budget = &rt->budget;
     if (budget->limit == 0) {
         return layout->max_rows;
     }
     uint64_t used = atomic_load(&budget->used);
-    uint64_t left = used < budget->limit ? budget->limit - used : 0;
+    uint64_t left = used < budget->limit ? (budget->limit - used) / BUDGET_SHARE : 0;
     uint64_t row = layout->code_stride + layout->link_stride + sizeof(uint32_t);
-    return om_min_u64(left / BUDGET_SHARE / row, layout->max_rows);
+    uint64_t rows = om_min_u64(left / row, layout->max_rows);
+    /* Metadata is made anew a block at a time: beyond one block more rows cost nothing more. */
+    bool block_fits = fields * BLOCK_COST * OM_BLOCK_ROWS <= left;
+    return block_fits ? rows : om_min_u64(rows, left / BLOCK_COST / fields);
+}
+
+/* Bytes of metadata and text a row, of those that have most of them. */
+static uint64_t field_bytes(const om_set *set, uint32_t count)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const om_mapped *mapped = set->part[i]->mapped;
+        uint64_t bytes =
+            mapped->section[OM_SECTION_METADATA].bytes + mapped->section[OM_SECTION_TEXT].bytes;
+        bytes = mapped->rows != 0 ? (bytes + mapped->rows - 1) / mapped->rows : 0;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 /* Sealed segments stand before all others. */
@@ -49,8 +66,9 @@ static omen_status_t choose(const om_collection *c, const om_set *set, bool all,
             segments[i] = (om_policy_segment){.rows = 1, .live = 1, .bytes = UINT64_MAX >> 1};
         }
     }
-    om_policy_limits limits = {.bytes = OM_MERGE_MOST_BYTES,
-                               .rows = rows_in_budget(c->rt, &set->part[0]->layout)};
+    om_policy_limits limits = {
+        .bytes = OM_MERGE_MOST_BYTES,
+        .rows = rows_in_budget(c->rt, &set->part[0]->layout, field_bytes(set, count))};
     *pick = all ? om_policy_all(segments, count) : om_policy_choose(segments, count, &limits);
     om_alloc_put(&c->rt->alloc, segments, bytes, OM_CACHE_LINE);
     return OMEN_OK;

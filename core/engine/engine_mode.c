@@ -1,5 +1,5 @@
-/* engine_mode.c - INSERT, UPDATE and PATCH: which ids of a batch must not, or must, be there; and which version
- * they must have.
+/* engine_mode.c - INSERT, UPDATE and PATCH: which ids of a batch must not, or must, be there; and which
+ * version they must have.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine_fields_int.h"
 

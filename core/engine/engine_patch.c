@@ -1,5 +1,5 @@
-/* engine_patch.c - PATCH: some fields of items change, which makes whole items of them, that are then written as
- * any others. With the write mutex held, so that nobody changes them in between.
+/* engine_patch.c - PATCH: some fields of items change, which makes whole items of them, that are then
+ * written as any others. With the write mutex held, so that nobody changes them in between.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 

@@ -39,7 +39,8 @@ static size_t padded(size_t bytes)
     return om_round_up(bytes, OM_PAYLOAD_ALIGN);
 }
 
-/* Bytes of an item in a record; its share of the offsets included. `row`: its place among the accepted ones. */
+/* Bytes of an item in a record; its share of the offsets included. `row`: its place among the accepted
+ * ones. */
 static size_t item_bytes(const writing *x, uint64_t item, uint64_t row)
 {
     size_t bytes = x->row_bytes;
@@ -225,8 +226,8 @@ static size_t bytes_of(const om_log_entry *entry)
     return bytes;
 }
 
-/* Fields that are new go in front of the batch that uses them: with it, so that there are both or none, if that
- * fits. */
+/* Fields that are new go in front of the batch that uses them: with it, so that there are both or none, if
+ * that fits. */
 static omen_status_t append_behind_fields(writing *x, const om_log_entry *entry, uint64_t *lsn,
                                           omen_error *err)
 {

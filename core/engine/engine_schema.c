@@ -131,8 +131,8 @@ omen_status_t om_schema_take(om_collection *c, const uint8_t *bytes, size_t size
     return status;
 }
 
-/* Only what the log has, so that a manifest or a file never knows a field that the log brings later: no accepted
- * row has the others. */
+/* Only what the log has, so that a manifest or a file never knows a field that the log brings later: no
+ * accepted row has the others. */
 omen_status_t om_schema_give(om_collection *c, uint8_t **bytes, size_t *size, omen_error *err)
 {
     omen_status_t status = OMEN_OK;

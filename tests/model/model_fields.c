@@ -1,5 +1,5 @@
-/* model_fields.c - metadata, text and versions: written with batches, changed by PATCH, read back, and asked for by
- * filters and words. SPDX-License-Identifier: Apache-2.0 */
+/* model_fields.c - metadata, text and versions: written with batches, changed by PATCH, read back, and
+ * asked for by filters and words. SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -19,7 +19,8 @@ static omen_batch one(const uint64_t *keys, const float *vectors, const char *js
 }
 
 /* ---- Batches ---------------------------------------------------------------------------- */
-/* An allocator that remembers how large each block is: one that is given back with another size is a mistake. */
+/* An allocator that remembers how large each block is: one that is given back with another size is a
+ * mistake. */
 typedef struct sized {
     _Atomic uint64_t wrong, live;
 } sized;
@@ -192,7 +193,8 @@ static void manifests_know_what_the_log_knows(void **state)
     it_end(&x);
 }
 
-/* A TEXT field that comes while a batch is between the door and the mutex: its words are there all the same. */
+/* A TEXT field that comes while a batch is between the door and the mutex: its words are there all the
+ * same. */
 static void words_are_not_lost_to_a_race(void **state)
 {
     (void)state;
@@ -226,6 +228,54 @@ static void words_are_not_lost_to_a_race(void **state)
         assert_non_null(om_fields_text_row(&look, 0));
         it_end(&x);
     }
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------------- */
+/* Under a limit rows are sealed while their blocks can still be made: no write is refused for ever. */
+static void metadata_beyond_the_limit_is_taken(void **state)
+{
+    (void)state;
+    enum { PIECE = 500, PIECES = 60, LONG = 2000, PATIENCE = 20 };
+    char folder[512];
+    fixture f = {.rt = NULL};
+    (void)snprintf(folder, sizeof folder, "%s", fx_path("narrow"));
+    const omen_runtime_options runtime = {
+        .struct_size = sizeof runtime, .threads = 1, .memory_limit = UINT64_C(64) << 20};
+    OK(&f, omen_runtime_create(&runtime, &f.rt, &f.err));
+    const omen_db_options db = {.struct_size = sizeof db, .runtime = f.rt};
+    OK(&f, omen_db_open(folder, &db, &f.db, &f.err));
+    const omen_options options = {
+        .struct_size = sizeof options, .dim = IT_DIM, .durability = OMEN_DURABILITY_NONE};
+    OK(&f, omen_create(f.db, "c", &options, &f.c, &f.err));
+    uint64_t keys[PIECE];
+    float *vectors = calloc((size_t)PIECE * IT_DIM, sizeof *vectors);
+    char *json = malloc((size_t)PIECE * (LONG + 64));
+    int64_t offsets[PIECE + 1] = {0};
+    uint32_t refusals = 0;
+    fx_rng rng = {.state = 3};
+    for (uint32_t b = 0; b < PIECES;) {
+        for (uint32_t i = 0; i < PIECE; i++) {
+            keys[i] = (uint64_t)b * PIECE + i;
+            char *to = json + offsets[i];
+            int at = snprintf(to, 16, "{\"s\":\"");
+            for (uint32_t k = 0; k < LONG; k++) {
+                to[at++] = (char)('a' + fx_below(&rng, 26));
+            }
+            offsets[i + 1] = offsets[i] + at + snprintf(to + at, 8, "\"}");
+        }
+        const omen_batch batch = one(keys, vectors, json, offsets, PIECE);
+        omen_status_t status = omen_add_batch(f.c, &batch, NULL, NULL, &f.err);
+        b += status == OMEN_OK;
+        if (status != OMEN_OK) {
+            FAILS(&f, status, OMEN_RESOURCE_EXHAUSTED, OMEN_D_BUDGET);
+            assert_true(++refusals < PATIENCE);
+        }
+    }
+    assert_int_equal(fx_count(&f), PIECE * PIECES);
+    free(vectors);
+    free(json);
+    fx_close(&f);
+    it_remove_folder(folder);
 }
 
 /* ---- Files ---------------------------------------------------------------------------------------- */
@@ -363,6 +413,7 @@ int main(void)
         cmocka_unit_test(fields_of_refused_items_do_not_stay),
         cmocka_unit_test(manifests_know_what_the_log_knows),
         cmocka_unit_test(words_are_not_lost_to_a_race),
+        cmocka_unit_test(metadata_beyond_the_limit_is_taken),
         cmocka_unit_test(births_are_not_trusted),
         cmocka_unit_test(blocks_of_other_files_are_refused_each_time),
     };

@@ -71,6 +71,11 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
     return remove(path);
 }
 
+void it_remove_folder(const char *path)
+{
+    assert_int_equal(nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 void it_begin(items *x, uint32_t count, const char *folder)
 {
     memset(x, 0, sizeof *x);
@@ -118,7 +123,7 @@ void it_end(items *x)
     it_close(x);
     free(x->item);
     if (x->path[0] != '\0') {
-        assert_int_equal(nftw(x->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+        it_remove_folder(x->path);
     }
 }
 

@@ -1,4 +1,5 @@
-/* engine_items.h - items with metadata and text, and a model of them: what each must be, and of which version.
+/* engine_items.h - items with metadata and text, and a model of them: what each must be, and of which
+ * version.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_ENGINE_ITEMS_H
 #define OM_ENGINE_ITEMS_H
@@ -28,6 +29,7 @@ void it_begin(items *x, uint32_t count, const char *folder); /* folder NULL: in 
 void it_end(items *x);
 void it_open(items *x, bool create); /* the database and its collection */
 void it_close(items *x);
+void it_remove_folder(const char *path);
 /* An object of the item's fields, as the library writes it. */
 size_t it_json(const it_item *item, char *out);
 /* Items [first, first + n) anew, as one batch. bare: without metadata. */
