@@ -17,6 +17,12 @@ static omen_status_t make(om_collection *c, om_filter **out, omen_error *err)
         om_alloc_put(alloc, filter, sizeof *filter, _Alignof(om_filter));
         return status;
     }
+    status = om_cond_init(&filter->made, err);
+    if (status != OMEN_OK) {
+        om_mutex_destroy(&filter->mu);
+        om_alloc_put(alloc, filter, sizeof *filter, _Alignof(om_filter));
+        return status;
+    }
     atomic_init(&filter->refs, 1);
     filter->rt = c->rt;
     filter->c = c;
@@ -39,6 +45,7 @@ static void destroy(om_filter *filter)
     om_alloc_put(&rt->alloc, filter->keys, filter->key_room * sizeof(uint64_t), OM_CACHE_LINE);
     om_alloc_put(&rt->alloc, filter->scratch, filter->scratch_bytes, OM_CACHE_LINE);
     om_alloc_put(&rt->alloc, filter->name, filter->name_bytes, OM_CACHE_LINE);
+    om_cond_destroy(&filter->made);
     om_mutex_destroy(&filter->mu);
     om_alloc_put(&rt->alloc, filter, sizeof *filter, _Alignof(om_filter));
     om_runtime_unref(rt);
@@ -174,6 +181,9 @@ static omen_status_t compile(om_collection *c, const om_predicate_text *text, om
         om_filter_unref(filter);
         return status;
     }
+    atomic_store_explicit(&filter->bytes,
+                          sizeof *filter + om_predicate_bytes(filter->predicate) + name->size,
+                          memory_order_relaxed);
     om_filters_keep(c, filter, name);
     *out = filter;
     return OMEN_OK;

@@ -26,7 +26,7 @@ typedef struct om_pass {
     _Atomic uint64_t dead_now;  /* deaths of the segment << 32 | passing rows that were dead then */
     _Atomic uint64_t live_then; /* serial of a snapshot << 32 | passing rows that live in it */
     _Atomic uint64_t
-        guess; /* bits of a double: share of the rows that pass, guessed; UINT64_MAX: not yet */
+        guess; /* rows in blocks << 32 | bits of a float: the share of them that passes */
     size_t bytes;
     uint64_t tag; /* when it gave way */
     struct om_pass *next;
@@ -48,9 +48,11 @@ typedef struct om_filter {
     uint64_t *keys;          /* ascending, each once */
     uint64_t key_count, key_room;
     _Atomic(om_answers *) answers; /* NULL at first; replaced with mu held */
-    _Atomic uint64_t bytes;        /* of bitmaps and keys */
-    om_mutex mu;                   /* rank FILTER: makes bitmaps */
-    om_answers *retired_answers;   /* guarded by mu, as the rest of this part */
+    _Atomic uint64_t bytes;        /* of the condition, its name, bitmaps and keys */
+    om_mutex mu;                   /* rank FILTER */
+    om_cond made;                  /* a bitmap, or not: `making` ended */
+    bool making;                   /* somebody makes one; guarded by mu */
+    om_answers *retired_answers;   /* this and the rest of this part: of who makes one */
     om_pass *retired;
     uint8_t *scratch;
     size_t scratch_bytes;
@@ -87,6 +89,8 @@ omen_status_t om_filter_name_make(const om_alloc *alloc, const om_predicate_text
 om_filter *om_filters_find(om_collection *c, const om_filter_name *name);
 /* Lists a filter (a reference more), which takes the name's bytes over; others may go. It may be left out. */
 void om_filters_keep(om_collection *c, om_filter *filter, om_filter_name *name);
+/* Lets the oldest go while the list is above its bounds: bitmaps have grown. */
+void om_filters_trim(om_collection *c);
 /* Empties the list; false: it was. */
 bool om_filters_shed(om_collection *c);
 
@@ -108,6 +112,8 @@ typedef struct om_pass_need {
 omen_status_t om_filter_pass(om_filter *filter, const om_pass_need *need, const om_pass **out,
                              omen_error *err) OM_NODISCARD;
 void om_pass_free_all(om_filter *filter);
+/* Whether rows without metadata pass. */
+bool om_filter_empty(const om_filter *filter);
 /* Bits set among the first `rows`, at most pass->rows. */
 uint32_t om_pass_count(const om_pass *pass, uint32_t rows);
 
@@ -163,9 +169,9 @@ omen_status_t om_rows_begin(const om_part *part, const om_pass *pass, uint32_t f
  * pass. */
 omen_status_t om_search_passing(om_search *s, bool *all) OM_NODISCARD;
 /* A guess of how many rows pass, from the dictionaries of the blocks alone; the rest is taken to be like
- * them. */
+ * them, and so are blocks that a stop leaves out. Each block is asked once, whatever bitmaps come after. */
 omen_status_t om_pass_estimate(om_filter *filter, const om_fields_look *look, const om_pass *pass,
-                               double *out, omen_error *err) OM_NODISCARD;
+                               const om_stop *stop, double *out, omen_error *err) OM_NODISCARD;
 /* What a distance costs here, for om_plan_choose; 0: not known yet. */
 omen_status_t om_search_costs(om_search *s, om_plan_costs *out) OM_NODISCARD;
 /* Rows [first, s->rows) of it that pass, in full precision. */

@@ -154,12 +154,13 @@ static om_filter *take_surplus(om_filters *list)
     uint32_t kept = 0;
     for (om_filter *at = list->newest; at != NULL;) {
         om_filter *older = at->older;
-        bytes += atomic_load_explicit(&at->bytes, memory_order_relaxed);
-        if (kept != 0 && (kept == MOST_FILTERS || bytes > list->most_bytes)) {
+        uint64_t with = bytes + atomic_load_explicit(&at->bytes, memory_order_relaxed);
+        if (kept != 0 && (kept == MOST_FILTERS || with > list->most_bytes)) {
             unlink_filter(list, at);
             at->older = gone;
             gone = at;
         } else {
+            bytes = with;
             kept++;
         }
         at = older;
@@ -194,6 +195,18 @@ void om_filters_keep(om_collection *c, om_filter *filter, om_filter_name *name)
         link_newest(list, filter);
         gone = take_surplus(list);
     }
+    om_mutex_unlock(&list->mu);
+    drop(gone);
+}
+
+void om_filters_trim(om_collection *c)
+{
+    om_filters *list = atomic_load_explicit(&c->filters, memory_order_acquire);
+    if (list == NULL) {
+        return;
+    }
+    om_mutex_lock(&list->mu);
+    om_filter *gone = take_surplus(list);
     om_mutex_unlock(&list->mu);
     drop(gone);
 }

@@ -30,41 +30,61 @@ static omen_status_t look_up(om_search *s)
     return stopped ? om_search_stopped(s, status) : status;
 }
 
-static omen_status_t guess_share(om_filter *f, const om_fields_look *look, const om_pass *pass,
-                                 double *out, omen_error *err)
+static uint64_t pack_guess(uint32_t rows, double share)
 {
+    float rounded = (float)share;
+    uint32_t bits;
+    memcpy(&bits, &rounded, sizeof bits);
+    return (uint64_t)rows << 32 | bits;
+}
+
+static double share_of(uint64_t guess)
+{
+    uint32_t bits = (uint32_t)guess;
+    float share;
+    memcpy(&share, &bits, sizeof share);
+    return (double)share;
+}
+
+/* What the blocks behind the rows that a guess knows add to it. */
+static omen_status_t guess_more(om_filter *f, const om_fields_look *look, const om_stop *stop,
+                                uint64_t *guess, omen_error *err)
+{
+    uint32_t known = (uint32_t)(*guess >> 32);
+    double passing = share_of(*guess) * (double)known;
     omen_status_t status = OMEN_OK;
-    double guessed = 0;
-    uint64_t rows = 0;
-    for (uint32_t i = 0; f->predicate != NULL && i < look->parts->meta_count; i++) {
+    for (uint32_t i = om_fields_part_of(look, known);
+         i < look->parts->meta_count && om_stop_check(stop) == OMEN_OK; i++) {
+        const om_meta_part *part = &look->parts->meta[i];
         const om_metablock *block = NULL;
-        if (!look->parts->meta[i].none) {
+        double share = om_filter_empty(f) ? 1 : 0;
+        if (!part->none) {
             OM_TRY(om_fields_block(look, i, &block, err));
-            guessed += om_predicate_estimate(f->predicate, block);
-            rows += look->parts->meta[i].rows;
+            share = om_predicate_estimate(f->predicate, block) / (double)part->rows;
         }
+        passing += share * (double)(part->first + part->rows - known);
+        known = part->first + part->rows;
     }
-    *out = rows != 0 ? guessed / (double)rows
-                     : (double)pass->matches / (double)om_max_u32(pass->rows, 1);
+    *guess = pack_guess(known, known != 0 ? passing / (double)known : 0);
 out:
     return status;
 }
 
 omen_status_t om_pass_estimate(om_filter *f, const om_fields_look *look, const om_pass *pass,
-                               double *out, omen_error *err)
+                               const om_stop *stop, double *out, omen_error *err)
 {
-    om_pass *kept = (om_pass *)(uintptr_t)pass; /* guessed once for each bitmap */
-    uint64_t bits = atomic_load_explicit(&kept->guess, memory_order_relaxed);
-    double share = 0;
-    if (bits == UINT64_MAX) {
-        omen_status_t status = guess_share(f, look, pass, &share, err);
+    om_pass *kept =
+        (om_pass *)(uintptr_t)pass; /* blocks do not change: it is no other bitmap for it */
+    uint64_t guess = atomic_load_explicit(&kept->guess, memory_order_relaxed);
+    if (f->predicate != NULL && guess >> 32 < look->parts->meta_covered) {
+        omen_status_t status = guess_more(f, look, stop, &guess, err);
         if (status != OMEN_OK) {
             return status;
         }
-        memcpy(&bits, &share, sizeof bits);
-        atomic_store_explicit(&kept->guess, bits, memory_order_relaxed);
+        atomic_store_explicit(&kept->guess, guess, memory_order_relaxed);
     }
-    memcpy(&share, &bits, sizeof share);
+    double share = guess >> 32 != 0 ? share_of(guess)
+                                    : (double)pass->matches / (double)om_max_u32(pass->rows, 1);
     *out = share * (double)look->rows;
     return OMEN_OK;
 }
@@ -74,7 +94,7 @@ static omen_status_t estimate(om_search *s)
     om_fields_look look;
     double rows = 0;
     om_fields_look_at(s->seg, s->rows, &look);
-    omen_status_t status = om_pass_estimate(s->filter, &look, s->pass, &rows, s->err);
+    omen_status_t status = om_pass_estimate(s->filter, &look, s->pass, &s->stop, &rows, s->err);
     s->filters.estimated += rows; /* a share of the rows at the end */
     return status;
 }

@@ -107,7 +107,8 @@ static omen_status_t add_part(sources *to, const om_moment_part *at)
     om_fields_look_at(at->part.segment, at->part.rows, &look);
     if (f->filter != NULL && f->hits->filters != NULL) {
         double guess = 0;
-        omen_status_t status = om_pass_estimate(f->filter, &look, at->pass, &guess, f->err);
+        omen_status_t status =
+            om_pass_estimate(f->filter, &look, at->pass, &f->stop, &guess, f->err);
         f->filters.estimated += guess;
         if (status != OMEN_OK) {
             return status;

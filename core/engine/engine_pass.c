@@ -4,13 +4,16 @@
  *
  * A longer bitmap is a new one: what a search holds does not change. Making one copies what is known, an
  * eighth of a byte a row; rows are looked at once. Readers find bitmaps through an immutable list; what
- * gives way is retired with a tag of the epochs and freed by whoever makes the next one. */
+ * gives way is retired with a tag of the epochs and freed by whoever makes the next one. One caller at a time
+ * makes bitmaps of a filter, holding no lock; the others wait as long as they are wanted. */
 #include <string.h>
 
 #include "engine_filter.h"
 
 /* Bitmaps of segments that are gone are dropped when there are this many more than segments. */
 enum { STALE_MOST = 8, KEY_COST = 32 };
+/* Who waits for another one's bitmap looks so often whether it is still wanted. */
+enum { LOOK_NS = 5 * 1000 * 1000 };
 
 static const uint64_t empty_row[1] = {sizeof(uint64_t)}; /* a meta row without fields */
 
@@ -39,7 +42,7 @@ static omen_status_t make_pass(om_filter *f, const om_segment *seg, uint32_t row
     pass->bytes = bytes;
     atomic_init(&pass->dead_now, UINT64_MAX);
     atomic_init(&pass->live_then, 0);
-    atomic_init(&pass->guess, UINT64_MAX);
+    atomic_init(&pass->guess, 0);
     *out = pass;
     return OMEN_OK;
 }
@@ -200,6 +203,11 @@ static void drop_scratch(om_filter *f)
     f->scratch_bytes = 0;
 }
 
+bool om_filter_empty(const om_filter *f)
+{
+    return om_predicate_row(f->predicate, (const uint8_t *)empty_row);
+}
+
 /* A part of blocks, as far as it is wanted. Words that were known before get the same bits again. */
 static omen_status_t test_part(om_filter *f, const om_fields_look *look, uint32_t i, om_pass *pass,
                                omen_error *err)
@@ -208,8 +216,7 @@ static omen_status_t test_part(om_filter *f, const om_fields_look *look, uint32_
     const om_metablock *block = NULL;
     uint32_t last = om_min_u32(part->first + part->rows, pass->rows);
     if (part->none) {
-        set_bits(pass->words, part->first, last,
-                 om_predicate_row(f->predicate, (const uint8_t *)empty_row));
+        set_bits(pass->words, part->first, last, om_filter_empty(f));
         return OMEN_OK;
     }
     omen_status_t status = om_fields_block(look, i, &block, err);
@@ -230,7 +237,7 @@ static omen_status_t test_part(om_filter *f, const om_fields_look *look, uint32_
 static void test_rows(om_filter *f, const om_fields_look *look, uint32_t first, uint32_t last,
                       om_pass *pass)
 {
-    bool empty = om_predicate_row(f->predicate, (const uint8_t *)empty_row);
+    bool empty = om_filter_empty(f);
     for (uint32_t slot = first; slot < last;) {
         uint32_t end = om_min_u32(last, (slot / OM_CHUNK_ROWS + 1) * OM_CHUNK_ROWS);
         const om_rowchunk *chunk = om_fields_chunk(look, slot);
@@ -281,8 +288,7 @@ static omen_status_t test_condition(om_filter *f, const om_pass_need *need, uint
     om_fields_look look;
     om_fields_look_at(need->segment, pass->rows, &look);
     if (!look.any) {
-        set_bits(pass->words, first, pass->rows,
-                 om_predicate_row(f->predicate, (const uint8_t *)empty_row));
+        set_bits(pass->words, first, pass->rows, om_filter_empty(f));
         return OMEN_OK;
     }
     uint32_t covered = om_min_u32(look.parts->meta_covered, pass->rows);
@@ -409,7 +415,7 @@ static void count_chunks(om_pass *pass)
 }
 
 /* A bitmap of `rows` rows: the former one and what came behind it. When it was stopped on the way, of as many
- * as were looked at: the next caller goes on there. mu held. */
+ * as were looked at: the next caller goes on there. */
 static omen_status_t extend(om_filter *f, const om_pass_need *need, const om_pass *former,
                             uint32_t rows, om_pass **out, omen_error *err)
 {
@@ -424,6 +430,7 @@ static omen_status_t extend(om_filter *f, const om_pass_need *need, const om_pas
     if (former != NULL) {
         memcpy(pass->words, former->words, known * sizeof(uint64_t));
         pass->present = former->present;
+        atomic_init(&pass->guess, atomic_load_explicit(&former->guess, memory_order_relaxed));
     }
     status = f->predicate != NULL ? test_condition(f, need, first, pass, err)
                                   : test_set(f, need, first, pass, err);
@@ -442,28 +449,90 @@ static bool suits(const om_pass *pass, const om_pass_need *need)
     return pass != NULL && pass->rows >= need->rows && !(pass->present && need->past);
 }
 
-static omen_status_t make_longer(om_filter *f, const om_pass_need *need, const om_pass **out,
+/* By the one who makes bitmaps now, without a lock; *out: to be published. */
+static omen_status_t make_longer(om_filter *f, const om_pass_need *need, om_pass **out,
                                  omen_error *err)
 {
     om_pass *pass = find(f, need->segment->serial);
-    if (suits(pass, need)) { /* somebody else did it meanwhile */
-        *out = pass;
-        return OMEN_OK;
-    }
     uint32_t rows = om_max_u32(need->rows, atomic_load(&need->segment->visible));
     const om_pass *former = pass != NULL && pass->present && need->past ? NULL : pass;
+    *out = NULL;
+    return extend(f, need, former, rows, out, err);
+}
+
+static uint64_t next_look(const om_stop *stop)
+{
+    uint64_t at = om_now_ns() + LOOK_NS;
+    return stop->deadline_ns != 0 ? om_min_u64(at, stop->deadline_ns) : at;
+}
+
+/* Until nobody makes bitmaps, which this caller then does; or until there is what it needs: *found. */
+static omen_status_t take_turn(om_filter *f, const om_pass_need *need, om_pass **found,
+                               omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    *found = NULL;
+    om_mutex_lock(&f->mu);
+    for (;;) {
+        om_pass *pass = find(f, need->segment->serial);
+        if (suits(pass, need)) {
+            *found = pass;
+            break;
+        }
+        if (!f->making) {
+            f->making = true;
+            break;
+        }
+        status = om_stop_check(need->stop);
+        if (status != OMEN_OK) {
+            break;
+        }
+        (void)om_cond_wait(&f->made, &f->mu, next_look(need->stop));
+    }
+    om_mutex_unlock(&f->mu);
+    return status == OMEN_OK
+               ? OMEN_OK
+               : om_fail(err, status, OMEN_D_NONE, "stopped while another search looked at rows");
+}
+
+/* Publishes what was made, if it was, and lets the next one make bitmaps. */
+static omen_status_t end_turn(om_filter *f, const om_pass_need *need, om_pass *made,
+                              omen_error *err)
+{
+    omen_status_t status = OMEN_OK;
+    om_mutex_lock(&f->mu);
+    if (made != NULL) {
+        status = publish(f, need->segment->c, made, err);
+        if (status == OMEN_OK) {
+            reclaim(f);
+        }
+    }
+    f->making = false;
+    om_cond_broadcast(&f->made);
+    om_mutex_unlock(&f->mu);
+    return status;
+}
+
+static omen_status_t make_in_turn(om_filter *f, const om_pass_need *need, const om_pass **out,
+                                  omen_error *err)
+{
     om_pass *made = NULL;
-    omen_status_t status = extend(f, need, former, rows, &made, err);
-    if (made == NULL) {
+    omen_status_t status = take_turn(f, need, &made, err);
+    if (status != OMEN_OK) {
         return status;
     }
-    omen_status_t published = publish(f, need->segment->c, made, status == OMEN_OK ? err : NULL);
+    if (made != NULL) {
+        *out = made;
+        return OMEN_OK;
+    }
+    status = make_longer(f, need, &made, err);
+    omen_status_t published = end_turn(f, need, made, status == OMEN_OK ? err : NULL);
     if (published != OMEN_OK) {
         free_pass(f, made);
         return status != OMEN_OK ? status : published;
     }
-    reclaim(f);
-    *out = made;
+    *out = made != NULL ? made : *out;
+    om_filters_trim(need->segment->c);
     return status;
 }
 
@@ -472,18 +541,13 @@ omen_status_t om_filter_pass(om_filter *f, const om_pass_need *need, const om_pa
                              omen_error *err)
 {
     const om_pass *pass = find(f, need->segment->serial);
-    omen_status_t status = OMEN_OK;
     if (OM_LIKELY(suits(pass, need))) {
         *out = pass;
         return OMEN_OK;
     }
-    for (uint32_t round = 0; round < 2; round++) {
-        om_mutex_lock(&f->mu);
-        status = make_longer(f, need, out, err);
-        om_mutex_unlock(&f->mu);
-        if (status != OMEN_RESOURCE_EXHAUSTED || round != 0 || !om_filters_shed(need->segment->c)) {
-            break;
-        }
+    omen_status_t status = make_in_turn(f, need, out, err);
+    if (status == OMEN_RESOURCE_EXHAUSTED && om_filters_shed(need->segment->c)) {
+        status = make_in_turn(f, need, out, err);
     }
     return status;
 }

@@ -26,6 +26,7 @@ om_test(engine_traffic_test SOURCES engine_traffic_test.c engine_fixture.c DEPEN
 om_test(engine_reserve_test SOURCES engine_reserve_test.c engine_fixture.c DEPENDS omendb)
 om_test(engine_disk_memory_test SOURCES engine_disk_memory_test.c ${disk} DEPENDS engine capi om_sim)
 om_test(engine_filter_test SOURCES engine_filter_test.c things.c engine_fixture.c DEPENDS engine capi)
+om_test(engine_filter_keep_test SOURCES engine_filter_keep_test.c things.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_find_test SOURCES engine_find_test.c things.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_listing_test SOURCES engine_listing_test.c things.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_filter_threads_test SOURCES engine_filter_threads_test.c things.c engine_fixture.c DEPENDS engine capi)
