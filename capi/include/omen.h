@@ -141,7 +141,7 @@ typedef struct omen_field {              /* [frozen] */
 /* Values that are bound to $1, $2, ... of a filter. More than one: for IN $1 and CONTAINS ANY $1. */
 typedef struct omen_param {              /* [frozen] */
     uint32_t type;                       /* OMEN_TYPE_STRING, INT64, DOUBLE, BOOL, TIME or BYTES        */
-    uint32_t count;                      /* 0 .. OMEN_MAX_ARRAY                                         */
+    uint32_t count;                      /* 0 .. OMEN_MAX_ARRAY; with 0 any type fits                   */
     const void *data;                    /* int64_t (TIME: microseconds since 1970), double, uint8_t    */
                                          /* (BOOL) [count]; STRING and BYTES: the bytes                 */
     const uint64_t *offsets;             /* STRING and BYTES: [count + 1]                               */
@@ -272,7 +272,7 @@ typedef struct omen_options {            /* [ext] */
     uint32_t durability;                 /* level of acknowledged writes; 0: BATCH                     */
     uint64_t capacity_hint;              /* rows expected; a hint only                                 */
     uint64_t max_backlog_rows;           /* rows not yet in the graph before writers wait; 0: chosen   */
-    const omen_field *fields;            /* [field_count] declared fields; omen_describe leaves NULL   */
+    const omen_field *fields;            /* [field_count] declared fields; omen_describe: NULL and 0   */
     uint64_t field_count;
 } omen_options;
 /* Creates an empty collection in db. OMEN_ALREADY_EXISTS, OMEN_INVALID_ARGUMENT. */
@@ -362,7 +362,8 @@ typedef struct omen_batch {              /* [ext] */
     uint32_t reserved;                   /* sent again with another crc is INVALID_ARGUMENT / SEQUENCE   */
     omen_column metadata;                /* absent, or a JSON object (or nothing: {}) an item            */
     const uint64_t *if_version;          /* NULL or [count]: write only while the item has this version  */
-                                         /* (0: is not there), else ABORTED / VERSION_CONFLICT           */
+                                         /* (0: is not there), else ABORTED / VERSION_CONFLICT: read     */
+                                         /* the item again first                                         */
 } omen_batch;
 typedef struct omen_write_result {       /* [ext] */
     uint32_t struct_size;
@@ -426,7 +427,7 @@ OMEN_API void omen_filter_free(omen_filter *filter);
 /* Live items that pass; filter NULL: all. */
 OMEN_CALL omen_count_where(omen_collection *c, const omen_filter *filter, uint64_t *count, omen_error *err);
 /* Values of a field and how many passing items have each (of an array: each of its different values),
- * most frequent first, ties by value: at most `limit` in *out, as columns OMEN_FIELD_VALUE (JSON values) and
+ * most frequent first, ties by value: at most `limit` (0: none) in *out, as columns OMEN_FIELD_VALUE (JSON values) and
  * OMEN_FIELD_COUNT (uint64_t). STRING, INT64, DOUBLE, BOOL, TIME and arrays of these. */
 OMEN_CALL omen_facet(omen_collection *c, const omen_filter *filter, const char *field, uint32_t limit,
                      omen_rows **out, omen_error *err);
@@ -468,7 +469,8 @@ typedef struct omen_filter_explain {     /* [frozen] of one query               
     double   estimated, selectivity;     /* share of passing items: guessed from the fields, and counted */
     uint64_t matches, tests;             /* passing items; rows tested while walking                    */
     uint64_t filter_ns, text_ns, fuse_ns;
-    uint64_t postings, candidates;       /* text: postings decoded; items whose score was computed      */
+    uint64_t postings, candidates;       /* text: postings decoded (rows not in an index yet have none); */
+                                         /* items whose score was computed                              */
 } omen_filter_explain;
 typedef struct omen_hits {               /* [ext] the caller's arrays; row q starts at q * k            */
     uint32_t  struct_size, reserved;
@@ -547,7 +549,8 @@ enum { OMEN_FIELD_ID = 1u, OMEN_FIELD_METADATA = 2u,  /* METADATA: a JSON object
        OMEN_FIELD_VERSION = 4u,                       /* VERSION: uint64_t each, for if_version; 0: absent */
        OMEN_FIELD_VALUE = 8u, OMEN_FIELD_COUNT = 16u };                       /* of omen_facet            */
 /* The ids of keys as a column: 8 bytes each in U64 collections, 16 in UUID ones, variable in STRING
- * ones (64-bit offsets); an absent key has a value of length 0 (STRING) or all bits set. */
+ * ones (64-bit offsets); an absent key has a value of length 0 (STRING) or all bits set. Metadata of an absent
+ * key (OMEN_NONE too) has length 0, that of an item without any is {}. */
 OMEN_CALL omen_fetch(omen_collection *c, const uint64_t *keys, uint64_t count, uint32_t fields,
                      omen_rows **out, omen_error *err);
 /* The same with only the named fields in the metadata. */

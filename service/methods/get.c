@@ -153,7 +153,8 @@ static bool with_metadata(const get_call *c)
     return c->request->with_metadata || c->request->n_fields > 0;
 }
 
-/* Vectors and what belongs to them are read one after the other: versions tell whether they are of one moment. */
+/* Vectors and what belongs to them are read one after the other: versions tell whether they are of one
+ * moment. */
 static bool must_agree(const get_call *c)
 {
     return c->vectors != NULL && (with_metadata(c) || c->request->with_versions);
