@@ -489,7 +489,12 @@ typedef struct omen_hits {               /* [ext] the caller's arrays; row q sta
  * fails, the arrays of hits may hold the results of some. */
 OMEN_CALL omen_search(omen_collection *c, const omen_query *query, omen_hits *hits, omen_error *err);
 /* One search of several parts ("legs"), whose lists become one. With one vector leg (VECTOR or LIKE) hits->
- * distances are filled, else hits->scores. */
+ * distances are filled, else hits->scores.
+ * Text: the first 1,024 words of a leg's text are used; over more than 16 fields the first 16,384 / fields.
+ * Equal scores are ordered by key: pages (offset) fit together as long as nothing is written or merged. A
+ * score depends on how many items have a word and on how long their texts are; deleted and replaced items
+ * count until a merge drops them. On a snapshot that is counted over its own rows, so that its scores, and
+ * its pages, stay the same whatever is written or merged later. */
 enum { OMEN_LEG_VECTOR = 1, OMEN_LEG_TEXT = 2, OMEN_LEG_LIKE = 3 };
 typedef struct omen_leg {                /* [ext] */
     uint32_t struct_size, flags;         /* OMEN_EXACT, OMEN_GRAPH_ONLY                                 */

@@ -29,7 +29,8 @@ static omen_status_t compile(om_find *f, om_find_leg *leg)
                                     .targets = targets,
                                     .target_count = count,
                                     .k1 = chosen ? DEFAULT_K1 : in->k1,
-                                    .b = chosen ? DEFAULT_B : in->b};
+                                    .b = chosen ? DEFAULT_B : in->b,
+                                    .stop = &f->stop};
     omen_status_t status = om_textquery_create(alloc, &options, &leg->query, f->err);
     om_alloc_put(alloc, targets, count * sizeof *targets, OM_CACHE_LINE);
     return status;
@@ -152,6 +153,27 @@ static omen_status_t gather(om_find *f, sources *to)
     return OMEN_OK;
 }
 
+/* ---- Keys of what has equal scores --------------------------------------------------------------- */
+/* A piece of them at a time, as keys of a file are checked before their first use. */
+static omen_status_t keys_from(void *ctx, uint32_t source, uint32_t row, const uint64_t **keys,
+                               uint32_t *count, omen_error *err)
+{
+    enum { PIECE = 4096 };
+    const om_find *f = ctx;
+    const om_text_source *from = &f->sources[source];
+    const om_view *view = om_view_load(f->segments[from->tag]);
+    uint32_t slot = from->dead_shift + row;
+    *count = om_min_u32(PIECE - slot % PIECE, from->count - row);
+    if (view->mapped != NULL) {
+        omen_status_t status = om_mapped_touch(view->mapped, OM_TOUCH_KEYS, slot, *count, err);
+        if (status != OMEN_OK) {
+            return status;
+        }
+    }
+    *keys = view->keys + slot;
+    return OMEN_OK;
+}
+
 /* ---- What is found ------------------------------------------------------------------------------- */
 static omen_status_t key_of(om_find *f, om_segment *seg, uint32_t slot, uint64_t *key)
 {
@@ -164,22 +186,6 @@ static omen_status_t key_of(om_find *f, om_segment *seg, uint32_t slot, uint64_t
     }
     *key = view->keys[slot];
     return OMEN_OK;
-}
-
-static bool stands_before(const om_ranked *a, const om_ranked *b)
-{
-    return a->value != b->value ? a->value > b->value : a->key < b->key;
-}
-
-/* Equal scores come by source and row; they are to come by key. */
-static void insert(om_ranked *items, uint32_t at)
-{
-    om_ranked item = items[at];
-    for (; at != 0 && items[at - 1].value == item.value && stands_before(&item, &items[at - 1]);
-         at--) {
-        items[at] = items[at - 1];
-    }
-    items[at] = item;
 }
 
 static omen_status_t take_hits(om_find *f, om_find_leg *leg, const om_text_search *search)
@@ -195,7 +201,7 @@ static omen_status_t take_hits(om_find *f, om_find_leg *leg, const om_text_searc
         if (status != OMEN_OK) {
             return status;
         }
-        insert(leg->items, leg->count++);
+        leg->count++;
     }
     return OMEN_OK;
 }
@@ -245,10 +251,15 @@ omen_status_t om_leg_text(om_find *f, om_find_leg *leg)
 {
     omen_status_t status = OMEN_OK;
     const om_alloc *alloc = &f->c->rt->alloc;
-    om_text_search search = {.limit = leg->limit, .stop = &f->stop};
+    om_text_search search = {
+        .limit = leg->limit, .stop = &f->stop, .keys = keys_from, .keys_ctx = f};
     size_t bytes = search.limit * sizeof *search.hits;
     if (leg->query == NULL) {
-        OM_TRY(compile(f, leg));
+        OM_TRY(stopped(f, compile(f, leg)));
+        if (f->partial) {
+            note(f, &search);
+            return OMEN_OK;
+        }
     }
     OM_TRY(om_leg_room(f, leg, leg->limit));
     OM_TRY(om_ctx_text(f->c->rt, f->ctx, f->err));

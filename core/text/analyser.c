@@ -80,6 +80,11 @@ void om_analyser_free(om_analyser *analyser)
     }
 }
 
+bool om_analyser_same(const om_analyser *a, const om_analyser *b)
+{
+    return a->config == b->config;
+}
+
 /* What stands at text->at. */
 typedef enum { NEXT_GAP, NEXT_WORD, NEXT_RUN, NEXT_BAD } next_t;
 

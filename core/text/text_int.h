@@ -26,7 +26,7 @@ void om_text_sort(uint32_t *order, uint32_t *spare, uint32_t count, om_text_comp
                   const void *ctx);
 
 /* ---- Text rows ------------------------------------------------------------------------------ */
-/* u32 bytes, u32 fields; a head a field; then the fields' arrays: u32 hash[words] ascending (equal
+/* u32 bytes, u32 fields; a head a field, ascending; then the fields' arrays: u32 hash[words] ascending (equal
  * ones by their words), start[words + 1] in the bytes, first[words + 1] in the positions,
  * positions[length], bytes. The last four are u16, or u32 when wide. */
 typedef struct om_rowhead {

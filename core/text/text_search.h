@@ -5,7 +5,6 @@
 #include "text_int.h"
 
 /* ---- A query -------------------------------------------------------------------------------- */
-enum { OM_QUERY_WORDS = 1024 }; /* of its text that are used */
 typedef struct om_queryword {
     uint32_t target, at, length, hash; /* hash: as in text rows */
 } om_queryword;
@@ -17,10 +16,14 @@ typedef struct om_clause {
 typedef struct om_part {
     uint32_t word, offset;
 } om_part;
+typedef struct om_targetspan { /* what a target has of words[], clauses[], parts[] */
+    uint32_t word, word_end, clause, clause_end, part, part_end;
+} om_targetspan;
 struct om_textquery {
     const om_alloc *alloc;
     float k1, b;
     om_text_target *targets;
+    om_targetspan *spans; /* [target_count] */
     om_queryword *words;
     om_clause *clauses;
     om_part *parts;
@@ -114,7 +117,13 @@ typedef struct om_runclause {
 } om_runclause;
 typedef struct om_best {
     uint32_t sum, source, row;
+    bool keyed; /* key is known */
+    uint64_t key;
 } om_best;
+typedef struct om_textkeys { /* of rows [first, first + count) of a source */
+    const uint64_t *key;
+    uint32_t source, first, count;
+} om_textkeys;
 typedef struct om_textmatch { /* of a text row */
     uint32_t source, row, clause, count, length;
 } om_textmatch;
@@ -161,12 +170,27 @@ typedef struct om_textrun {
     uint32_t limit;  /* rows of it */
     const om_text_source *from;
     uint32_t clauses; /* that the image has */
-    uint32_t steps;   /* since stop was asked */
+    uint32_t steps;   /* of work since stop was asked */
+    om_textkeys keys;
+    omen_status_t failed; /* a key could not be read */
+    omen_error *err;
 } om_textrun;
 void om_textrun_source(om_textrun *run, uint32_t source);
 /* A row of the source with its sum, which is at least need. */
 void om_textrun_offer(om_textrun *run, uint32_t row, uint32_t sum);
-omen_status_t om_textrun_stop(om_textrun *run); /* every 64 calls a look at stop */
+/* The hits so far into the search, best first. */
+void om_textrun_put(om_textrun *run);
+/* Steps of work that are about to be done: every 64 a look at stop; run->err is filled. */
+omen_status_t om_textrun_stop(om_textrun *run, uint32_t work) OM_NODISCARD;
+/* Adds the fields and words of the source's image to the statistics. terms: [words] of it. */
+omen_status_t om_textrun_count(om_textrun *run, uint32_t *terms) OM_NODISCARD;
+/* Weights of all clauses, when the statistics are complete. */
+void om_textrun_formulas(om_textrun *run);
+omen_status_t om_textscratch_room(const om_textrun *run, uint32_t images,
+                                  omen_error *err) OM_NODISCARD;
+/* Gives the memory back when it is more than OM_TEXT_KEPT. */
+#define OM_TEXT_KEPT (UINT64_C(8) << 20)
+void om_textscratch_tidy(om_textscratch *s);
 static inline bool om_textrun_passes(const om_textrun *run, uint32_t row)
 {
     const om_text_source *from = run->from;

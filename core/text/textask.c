@@ -195,6 +195,7 @@ omen_status_t om_ask_all(om_textrun *run, const om_window *w, uint32_t n, omen_e
     }
     for (uint32_t j = w->asked; j-- > 0 && n != 0;) {
         om_runclause *clause = s->order[j];
+        OM_TRY(om_textrun_stop(run, 1 + n / 64));
         rest -= clause->bound;
         const uint32_t enough = run->need > rest ? run->need - rest : 0;
         if (clause->count > 1) {

@@ -193,6 +193,22 @@ static omen_status_t room(om_textbuf *buf, size_t more, omen_error *err)
     return OMEN_OK;
 }
 
+/* Heads ascend by their fields. The last one of `count` goes to its place; most often it is there. */
+static void place_head(uint8_t *heads, uint32_t count)
+{
+    om_rowhead last, other;
+    uint32_t at = count - 1;
+    memcpy(&last, heads + at * sizeof last, sizeof last);
+    for (; at > 0; at--) {
+        memcpy(&other, heads + (at - 1) * sizeof other, sizeof other);
+        if (other.field <= last.field) {
+            break;
+        }
+        memcpy(heads + at * sizeof other, &other, sizeof other);
+    }
+    memcpy(heads + at * sizeof last, &last, sizeof last);
+}
+
 /* The words in `scratch` as a field behind `row` in out, its head at `at` there. */
 static omen_status_t add_field(om_textbuf *out, size_t row, size_t at, uint16_t field,
                                const om_words *scratch, omen_error *err)
@@ -247,6 +263,7 @@ omen_status_t om_textrow_make(const om_text_field *fields, uint32_t count, om_wo
             OM_TRY(add_field(out, row, heads + (size_t)kept * sizeof(om_rowhead), fields[i].field,
                              scratch, err));
             kept++;
+            place_head(out->data + heads, kept);
         }
     }
     if (kept == 0) {
@@ -301,14 +318,22 @@ void om_rowfield_at(const uint8_t *row, uint32_t i, om_rowfield *out)
 
 bool om_rowfield_find(const uint8_t *row, uint16_t field, om_rowfield *out)
 {
+    const om_rowhead *heads = (const om_rowhead *)(const void *)(row + OM_ROW_HEAD);
     const uint32_t fields = om_textrow_fields(row);
-    for (uint32_t i = 0; i < fields; i++) {
-        om_rowfield_at(row, i, out);
-        if (out->head->field == field) {
-            return true;
+    uint32_t low = 0, high = fields;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (heads[middle].field < field) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return false;
+    if (low == fields || heads[low].field != field) {
+        return false;
+    }
+    om_rowfield_at(row, low, out);
+    return true;
 }
 
 uint32_t om_rowfield_word(const om_rowfield *field, uint32_t hash, const char *word,

@@ -89,15 +89,14 @@ static omen_status_t count_clause(om_textrun *run, const om_clause *clause,
 static bool find_words(om_textrun *run, uint32_t target, const om_rowfield *field)
 {
     const om_textquery *q = run->query;
+    const om_targetspan *span = &q->spans[target];
     om_textscratch *s = run->scratch;
     bool any = false;
-    for (uint32_t i = 0; i < q->word_count; i++) {
+    for (uint32_t i = span->word; i < span->word_end; i++) {
         const om_queryword *word = &q->words[i];
-        if (word->target == target) {
-            s->places[i] = om_rowfield_word(field, word->hash, q->bytes + word->at, word->length);
-            s->df[i] += s->places[i] != UINT32_MAX;
-            any = any || s->places[i] != UINT32_MAX;
-        }
+        s->places[i] = om_rowfield_word(field, word->hash, q->bytes + word->at, word->length);
+        s->df[i] += s->places[i] != UINT32_MAX;
+        any = any || s->places[i] != UINT32_MAX;
     }
     return any;
 }
@@ -107,14 +106,13 @@ static omen_status_t scan_field(om_textrun *run, uint32_t row, uint32_t target,
 {
     omen_status_t status = OMEN_OK;
     const om_textquery *q = run->query;
-    for (uint32_t i = 0; i < q->clause_count; i++) {
+    const om_targetspan *span = &q->spans[target];
+    for (uint32_t i = span->clause; i < span->clause_end; i++) {
         om_textmatch match = {
             .source = run->source, .row = row, .clause = i, .length = field->head->length};
-        if (q->clauses[i].target == target) {
-            OM_TRY(count_clause(run, &q->clauses[i], field, &match.count, err));
-            if (match.count != 0) {
-                OM_TRY(keep_match(run, &match, err));
-            }
+        OM_TRY(count_clause(run, &q->clauses[i], field, &match.count, err));
+        if (match.count != 0) {
+            OM_TRY(keep_match(run, &match, err));
         }
     }
 out:
@@ -126,11 +124,13 @@ omen_status_t om_textscan_rows(om_textrun *run, uint32_t source, omen_error *err
     omen_status_t status = OMEN_OK;
     const om_textquery *q = run->query;
     const om_text_source *from = &run->search->sources[source];
+    const uint32_t work = 1 + (q->word_count + q->target_count) / 32;
     om_textrun_source(run, source);
     for (uint32_t row = 0; row < from->count; row++) {
         const uint8_t *bytes = from->rows[row];
-        OM_TRY(om_textrun_stop(run));
-        if (bytes == NULL || om_textrow_empty(bytes)) {
+        const bool none = bytes == NULL || om_textrow_empty(bytes);
+        OM_TRY(om_textrun_stop(run, none ? 1 : work));
+        if (none) {
             continue;
         }
         for (uint32_t target = 0; target < q->target_count; target++) {

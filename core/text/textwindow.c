@@ -79,7 +79,7 @@ static omen_status_t lead_word(om_textrun *run, const om_window *w, omen_error *
     }
     for (uint32_t block = lane->next; block < lane->list.blocks; block++) {
         const uint32_t enough = run->need > rest ? run->need - rest : 0;
-        OM_TRY(om_textrun_stop(run));
+        OM_TRY(om_textrun_stop(run, 1));
         if (lane->top < enough) {
             break;
         }
@@ -118,7 +118,7 @@ static omen_status_t walk_phrase(om_textrun *run, const om_window *w, om_runclau
     }
     for (uint32_t block = lane->next; block < lane->list.blocks; block++) {
         const uint32_t enough = run->need > others ? run->need - others : 0;
-        OM_TRY(om_textrun_stop(run));
+        OM_TRY(om_textrun_stop(run, 1 + clause->count / 16));
         if (om_lane_block_bound(lane, block) < enough) {
             run->search->counters.blocks_skipped++;
         } else {
@@ -260,19 +260,21 @@ static omen_status_t add_window(om_textrun *run, const om_window *w, omen_error 
     omen_status_t status = OMEN_OK;
     om_textscratch *s = run->scratch;
     const uint32_t all = bound_below(run, run->clauses);
-    for (uint32_t j = w->asked; j < run->clauses && status == OMEN_OK; j++) {
+    for (uint32_t j = w->asked; j < run->clauses; j++) {
         om_runclause *clause = s->order[j];
         const uint32_t others = all - clause->bound;
-        status = clause->count == 1 ? add_word(run, w, clause, others, err)
-                                    : walk_phrase(run, w, clause, others, add_one, err);
+        OM_TRY(om_textrun_stop(run, 1));
+        OM_TRY(clause->count == 1 ? add_word(run, w, clause, others, err)
+                                  : walk_phrase(run, w, clause, others, add_one, err));
     }
     const uint32_t rest = bound_below(run, w->asked);
     const uint32_t enough = run->need > rest ? run->need - rest : 1;
     uint32_t n = w->dense ? collect_dense(run, w, enough) : collect_touched(run, w, enough);
     n = pick_passing(run, n);
-    if (status == OMEN_OK && n != 0) {
+    if (n != 0) {
         status = om_ask_all(run, w, n, err);
     }
+out:
     return status;
 }
 
@@ -287,16 +289,53 @@ static uint32_t clause_bound(om_runclause *clause, uint32_t from, uint32_t to)
 }
 
 /* Insertion keeps order[] by the bounds of the window: few clauses, nearly in order already. */
-static void sort_by_bound(om_textrun *run, uint32_t from)
+static void insert_by_bound(om_runclause **order, uint32_t count)
 {
-    om_runclause **order = run->scratch->order;
-    for (uint32_t i = from + 1; i < run->clauses; i++) {
+    for (uint32_t i = 1; i < count; i++) {
         om_runclause *clause = order[i];
         uint32_t at = i;
-        for (; at > from && order[at - 1]->bound > clause->bound; at--) {
+        for (; at > 0 && order[at - 1]->bound > clause->bound; at--) {
             order[at] = order[at - 1];
         }
         order[at] = clause;
+    }
+}
+
+static void sink(om_runclause **order, uint32_t at, uint32_t count)
+{
+    om_runclause *clause = order[at];
+    for (uint32_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        child += child + 1 < count && order[child + 1]->bound > order[child]->bound;
+        if (order[child]->bound <= clause->bound) {
+            break;
+        }
+        order[at] = order[child];
+        at = child;
+    }
+    order[at] = clause;
+}
+
+/* Of thousands a heap, whatever order they are in. */
+static void heap_by_bound(om_runclause **order, uint32_t count)
+{
+    for (uint32_t at = count / 2; at-- > 0;) {
+        sink(order, at, count);
+    }
+    for (uint32_t left = count; left-- > 1;) {
+        om_runclause *largest = order[0];
+        order[0] = order[left];
+        order[left] = largest;
+        sink(order, 0, left);
+    }
+}
+
+static void sort_by_bound(om_textrun *run)
+{
+    enum { FEW = 256 };
+    if (run->clauses <= FEW) {
+        insert_by_bound(run->scratch->order, run->clauses);
+    } else {
+        heap_by_bound(run->scratch->order, run->clauses);
     }
 }
 
@@ -347,7 +386,7 @@ static omen_status_t run_window(om_textrun *run, om_window *w, uint32_t asked, o
     for (uint32_t j = asked; j < run->clauses; j++) {
         order[j]->bound = clause_bound(order[j], w->from, w->to);
     }
-    sort_by_bound(run, 0);
+    sort_by_bound(run);
     w->asked = count_asked(run);
     if (w->asked == run->clauses) {
         return OMEN_OK;
@@ -360,7 +399,7 @@ static void use_tops(om_textrun *run)
     for (uint32_t j = 0; j < run->clauses; j++) {
         run->scratch->order[j]->bound = run->scratch->order[j]->top;
     }
-    sort_by_bound(run, 0);
+    sort_by_bound(run);
 }
 
 /* Rows that pass are few: they are the candidates, and every clause is asked. */
@@ -380,7 +419,7 @@ static omen_status_t walk_passing(om_textrun *run, omen_error *err)
                 n += row < run->limit && om_textrun_passes(run, row);
             }
         }
-        OM_TRY(om_textrun_stop(run));
+        OM_TRY(om_textrun_stop(run, 1));
         OM_TRY(om_ask_all(run, &w, n, err));
     }
 out:
@@ -423,7 +462,7 @@ omen_status_t om_textwindow_run(om_textrun *run, omen_error *err)
             break;
         }
         set_width(run, &w);
-        OM_TRY(om_textrun_stop(run));
+        OM_TRY(om_textrun_stop(run, 1 + run->clauses / 16));
         OM_TRY(run_window(run, &w, asked, err));
         from = w.to;
     }

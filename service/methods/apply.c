@@ -272,7 +272,7 @@ static bool prepare(om_apply *a, bool *final, om_failure *f)
 
 om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_batch batch;
     *final = true;
     if (!prepare(a, final, f)) {

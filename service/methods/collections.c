@@ -89,7 +89,7 @@ static omen_status_t view_of(om_coll *coll, bool with_fields, view *out, omen_er
 static void reply_collection(om_rpc *rpc, const char *name)
 {
     om_failure f;
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     view v;
     om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
     om_coll *coll = om_method_coll(rpc, name, &f);
@@ -165,7 +165,7 @@ static void declare_work(admin_call *call)
 {
     const Omen__V1__DeclareFieldsRequest *q = call->request;
     om_failure f;
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_field *fields = NULL;
     if (!om_field_list_read(q->fields, q->n_fields, "fields", &fields, &f)) {
         om_rpc_finish(call->rpc, &f);
@@ -197,7 +197,7 @@ static void create_work(admin_call *call)
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
     const config_t *c = q->config;
     om_failure f;
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_collection *handle = NULL;
     omen_field *fields = NULL;
     if (!check_config(c, &f) ||
@@ -238,7 +238,7 @@ static void delete_work(admin_call *call)
 {
     const Omen__V1__DeleteCollectionRequest *q = call->request;
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     if (omen_drop(s->opt.db, q->name, &err) != OMEN_OK) {
         om_method_fail_engine(call->rpc, &err);
         return;
@@ -294,7 +294,7 @@ static void list_work(admin_call *call)
     const Omen__V1__ListCollectionsRequest *q = call->request;
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
     om_failure f;
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     size_t page = q->page_size == 0 ? PAGE_DEFAULT : q->page_size;
     size_t count = 0;
     if (page > PAGE_MAX || strlen(q->page_token) > OMEN_MAX_NAME) {

@@ -73,7 +73,7 @@ static bool find_facets(count_call *c, om_failure *f)
 static void count_now(count_call *c)
 {
     om_failure f;
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_stats stats = {.struct_size = sizeof stats};
     uint64_t count = 0;
     if (om_method_wait_visible(c->rpc, c->coll, c->request->min_version, &err) != OMEN_OK ||

@@ -101,7 +101,7 @@ static omen_status_t fetch_rows(const om_fetch *q, size_t first, size_t n, omen_
 static bool fetch_piece(const om_fetch *q, size_t first, size_t n, om_fetched *out, bool *full,
                         om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_rows *rows = NULL;
     omen_column column;
     if (fetch_rows(q, first, n, &rows, &err) != OMEN_OK) {
@@ -156,7 +156,7 @@ void om_fetched_end(om_fetched *out)
 
 static bool one_facet(const om_facets_query *q, uint32_t i, om_facets *out, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_column values;
     omen_column counts;
     om_coll_enter(q->coll);

@@ -5,7 +5,7 @@
 
 omen_filter *om_source_compile(const om_filter_source *s, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_filter *filter = NULL;
     if (omen_filter_compile(s->collection, s->text, s->size, s->params->list, s->params->count,
                             &filter, &err) == OMEN_OK) {

@@ -80,7 +80,7 @@ static omen_status_t search(om_searcher *s, omen_hits *hits, omen_error *err)
 /* The keys of the items that a leg is to be like. */
 static bool like_keys(om_searcher *s, const om_wire_leg *in, omen_leg *out, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     const om_wire_ids *ids = &in->like;
     out->key_count = ids->count;
     if (ids->type == OM_IDS_U64) {
@@ -214,7 +214,7 @@ bool om_search_find(om_searcher *s, om_failure *f)
 {
     const om_wire_search *q = s->request;
     size_t n = om_search_capacity(q);
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     uint32_t flags = 0;
     omen_leg *legs = NULL;
     s->keys = take(s, n * sizeof *s->keys);

@@ -108,7 +108,7 @@ static uint64_t shape_of(const list_call *c)
 
 static bool take_snapshot(list_call *c, om_rt_shared *s, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_stats stats = {.struct_size = sizeof stats};
     om_cursor cursor = {.shape = c->shape};
     if (omen_snapshot(c->coll->handle, &cursor.snapshot, &err) != OMEN_OK ||
@@ -238,7 +238,7 @@ static omen_status_t read_columns(list_call *c, omen_error *err)
 
 static bool read_page(list_call *c, const om_rt_shared *s, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     om_coll_enter(c->coll);
     omen_status_t status = om_coll_leave(c->coll, read_keys(c, &err), &err);
     if (status != OMEN_OK) {

@@ -35,7 +35,7 @@ static void recall_run(om_job *job, bool expired)
     recall_call *c = (recall_call *)(void *)job;
     om_rpc *rpc = c->rpc;
     om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     if (expired) {
         om_method_fail_expired(rpc);
     } else {

@@ -17,7 +17,7 @@ bool om_rt_ingest_full(const om_rt_shared *shared)
 
 om_coll *om_method_find(om_rt_shared *shared, const char *name, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     om_coll *coll = NULL;
     if (name[0] == '\0') {
         om_failure_set(f, OMEN_INVALID_ARGUMENT, "NAME", "collection", "collection is empty");

@@ -245,7 +245,7 @@ static void database_message(om_rpc *rpc, om_rpc_message *m)
 {
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
     omen_db_stats stats = {.struct_size = sizeof stats};
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     if (om_rpc_unpack(rpc, m, &omen__v1__get_database_info_request__descriptor) == NULL) {
         return;
     }

@@ -258,7 +258,7 @@ static bool resolve(const om_operations *ops, const om_operation_request *q, ent
 
 static bool fill(om_operations *ops, const om_operation_request *q, entry *e, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     if (!resolve(ops, q, e, f)) {
         return false;
     }

@@ -33,7 +33,7 @@ static bool id_present(const om_searcher *s, const omen_column *ids, uint32_t i)
 
 static bool fetch_ids(om_searcher *s, uint8_t *keep, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_column *ids = take(s, sizeof *ids);
     if (ids == NULL) {
         return no_memory(f);
@@ -56,7 +56,7 @@ static bool fetch_ids(om_searcher *s, uint8_t *keep, om_failure *f)
 
 static bool fetch_vectors(om_searcher *s, uint8_t *keep, om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     size_t size = (size_t)s->coll->row_bytes * s->hits.count;
     if (size > s->shared->opt.max_message_bytes) {
         return om_failure_set(f, OMEN_INVALID_ARGUMENT, "LIMIT", "with_vectors",

@@ -136,7 +136,7 @@ static outcome do_open(om_stream_call *s, om_wread *r)
 {
     char collection[OMEN_MAX_NAME + 1] = "";
     om_failure f;
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     uint64_t last_seq = 0;
     if (s->coll != NULL) {
         om_failure_set(&f, OMEN_FAILED_PRECONDITION, "SEQUENCE", "open", "Open was sent twice");
@@ -218,7 +218,7 @@ static void advance(om_stream_call *s, uint64_t seq, const omen_write_result *re
 
 static outcome refuse_batch(om_stream_call *s, const om_failure *f)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     uint64_t seq = s->batch.seq;
     if (s->stream_id[0] != '\0' &&
         om_apply_skip(s->coll, s->stream_id, seq, s->epoch, &err) != OMEN_OK) {
@@ -288,7 +288,7 @@ static bool stalled_long(const om_stream_call *s)
 
 static outcome sync_some(om_stream_call *s, bool all)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     om_failure f;
     if (om_stream_sync(s, all, &err) == OMEN_OK) {
         return DONE;
@@ -353,7 +353,7 @@ static outcome do_batch(om_stream_call *s, om_wread *r)
 
 static outcome do_flush(om_stream_call *s)
 {
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     omen_write_progress p = {.struct_size = sizeof p};
     if (omen_get_progress(s->coll->handle, &p, &err) != OMEN_OK) {
         om_failure f;
@@ -373,7 +373,7 @@ static outcome do_flush(om_stream_call *s)
 void om_stream_flush(om_job *job, bool expired)
 {
     om_stream_call *s = (om_stream_call *)((char *)job - offsetof(om_stream_call, flush_job));
-    omen_error err;
+    omen_error err = {.item = OMEN_NONE};
     (void)expired;
     bool stop = om_rpc_is_cancelled(s->rpc) || om_rpc_draining(s->rpc);
     omen_status_t status = OMEN_OK;

@@ -112,7 +112,7 @@ bool om_failure_from_engine(om_failure *f, const omen_error *err)
     } else if (err->status == OMEN_ALREADY_EXISTS && err->detail == OMEN_D_NAME) {
         reason = "COLLECTION_EXISTS";
     } else if (err->detail == OMEN_D_NONE) {
-        reason = omen_status_name(err->status);
+        reason = omen_status_name((omen_status_t)code);
     }
     const char *field = code == OMEN_INVALID_ARGUMENT ? field_of(err->detail) : NULL;
     om_failure_set(f, code, reason, field, "%s", err->message);

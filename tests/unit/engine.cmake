@@ -28,6 +28,7 @@ om_test(engine_disk_memory_test SOURCES engine_disk_memory_test.c ${disk} DEPEND
 om_test(engine_filter_test SOURCES engine_filter_test.c things.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_filter_keep_test SOURCES engine_filter_keep_test.c things.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_find_test SOURCES engine_find_test.c things.c engine_fixture.c DEPENDS engine capi)
+om_test(engine_find_order_test SOURCES engine_find_order_test.c things.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_listing_test SOURCES engine_listing_test.c things.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_filter_threads_test SOURCES engine_filter_threads_test.c things.c engine_fixture.c DEPENDS engine capi)
 om_test(engine_find_memory_test SOURCES engine_find_memory_test.c things.c engine_fixture.c DEPENDS engine capi)

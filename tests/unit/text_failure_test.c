@@ -121,8 +121,11 @@ static omen_status_t search_both(world *w, const om_textimage *const *images, co
                                  .limit = 10,
                                  .stop = stop,
                                  .hits = hits};
-        status = om_text_run(&search, scratch, NULL);
+        omen_error err;
+        memset(&err, 0x5a, sizeof err);
+        status = om_text_run(&search, scratch, &err);
         assert_true(status != OMEN_OK || search.found == 10);
+        assert_true(status == OMEN_OK || (err.status == status && err.message[0] != 'Z'));
     }
     om_textscratch_free(scratch);
     om_textquery_free(query);
@@ -209,6 +212,66 @@ static void stops_when_asked(void **unused)
     text_corpus_free(&w.corpus);
 }
 
+/* A query of many fields is stopped while it is made, and says so. */
+static void queries_stop_when_asked(void **unused)
+{
+    (void)unused;
+    world w;
+    omen_op op = {.cancelled = 1};
+    const om_stop stop = {.op = &op};
+    om_textquery *query = NULL;
+    omen_error err;
+    world_make(&w);
+    const om_text_target target = {0, 1, w.corpus.analyser};
+    const om_textquery_options options = {
+        .text = "w1", .length = 2, .targets = &target, .target_count = 1, .stop = &stop};
+    memset(&err, 0x5a, sizeof err);
+    assert_int_equal(om_textquery_create(&w.alloc, &options, &query, &err), OMEN_CANCELLED);
+    assert_int_equal(err.status, OMEN_CANCELLED);
+    assert_null(query);
+    assert_int_equal(w.memory.blocks, 0);
+    text_corpus_free(&w.corpus);
+}
+
+/* Many fields and words, one small image: stopped before their lists are looked at. */
+static void counting_stops_when_asked(void **unused)
+{
+    (void)unused;
+    enum { FIELDS = 200 };
+    world w;
+    omen_op op = {.cancelled = 1};
+    const om_stop stop = {.op = &op};
+    om_text_target targets[FIELDS];
+    om_text_hit hits[2];
+    om_textquery *query;
+    om_textscratch *scratch;
+    text_image image;
+    omen_error err;
+    world_make(&w);
+    text_image_build(&w.corpus, 0, 3, &image);
+    for (uint32_t i = 0; i < FIELDS; i++) {
+        targets[i] = (om_text_target){(uint16_t)(i + 10), 1, w.corpus.analyser};
+    }
+    const om_textquery_options options = {
+        .text = "w1 w2", .length = 5, .targets = targets, .target_count = FIELDS};
+    assert_int_equal(om_textquery_create(&w.alloc, &options, &query, NULL), OMEN_OK);
+    assert_int_equal(om_textscratch_create(&w.alloc, &scratch, NULL), OMEN_OK);
+    const om_text_source source = {.image = image.image, .count = 3};
+    om_text_search search = {.query = query,
+                             .sources = &source,
+                             .source_count = 1,
+                             .limit = 2,
+                             .stop = &stop,
+                             .hits = hits};
+    memset(&err, 0x5a, sizeof err);
+    assert_int_equal(om_text_run(&search, scratch, &err), OMEN_CANCELLED);
+    assert_int_equal(err.status, OMEN_CANCELLED);
+    om_textscratch_free(scratch);
+    om_textquery_free(query);
+    text_image_free(&image);
+    text_corpus_free(&w.corpus);
+}
+
 static omen_status_t refuse(void *ctx, const void *bytes, size_t size, omen_error *err)
 {
     (void)bytes;
@@ -243,6 +306,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_fails),
         cmocka_unit_test(stops_when_asked),
+        cmocka_unit_test(queries_stop_when_asked),
+        cmocka_unit_test(counting_stops_when_asked),
         cmocka_unit_test(a_sink_may_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
  * the bit, their scores, whatever way the index found them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text_fixture.h"
+#include "text_search.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,6 +20,9 @@ typedef struct layout {
     uint64_t *pass[MAX_SOURCES];
     _Atomic uint64_t *dead[MAX_SOURCES];
     bool *left_out; /* [items] by a bitmap */
+    uint64_t *keys; /* [items] */
+    bool by_key;    /* equal scores go by key, else by source and row */
+    uint32_t piece; /* of keys at a time */
 } layout;
 
 /* Source i ends at ends[i]; negative: text rows. */
@@ -27,6 +31,7 @@ static void make_layout(const text_corpus *corpus, const int64_t *ends, uint32_t
     uint32_t first = 0;
     *out = (layout){.corpus = corpus, .count = count};
     out->left_out = calloc((size_t)corpus->items + 1, sizeof *out->left_out);
+    out->keys = calloc((size_t)corpus->items + 1, sizeof *out->keys);
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t end = (uint32_t)llabs(ends[i]);
         om_text_source *source = &out->sources[i];
@@ -53,6 +58,30 @@ static void free_layout(layout *l)
         free((void *)(uintptr_t)l->dead[i]);
     }
     free(l->left_out);
+    free(l->keys);
+}
+
+/* Every other time the items have keys in no order. */
+static void draw_keys(layout *l, uint64_t *state)
+{
+    l->by_key = om_rng_below(state, 2) == 0;
+    l->piece = 1 + om_rng_below(state, 200);
+    for (uint32_t i = 0; i < l->corpus->items; i++) {
+        const uint32_t other = om_rng_below(state, i + 1);
+        l->keys[i] = l->keys[other];
+        l->keys[other] = i;
+    }
+}
+
+static omen_status_t give_keys(void *ctx, uint32_t source, uint32_t row, const uint64_t **keys,
+                               uint32_t *count, omen_error *err)
+{
+    const layout *l = ctx;
+    (void)err;
+    assert_true(row < l->sources[source].count);
+    *keys = l->keys + l->first[source] + row;
+    *count = om_min_u32(l->piece, l->sources[source].count - row);
+    return OMEN_OK;
 }
 
 /* About one item in pass_one_in passes, one in dead_one_in is dead (0: no bitmap). */
@@ -155,11 +184,15 @@ static om_textquery *make_query(const text_corpus *corpus, const request *r)
 
 /* ---- The comparison ------------------------------------------------------------------------- */
 static const text_oracle *sorted_by;
+static const uint64_t *sorted_keys; /* NULL: by number */
 static int compare_items(const void *a, const void *b)
 {
     const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     if (sorted_by->exact[x] != sorted_by->exact[y]) {
         return sorted_by->exact[x] > sorted_by->exact[y] ? -1 : 1;
+    }
+    if (sorted_keys != NULL) {
+        return sorted_keys[x] > sorted_keys[y] ? 1 : -1;
     }
     return (x > y) - (x < y);
 }
@@ -174,6 +207,7 @@ static void compare_hits(const layout *l, const text_oracle *oracle, const om_te
         n += oracle->match[item] && !l->left_out[item];
     }
     sorted_by = oracle;
+    sorted_keys = l->by_key ? l->keys : NULL;
     qsort(order, n, sizeof *order, compare_items);
     assert_int_equal(search->found, n < search->limit ? n : search->limit);
     float scale = 0;
@@ -201,6 +235,8 @@ static void compare_search(const layout *l, const request *r, uint32_t limit,
                              .sources = l->sources,
                              .source_count = l->count,
                              .limit = limit,
+                             .keys = l->by_key ? give_keys : NULL,
+                             .keys_ctx = (void *)(uintptr_t)l,
                              .hits = hits};
     text_oracle_make(l->corpus, r->clauses, r->count, r->k1, r->b, &oracle);
     assert_int_equal(om_text_run(&search, scratch, NULL), OMEN_OK);
@@ -228,6 +264,7 @@ static void compare_many(const text_shape *shape, const int64_t *ends, uint32_t 
         const uint32_t phrases = words == 0 || om_rng_below(&state, 3) == 0 ? 1 : 0;
         draw_request(&corpus, shape->vocabulary, words, phrases, &state, &r);
         mark(&l, shares[om_rng_below(&state, 5)], om_rng_below(&state, 3), &state);
+        draw_keys(&l, &state);
         compare_search(&l, &r, limits[om_rng_below(&state, 5)], scratch);
     }
     om_textscratch_free(scratch);
@@ -270,7 +307,7 @@ static void even_words(void **unused)
     compare_many(&(text_shape){4000, 1, 40, 300, 0, 0, 15}, ends, 1, 40);
 }
 
-/* Items are alike, so many scores are equal: ties go by source and row. */
+/* Items are alike, so many scores are equal: ties go by key, or by source and row. */
 static void many_ties(void **unused)
 {
     (void)unused;
@@ -285,12 +322,12 @@ static void only_rows(void **unused)
     compare_many(&(text_shape){400, 2, 100, 40, 4, 1, 17}, ends, 1, 60);
 }
 
-/* Fewer rows are searched than the image has; its statistics count all the same. */
+/* Fewer rows are searched than the image has: the others are not in its statistics either. */
 static void first_rows_only(void **unused)
 {
     (void)unused;
-    const int64_t ends[] = {2000};
-    const text_shape shape = {2000, 1, 100, 20, 0, 1, 18};
+    const int64_t ends[] = {3000};
+    const text_shape shape = {3000, 2, 100, 20, 7, 1, 18};
     text_corpus corpus;
     layout l;
     request r;
@@ -299,17 +336,202 @@ static void first_rows_only(void **unused)
     text_corpus_make(&shape, &corpus);
     make_layout(&corpus, ends, 1, &l);
     assert_int_equal(om_textscratch_create(&text_alloc, &scratch, NULL), OMEN_OK);
-    for (uint32_t round = 0; round < 20; round++) {
-        draw_request(&corpus, 100, 2, 0, &state, &r);
-        l.sources[0].count = om_rng_below(&state, 2001);
-        for (uint32_t item = 0; item < 2000; item++) {
-            l.left_out[item] = item >= l.sources[0].count;
-        }
+    for (uint32_t round = 0; round < 60; round++) {
+        text_corpus first = corpus;
+        draw_request(&corpus, 100, 2, round % 3 == 0, &state, &r);
+        first.items = round == 0 ? 0 : om_rng_below(&state, 3001);
+        l.corpus = &first;
+        l.sources[0].count = first.items;
         compare_search(&l, &r, 50, scratch);
     }
     om_textscratch_free(scratch);
     free_layout(&l);
     text_corpus_free(&corpus);
+}
+
+/* Keys that cannot be read fail the search, and only when scores are equal are they asked for. */
+static omen_status_t no_keys(void *ctx, uint32_t source, uint32_t row, const uint64_t **keys,
+                             uint32_t *count, omen_error *err)
+{
+    (void)source;
+    (void)row;
+    (void)keys;
+    (void)count;
+    ++*(uint32_t *)ctx;
+    return om_fail(err, OMEN_DATA_LOSS, OMEN_D_CHECKSUM, "no keys");
+}
+
+static void keys_may_fail(void **unused)
+{
+    (void)unused;
+    const int64_t ends[] = {2000, -2200};
+    const text_shape shape = {2200, 1, 12, 2, 0, 0.5, 20};
+    text_corpus corpus;
+    layout l;
+    om_textscratch *scratch;
+    om_text_hit hits[8];
+    uint32_t asked = 0;
+    omen_error err = {.status = OMEN_OK};
+    text_corpus_make(&shape, &corpus);
+    make_layout(&corpus, ends, 2, &l);
+    assert_int_equal(om_textscratch_create(&text_alloc, &scratch, NULL), OMEN_OK);
+    request r = {.text = "w1 w2", .fields = 1, .weights = {1}, .k1 = 1.2f, .b = 0.75f};
+    om_textquery *query = make_query(&corpus, &r);
+    om_text_search search = {.query = query,
+                             .sources = l.sources,
+                             .source_count = 2,
+                             .limit = 8,
+                             .keys = no_keys,
+                             .keys_ctx = &asked,
+                             .hits = hits};
+    assert_int_equal(om_text_run(&search, scratch, &err), OMEN_DATA_LOSS);
+    assert_int_equal(err.status, OMEN_DATA_LOSS);
+    assert_true(asked > 0);
+    asked = 0;
+    search.source_count = 1;
+    l.sources[0].count = 1; /* one row has no equal */
+    assert_int_equal(om_text_run(&search, scratch, &err), OMEN_OK);
+    assert_int_equal(asked, 0);
+    om_textquery_free(query);
+    om_textscratch_free(scratch);
+    free_layout(&l);
+    text_corpus_free(&corpus);
+}
+
+/* ---- Queries of very many words ------------------------------------------------------------- */
+/* Words "w0" .. "w<words - 1>", each of them `times` times. */
+static char *many_words(uint32_t words, uint32_t times)
+{
+    char *text = calloc((size_t)words * times + 1, 8);
+    size_t at = 0;
+    for (uint32_t i = 0; i < words * times; i++) {
+        at += (size_t)snprintf(text + at, 9, "w%u ", i % words);
+    }
+    return text;
+}
+
+static om_textquery *query_of(const char *text, const om_analyser *analyser, uint32_t fields)
+{
+    om_text_target *targets = calloc(fields, sizeof *targets);
+    om_textquery *query = NULL;
+    for (uint32_t i = 0; i < fields; i++) {
+        targets[i] = (om_text_target){.field = (uint16_t)i, .weight = 1, .analyser = analyser};
+    }
+    const om_textquery_options options = {.text = text,
+                                          .length = strlen(text),
+                                          .targets = targets,
+                                          .target_count = fields,
+                                          .k1 = 1.2f,
+                                          .b = 0.75f};
+    assert_int_equal(om_textquery_create(&text_alloc, &options, &query, NULL), OMEN_OK);
+    free(targets);
+    return query;
+}
+
+/* The same hits from images, whose clauses are sorted and pruned, as from rows, which are just read. */
+static void thousand_words(void **unused)
+{
+    (void)unused;
+    enum { LIMIT = 300 };
+    const int64_t images[] = {1700, 3000}, rows[] = {-3000};
+    const text_shape shape = {3000, 1, 1200, 40, 0, 1, 21};
+    text_corpus corpus;
+    layout l[2];
+    om_textscratch *scratch;
+    om_text_hit hits[2][LIMIT];
+    text_corpus_make(&shape, &corpus);
+    make_layout(&corpus, images, 2, &l[0]);
+    make_layout(&corpus, rows, 1, &l[1]);
+    assert_int_equal(om_textscratch_create(&text_alloc, &scratch, NULL), OMEN_OK);
+    char *text = many_words(900, 1);
+    om_textquery *query = query_of(text, corpus.analyser, 1);
+    assert_int_equal(query->word_count, 900);
+    for (uint32_t i = 0; i < 2; i++) {
+        om_text_search search = {.query = query,
+                                 .sources = l[i].sources,
+                                 .source_count = l[i].count,
+                                 .limit = LIMIT,
+                                 .hits = hits[i]};
+        assert_int_equal(om_text_run(&search, scratch, NULL), OMEN_OK);
+        assert_int_equal(search.found, LIMIT);
+    }
+    for (uint32_t i = 0; i < LIMIT; i++) {
+        assert_true(hits[0][i].score == hits[1][i].score);
+        assert_int_equal(l[0].first[hits[0][i].source] + hits[0][i].row, hits[1][i].row);
+    }
+    om_textquery_free(query);
+    free(text);
+    om_textscratch_free(scratch);
+    free_layout(&l[0]);
+    free_layout(&l[1]);
+    text_corpus_free(&corpus);
+}
+
+static void words_times_fields_are_bounded(void **unused)
+{
+    (void)unused;
+    const uint32_t fields[] = {1, 2, 16, 17, 128, 1024};
+    om_analyser *analysers[2];
+    const om_analyser_options kinds[2] = {{.flags = OMEN_FIELD_NO_STEMMING},
+                                          {.flags = OMEN_FIELD_NO_STEMMING}};
+    char *text = many_words(1500, 1);
+    char *twice = many_words(500, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(om_analyser_create(&text_alloc, &kinds[i], &analysers[i], NULL), OMEN_OK);
+    }
+    assert_true(om_analyser_same(analysers[0], analysers[1]));
+    for (uint32_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const uint32_t each = om_min_u32(OM_TEXT_QUERY_WORDS, OM_TEXT_QUERY_LANES / fields[i]);
+        om_textquery *query = query_of(text, analysers[0], fields[i]);
+        assert_int_equal(query->word_count, each * fields[i]);
+        assert_int_equal(query->clause_count, each * fields[i]);
+        for (uint32_t k = 0; k < query->clause_count; k++) {
+            assert_int_equal(query->words[k].target, k / each);
+            assert_int_equal(query->clauses[k].target, k / each);
+            assert_int_equal(query->parts[query->clauses[k].first].word, k);
+        }
+        om_textquery_free(query);
+    }
+    om_textquery *query = query_of(twice, analysers[0], 3);
+    assert_int_equal(query->clause_count, 1500);
+    for (uint32_t k = 0; k < query->clause_count; k++) {
+        assert_int_equal(query->clauses[k].times, 2);
+    }
+    om_textquery_free(query);
+    free(text);
+    free(twice);
+    om_analyser_free(analysers[0]);
+    om_analyser_free(analysers[1]);
+}
+
+/* A scratch does not keep what one large query took. */
+static void unusual_memory_is_given_back(void **unused)
+{
+    (void)unused;
+    const int64_t ends[] = {-50, 100};
+    const text_shape shape = {100, 1, 50, 10, 0, 1, 22};
+    text_corpus corpus;
+    layout l;
+    om_textscratch *scratch;
+    om_text_hit hits[4];
+    char *text = many_words(1500, 1);
+    text_corpus_make(&shape, &corpus);
+    make_layout(&corpus, ends, 2, &l);
+    assert_int_equal(om_textscratch_create(&text_alloc, &scratch, NULL), OMEN_OK);
+    for (uint32_t round = 0; round < 4; round++) {
+        om_textquery *query = query_of(text, corpus.analyser, round % 2 == 0 ? 64 : 1);
+        om_text_search search = {
+            .query = query, .sources = l.sources, .source_count = 2, .limit = 4, .hits = hits};
+        assert_int_equal(om_text_run(&search, scratch, NULL), OMEN_OK);
+        assert_int_equal(search.found, 4);
+        assert_true(om_textscratch_bytes(scratch) <= OM_TEXT_KEPT);
+        assert_true(round % 2 == 0 || om_textscratch_bytes(scratch) > 1024 * sizeof(om_lane));
+        om_textquery_free(query);
+    }
+    om_textscratch_free(scratch);
+    free_layout(&l);
+    text_corpus_free(&corpus);
+    free(text);
 }
 
 static void nothing_to_find(void **unused)
@@ -378,6 +600,10 @@ int main(void)
         cmocka_unit_test(many_ties),
         cmocka_unit_test(only_rows),
         cmocka_unit_test(first_rows_only),
+        cmocka_unit_test(keys_may_fail),
+        cmocka_unit_test(thousand_words),
+        cmocka_unit_test(words_times_fields_are_bounded),
+        cmocka_unit_test(unusual_memory_is_given_back),
         cmocka_unit_test(nothing_to_find),
         cmocka_unit_test(bad_options),
     };

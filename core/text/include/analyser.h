@@ -21,6 +21,8 @@ typedef struct om_analyser_options {
 omen_status_t om_analyser_create(const om_alloc *alloc, const om_analyser_options *options,
                                  om_analyser **out, omen_error *err) OM_NODISCARD;
 void om_analyser_free(om_analyser *analyser);
+/* They give the same words for every text. */
+bool om_analyser_same(const om_analyser *a, const om_analyser *b);
 
 /* Words of a text in order. A position counts words, stop words included, so that phrases hold over them. */
 typedef struct om_word {

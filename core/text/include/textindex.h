@@ -71,8 +71,12 @@ omen_status_t om_textimage_merge(const om_alloc *alloc, const om_text_merge *wha
                                  size_t *size, omen_error *err) OM_NODISCARD;
 
 /* ---- Searching ------------------------------------------------------------------------------ */
-/* A query: words and phrases ("...") for each field, analysed as that field is. At most 1,024 words
- * of the text are used. k1 >= 0, b in [0, 1], weights >= 0, all finite: else INVALID_ARGUMENT. */
+/* A query: words and phrases ("...") for each field, analysed as that field is. At most
+ * OM_TEXT_QUERY_WORDS of the text are used, and fewer when there are so many fields with a weight that
+ * this would be more than OM_TEXT_QUERY_LANES over all of them: that number divided by theirs. k1 >= 0,
+ * b in [0, 1], weights >= 0, all finite: else INVALID_ARGUMENT. */
+#define OM_TEXT_QUERY_WORDS 1024u
+#define OM_TEXT_QUERY_LANES 16384u
 typedef struct om_textquery om_textquery;
 typedef struct om_text_target {
     uint16_t field;
@@ -85,6 +89,7 @@ typedef struct om_textquery_options {
     const om_text_target *targets; /* [target_count] the fields searched: their scores are summed */
     uint32_t target_count;
     float k1, b;
+    const om_stop *stop; /* NULL: cannot be stopped */
 } om_textquery_options;
 omen_status_t om_textquery_create(const om_alloc *alloc, const om_textquery_options *options,
                                   om_textquery **out, omen_error *err) OM_NODISCARD;
@@ -108,20 +113,26 @@ typedef struct om_text_hit {
 typedef struct om_text_counters {
     uint64_t postings, candidates, blocks_skipped;
 } om_text_counters;
-/* The `limit` best rows over all sources by BM25, best first, ties by source, then row; a row is
- * there when it has one word or phrase of the query at least. A word adds weight * idf * count * (k1
- * + 1) / (count + k1 * (1 - b + b * length / average)), idf = ln(1 + (N - df + 0.5) / (df + 0.5)); N
- * and the average length are of the rows that have the field, over all sources, dead rows included
- * until they are merged away, whatever passes. A phrase is a word of its own: its count is how often
- * it occurs, its idf the sum of its words'. A word that is twice in the query counts twice. The sums
- * are made of integers (README), so that a row has the same score whatever way it was found. Block-
- * max MaxScore: nothing that could be among the best is left out. hits: [limit]. Rows that die
- * meanwhile may be there. */
+/* Keys of the rows [row, row + *count) of a source, one at least; they stay as long as the search. */
+typedef omen_status_t (*om_text_keys)(void *ctx, uint32_t source, uint32_t row,
+                                      const uint64_t **keys, uint32_t *count, omen_error *err);
+/* The `limit` best rows over all sources by BM25, best first, ties by key (without keys by source, then
+ * row), so that a longer list begins with the shorter one; a row is there when it has one word or phrase
+ * of the query at least. A word adds weight * idf * count * (k1 + 1) / (count + k1 * (1 - b + b * length /
+ * average)), idf = ln(1 + (N - df + 0.5) / (df + 0.5)); N and the average length are of the rows that
+ * have the field, over the rows [0, count) of all sources, dead rows included until they are merged away,
+ * whatever passes. A phrase is a word of its own: its count is how often it occurs, its idf the sum of its
+ * words'. A word that is twice in the query counts twice. The sums are made of integers (README), so that
+ * a row has the same score whatever way it was found. Block-max MaxScore: nothing that could be among the
+ * best is left out. hits: [limit]. Rows that die meanwhile may be there. DEADLINE_EXCEEDED: the hits are
+ * the best so far. */
 typedef struct om_text_search {
     const om_textquery *query;
     const om_text_source *sources;
     uint32_t source_count, limit;
     const om_stop *stop;
+    om_text_keys keys; /* or NULL */
+    void *keys_ctx;
     om_text_hit *hits;
     uint32_t found;
     om_text_counters counters;
