@@ -427,8 +427,8 @@ OMEN_API void omen_filter_free(omen_filter *filter);
 /* Live items that pass; filter NULL: all. */
 OMEN_CALL omen_count_where(omen_collection *c, const omen_filter *filter, uint64_t *count, omen_error *err);
 /* Values of a field and how many passing items have each (of an array: each of its different values),
- * most frequent first, ties by value: at most `limit` (0: none) in *out, as columns OMEN_FIELD_VALUE (JSON values) and
- * OMEN_FIELD_COUNT (uint64_t). STRING, INT64, DOUBLE, BOOL, TIME and arrays of these. */
+ * most frequent first, ties by value: at most `limit` (0: none) in *out, as columns OMEN_FIELD_VALUE (JSON
+ * values) and OMEN_FIELD_COUNT (uint64_t). STRING, INT64, DOUBLE, BOOL, TIME and arrays of these. */
 OMEN_CALL omen_facet(omen_collection *c, const omen_filter *filter, const char *field, uint32_t limit,
                      omen_rows **out, omen_error *err);
 
