@@ -32,10 +32,11 @@ function(om_part folder)
     endif()
 endfunction()
 
-# om_module(<name> [DEPENDS <modules>] SOURCES <files> [LIBS <libraries>])
+# om_module(<name> [DEPENDS <modules>] [FOLDERS <folders>] SOURCES <files> [LIBS <libraries>])
+# FOLDERS are parts of a large module, whose headers its other parts see.
 # LIBS are system libraries by linker name (xxhash), passed on to whatever links the module.
 function(om_module name)
-    cmake_parse_arguments(ARG "" "" "DEPENDS;SOURCES;LIBS" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "DEPENDS;FOLDERS;SOURCES;LIBS" ${ARGN})
     if(ARG_UNPARSED_ARGUMENTS OR NOT ARG_SOURCES)
         message(FATAL_ERROR "om_module(${name}): SOURCES missing, or not understood: "
             "${ARG_UNPARSED_ARGUMENTS}")
@@ -51,10 +52,14 @@ function(om_module name)
     endforeach()
 
     add_library(om_${name} OBJECT ${ARG_SOURCES})
-    target_include_directories(om_${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
-        ${CMAKE_CURRENT_SOURCE_DIR}/src)
+    set(own ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/src)
+    foreach(folder IN LISTS ARG_FOLDERS)
+        list(APPEND own ${CMAKE_CURRENT_SOURCE_DIR}/${folder})
+    endforeach()
+    target_include_directories(om_${name} PRIVATE ${own})
     target_link_libraries(om_${name} PUBLIC om_${name}_api PRIVATE omen_flags)
-    set_target_properties(om_${name} PROPERTIES OM_DEPENDS "${ARG_DEPENDS}" OM_LIBS "${ARG_LIBS}")
+    set_target_properties(om_${name} PROPERTIES OM_DEPENDS "${ARG_DEPENDS}" OM_LIBS "${ARG_LIBS}"
+        OM_PRIVATE "${own}")
     set_property(GLOBAL APPEND PROPERTY OM_BUILT ${name})
     set_property(GLOBAL APPEND PROPERTY OM_LIBS ${ARG_LIBS})
 endfunction()

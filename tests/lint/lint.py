@@ -127,7 +127,7 @@ def declared_depends(lint, files):
             names = []
             if "DEPENDS" in words:
                 for word in words[words.index("DEPENDS") + 1:]:
-                    if word in ("SOURCES", "LIBS"):
+                    if word in ("FOLDERS", "SOURCES", "LIBS"):
                         break
                     names.append(word)
             for name in names:
@@ -286,6 +286,7 @@ def include_folders(path, files, build):
     module = module_of(path)
     folders = ["capi/include", os.path.dirname(path)]
     if module is not None:
+        folders += sorted({os.path.dirname(f) for f in files if f.endswith(".h") and module_of(f) == module})
         folders += ["core/%s/include" % m for m in RANK if m != "capi" and RANK[m] <= RANK.get(module, 99)]
     else:
         folders += sorted({os.path.dirname(f) for f in files

@@ -28,7 +28,7 @@ GROUPS = {
                   "core/store/backup*.c"],
                  "^(store_(manifest|deaths|cursors|load|sweep|backup)|fuzz_(manifest|cursors|deaths|backup))",
                  False),
-    "recovery": (["core/engine/engine_%s.c" % part for part in (
+    "recovery": (["core/engine/*/engine_%s.c" % part for part in (
                      "disk", "replay", "record", "record_decode", "record_parts", "state", "adopt", "files",
                      "refresh", "restore")],
                  "^(engine_|fuzz_record)", False),
