@@ -35,14 +35,11 @@ static omen_status_t stopped(const writing *x, omen_error *err)
 }
 
 /* Those of the rows that are written; a growing segment's list moves when it grows. */
-static omen_status_t take_births(source *s, omen_error *err)
+static omen_status_t copy_births(source *s, omen_error *err)
 {
     om_segment *seg = s->input->segment;
     const om_birth *list = NULL;
     uint64_t count = 0;
-    if (seg->mapped == NULL) {
-        om_rwlock_read(&seg->c->ids_mu);
-    }
     omen_status_t status = om_births_of(seg, &list, &count, err);
     while (count != 0 && list[count - 1].first >= s->input->rows) {
         count--;
@@ -58,9 +55,19 @@ static omen_status_t take_births(source *s, omen_error *err)
             memcpy(s->births, list, bytes);
         }
     }
-    if (seg->mapped == NULL) {
-        om_rwlock_unlock(&seg->c->ids_mu);
+    return status;
+}
+
+/* Those of a file never change; in memory the list grows with ids_mu held. */
+static omen_status_t take_births(source *s, omen_error *err)
+{
+    om_segment *seg = s->input->segment;
+    if (seg->mapped != NULL) {
+        return copy_births(s, err);
     }
+    om_rwlock_read(&seg->c->ids_mu);
+    omen_status_t status = copy_births(s, err);
+    om_rwlock_unlock(&seg->c->ids_mu);
     return status;
 }
 
