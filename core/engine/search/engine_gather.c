@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "engine_filter.h"
 
-enum { CHUNK = 256, AHEAD = 4, PREFETCH_BYTES = 1024 };
+enum { CHUNK = 256, AHEAD = 4 };
 
 /* Slots of rows that pass and live, in order. */
 typedef struct slots {
@@ -45,17 +45,6 @@ static uint32_t take(slots *at)
 }
 
 /* ---- In full precision --------------------------------------------------------------------------- */
-static void prefetch_row(const om_search *s, uint32_t slot)
-{
-    const om_layout *layout = &s->seg->layout;
-    const char *row = (const char *)s->view->vectors + (size_t)slot * layout->row_bytes;
-    size_t bytes = layout->row_bytes < PREFETCH_BYTES ? layout->row_bytes : PREFETCH_BYTES;
-    for (size_t at = 0; at < bytes; at += OM_CACHE_LINE) {
-        __builtin_prefetch(row + at);
-    }
-    __builtin_prefetch(&s->view->keys[slot]);
-}
-
 static omen_status_t touch_row(om_search *s, uint32_t slot)
 {
     om_mapped *mapped = s->view->mapped;
@@ -72,12 +61,12 @@ out:
 static omen_status_t score(om_search *s, const slots *at, uint32_t n)
 {
     for (uint32_t i = 0; i < om_min_u32(n, AHEAD); i++) {
-        prefetch_row(s, at->ids[i]);
+        om_search_prefetch_row(s, at->ids[i]);
     }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t slot = at->ids[i];
         if (i + AHEAD < n) {
-            prefetch_row(s, at->ids[i + AHEAD]);
+            om_search_prefetch_row(s, at->ids[i + AHEAD]);
         }
         if (s->view->mapped != NULL) {
             omen_status_t status = touch_row(s, slot);

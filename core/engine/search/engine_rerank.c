@@ -5,7 +5,7 @@
 
 #include "engine_search.h"
 
-enum { AHEAD = 4, PREFETCH_BYTES = 1024 };
+enum { AHEAD = 4 };
 
 /* Sums of squares or products that leave the range of floats: once more in double, cut to the
  * largest float, so that every distance is finite and in order (infinity is what empty places of
@@ -143,17 +143,6 @@ void om_heap_unique(om_search *s)
 }
 
 /* ---- Scoring --------------------------------------------------------------------------------- */
-static void prefetch_row(const om_search *s, uint32_t slot)
-{
-    const om_layout *layout = &s->seg->layout;
-    const char *row = (const char *)s->view->vectors + (size_t)slot * layout->row_bytes;
-    size_t bytes = layout->row_bytes < PREFETCH_BYTES ? layout->row_bytes : PREFETCH_BYTES;
-    for (size_t at = 0; at < bytes; at += OM_CACHE_LINE) {
-        __builtin_prefetch(row + at);
-    }
-    __builtin_prefetch(&s->view->keys[slot]);
-}
-
 /* What a mapped file needs before a row may be trusted. */
 static omen_status_t touch_row(om_search *s, uint32_t slot)
 {
@@ -201,7 +190,7 @@ omen_status_t om_rerank(om_search *s, const om_probe *probe, const uint64_t *key
     uint32_t scored = 0;
     double limit = HUGE_VAL;
     for (uint32_t i = 0; i < om_min_u32(n, AHEAD); i++) {
-        prefetch_row(s, om_key_slot(keys[i]));
+        om_search_prefetch_row(s, om_key_slot(keys[i]));
     }
     for (uint32_t i = 0; i < n && (most == 0 || scored < most); i++) {
         uint32_t slot = om_key_slot(keys[i]);
@@ -209,7 +198,7 @@ omen_status_t om_rerank(om_search *s, const om_probe *probe, const uint64_t *key
             break;
         }
         if (i + AHEAD < n) {
-            prefetch_row(s, om_key_slot(keys[i + AHEAD]));
+            om_search_prefetch_row(s, om_key_slot(keys[i + AHEAD]));
         }
         if (s->view->mapped != NULL) {
             omen_status_t status = om_mapped_touch(s->view->mapped, OM_TOUCH_DEAD, slot, 1, s->err);

@@ -88,4 +88,17 @@ void om_heap_sort(om_search *s);   /* ascending; the heap is no heap any more */
 void om_heap_unique(om_search *s); /* after the sort: one hit a key, the newest slot */
 /* Stops the search with what it has when the deadline passed and that is allowed. */
 omen_status_t om_search_stopped(om_search *s, omen_status_t status) OM_NODISCARD;
+
+enum { OM_PREFETCH_BYTES = 1024 };
+/* The row is wanted in full precision soon: the first kilobyte of it, and its key. */
+static inline void om_search_prefetch_row(const om_search *s, uint32_t slot)
+{
+    const om_layout *layout = &s->seg->layout;
+    const char *row = (const char *)s->view->vectors + (size_t)slot * layout->row_bytes;
+    size_t bytes = layout->row_bytes < OM_PREFETCH_BYTES ? layout->row_bytes : OM_PREFETCH_BYTES;
+    for (size_t at = 0; at < bytes; at += OM_CACHE_LINE) {
+        __builtin_prefetch(row + at);
+    }
+    __builtin_prefetch(&s->view->keys[slot]);
+}
 #endif
