@@ -204,6 +204,7 @@ static bool long_field(om_wread *r, const om_wfield *field, om_arena *arena, om_
         return read_leg(r, size, arena, out, f);
     case Q_FILTER:
         out->filter = NULL;
+        out->filter_size = 0;
         out->rich |= size > 0;
         return size == 0 || om_read_text(r, arena, &text, &out->filter, &out->filter_size, f);
     case Q_PARAMS:

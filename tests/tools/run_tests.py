@@ -42,11 +42,16 @@ ENVIRONMENT = {
 }
 
 
+# Of what a failing test printed last, lines that the summary repeats: CI logs are cut in the middle.
+TAIL = 25
+
+
 class Result:
     def __init__(self):
         self.passed = 0
         self.failed = []
         self.skipped = []
+        self.tails = []
 
 
 def run(command, deadline, env):
@@ -79,6 +84,8 @@ def read_junit(path, stage, result):
             result.passed += 1
         elif case.find("failure") is not None or case.get("status") == "fail":
             result.failed.append(name)
+            printed = (case.findtext("system-out") or "").splitlines()
+            result.tails.append((name, [line[:300] for line in printed[-TAIL:]]))
         else:
             result.skipped.append(name)
     return seen
@@ -141,6 +148,9 @@ def main():
             continue
         run_stage(stage, args.jobs, deadline, result)
     print("\n==== summary after %.0f s" % (time.monotonic() - start))
+    for name, lines in result.tails:
+        print("---- the end of what %s printed" % name)
+        print("\n".join(lines))
     for name in result.skipped:
         print("not run: " + name)
     for name in result.failed:

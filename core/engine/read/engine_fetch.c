@@ -55,10 +55,12 @@ static omen_status_t varying_ids(const fetch *f, omen_error *err)
         uint64_t scratch;
         om_id id;
         status = id_at(f, i, &scratch, &id, err);
-        if (status == OMEN_OK && id.bytes != NULL) {
+        /* A damaged file may hold an empty id: there is nothing to copy then, and no room to copy to. */
+        const bool some = status == OMEN_OK && id.bytes != NULL && id.length > 0;
+        if (some) {
             status = om_bytes_room(&column->bytes, id.length, err);
         }
-        if (status == OMEN_OK && id.bytes != NULL) {
+        if (some && status == OMEN_OK) {
             memcpy(column->bytes.data + column->bytes.size, id.bytes, id.length);
             column->bytes.size += id.length;
         }
