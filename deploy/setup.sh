@@ -1,5 +1,6 @@
 #!/bin/sh
-# setup.sh [build|all] - installs what is missing of deploy/apt-packages.txt. Quick when nothing is.
+# setup.sh [build|all|operate] - installs what is missing of deploy/apt-packages.txt. Quick when nothing is.
+# all: the groups [build] and [check]; operate: those and [operate].
 # SPDX-License-Identifier: Apache-2.0
 set -eu
 group=${1:-all}
@@ -15,12 +16,12 @@ missing=
 section=
 while read -r package command rest; do
     case "$package" in
-    '[check]' | '[build]') section=$package; continue ;;
+    '[check]' | '[build]' | '[operate]') section=$package; continue ;;
     '' | '#'*) continue ;;
     esac
-    if [ "$group" = build ] && [ "$section" = '[check]' ]; then
-        continue
-    fi
+    case "$group $section" in
+    'build [check]' | 'build [operate]' | 'all [operate]') continue ;;
+    esac
     if [ -n "$command" ] && command -v "$command" >/dev/null 2>&1; then
         continue
     fi
@@ -37,6 +38,13 @@ if [ "$(id -u)" -ne 0 ]; then
         exit 1
     fi
     root=sudo
+fi
+# What is installed for tests must not start as a service of this machine.
+policy=/usr/sbin/policy-rc.d
+if [ "$group" = operate ] && ! [ -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
+    $root chmod 755 "$policy"
+    trap '$root rm -f "$policy"' EXIT
 fi
 apt() {
     $root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@"

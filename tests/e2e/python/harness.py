@@ -28,6 +28,7 @@ TYPES = grpc.protos("omen/v1/types.proto")
 COLLECTIONS, COLLECTIONS_RPC = grpc.protos_and_services("omen/v1/collections.proto")
 ITEMS, ITEMS_RPC = grpc.protos_and_services("omen/v1/items.proto")
 MAINTENANCE, MAINTENANCE_RPC = grpc.protos_and_services("omen/v1/maintenance.proto")
+ACCESS, ACCESS_RPC = grpc.protos_and_services("omen/v1/access.proto")
 
 # Nothing here takes this long; it only ends a test that would hang.
 PATIENCE = 60
@@ -53,18 +54,20 @@ def poll(what, condition):
 
 class Omend:
     """A server on ports of the kernel's choice. It dies with this process, whatever happens. wrap: a command
-    that runs it."""
+    that runs it. env: its environment."""
 
-    def __init__(self, *arguments, listen="127.0.0.1:0", wrap=()):
+    def __init__(
+        self, *arguments, listen="127.0.0.1:0", admin="127.0.0.1:0", wrap=(), env=None
+    ):
         self.log = tempfile.NamedTemporaryFile(
             "w+", dir=os.environ["OMEN_E2E_WORK"], prefix="omend-", suffix=".log", delete=False
         )
-        command = [os.environ["OMEND"], "--listen=" + listen, "--admin-listen=127.0.0.1:0"]
+        command = [os.environ["OMEND"], "--listen=" + listen, "--admin-listen=" + admin]
         command = [*wrap, *command]
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         self.process = subprocess.Popen(
-            [*command, *arguments], stdout=subprocess.PIPE, stderr=self.log, text=True
+            [*command, *arguments], stdout=subprocess.PIPE, stderr=self.log, text=True, env=env
         )
         self.channels = []
         try:
@@ -147,6 +150,7 @@ class Client:
         self.collections = COLLECTIONS_RPC.CollectionsStub(channel)
         self.items = ITEMS_RPC.ItemsStub(channel)
         self.maintenance = MAINTENANCE_RPC.MaintenanceStub(channel)
+        self.access = ACCESS_RPC.AccessStub(channel)
 
     def create(self, name, dim, metric=0, dtype=0, id_type=0, **config):
         return self.collections.CreateCollection(
