@@ -49,6 +49,15 @@ fi
 apt() {
     $root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@"
 }
+# Of the last group each package has a use of its own: one that is not there does not keep out the others.
+each() {
+    failed=0
+    [ "$group" = operate ] || return 1
+    for package; do
+        apt install -y --no-install-recommends "$package" || failed=1
+    done
+    return $failed
+}
 echo "setup: installing$missing"
 set -- $missing
 if ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; then
@@ -57,5 +66,5 @@ if ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; then
 else
     # The lists may be older than the mirror.
     apt install -y --no-install-recommends "$@" ||
-        { apt update && apt install -y --no-install-recommends "$@"; }
+        { apt update && apt install -y --no-install-recommends "$@"; } || each "$@"
 fi
