@@ -31,6 +31,7 @@ bool om_failure_set(om_failure *f, uint32_t code, const char *reason, const char
     f->retry_ms = 0;
     f->item = OMEN_NONE;
     f->request_id[0] = '\0';
+    f->quota[0] = '\0';
     copy_text(f->reason, sizeof f->reason, reason);
     copy_text(f->field, sizeof f->field, field);
     va_list args;
@@ -216,6 +217,16 @@ static void add_bad_request(om_wbuf *w, const om_failure *f)
     add_detail(w, "BadRequest", &v, data);
 }
 
+static void add_quota_failure(om_wbuf *w, const om_failure *f)
+{
+    uint8_t data[600];
+    om_wbuf v = om_wbuf_of(data, sizeof data);
+    om_w_len(&v, 1, om_wsize_len(strlen(f->quota)) + om_wsize_len(strlen(f->message)));
+    om_w_string(&v, 1, f->quota);
+    om_w_string(&v, 2, f->message);
+    add_detail(w, "QuotaFailure", &v, data);
+}
+
 static void add_retry_info(om_wbuf *w, const om_failure *f)
 {
     uint8_t data[32];
@@ -244,6 +255,9 @@ size_t om_failure_encode(const om_failure *f, uint8_t *out, size_t capacity)
     add_error_info(&w, f);
     if (f->field[0] != '\0') {
         add_bad_request(&w, f);
+    }
+    if (f->quota[0] != '\0') {
+        add_quota_failure(&w, f);
     }
     if (f->retry_ms > 0) {
         add_retry_info(&w, f);

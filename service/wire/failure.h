@@ -1,5 +1,6 @@
 /* failure.h - why a call or a batch is refused: status, reason, field, advice; and its wire form, a
- * google.rpc.Status with ErrorInfo, BadRequest, RetryInfo and RequestInfo (grpc-status-details-bin).
+ * google.rpc.Status with ErrorInfo, BadRequest, QuotaFailure, RetryInfo and RequestInfo
+ * (grpc-status-details-bin).
  * Depends on: omen.h.  Threads: any.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_FAILURE_H
 #define OM_FAILURE_H
@@ -22,6 +23,7 @@ typedef struct om_failure {
     char field[64];      /* BadRequest.field, "" for none              */
     char message[400];   /* for humans; names field, value and limit   */
     char request_id[40]; /* "" for none                                */
+    char quota[96];      /* QuotaFailure.subject, "acme/rows"; "" for none */
 } om_failure;
 
 /* Fills *f; `reason` is upper case. Always returns false, so that checks can return it. */
