@@ -113,6 +113,21 @@ def unary(args, folder):
     return {"header": header, "rows": rows}
 
 
+def stream_once(args, rows, base, queries, seconds):
+    """One run of stream_bench against a new server: what it prints, and the server's CPU seconds."""
+    with server(args) as (address, _, pid):
+        # QUICK has fewer rows than the tail may have by default: a smaller one shows the steady state.
+        tail = ("--max-backlog", str(rows + rows // 10)) if args.quick else ()
+        tool(args, "create", "stream", "--dim", "128", "--server", address, *tail)
+        before = cpu_seconds(pid)
+        command = [os.path.join(args.build, "bin", "stream_bench"), address, "stream", base, queries,
+                   str(rows), seconds]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        used = cpu_seconds(pid) - before
+    print("bench: stream: " + done.stdout.strip(), flush=True)
+    return json.loads(done.stdout), used
+
+
 def stream(args, folder):
     """How fast the first rows are accepted, the rate after that, and searches meanwhile."""
     if args.quick:
@@ -124,17 +139,10 @@ def stream(args, folder):
         rows = 1000000
         made = datasets.write_set("lowdim-1m", os.path.join(args.out, "sets"))
         base, queries = os.path.join(made, "base.bin"), os.path.join(made, "query.bin")
-    with server(args) as (address, _, pid):
-        # QUICK has fewer rows than the tail may have by default: a smaller one shows the steady state.
-        tail = ("--max-backlog", str(rows + rows // 10)) if args.quick else ()
-        tool(args, "create", "stream", "--dim", "128", "--server", address, *tail)
-        before = cpu_seconds(pid)
-        command = [os.path.join(args.build, "bin", "stream_bench"), address, "stream", base, queries,
-                   str(rows), "6" if args.quick else "60"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        used = cpu_seconds(pid) - before
-    print("bench: stream: " + done.stdout.strip(), flush=True)
-    r = json.loads(done.stdout)
+    # The first rows are over in a second, most of it the system's giving out memory: the median of five.
+    short = [stream_once(args, rows, base, queries, "1")[0]["first_rows_per_s"] for _ in range(4)]
+    r, used = stream_once(args, rows, base, queries, "6" if args.quick else "60")
+    r["first_rows_per_s"] = sorted(short + [r["first_rows_per_s"]])[2]
     out = [["first %s rows accepted, rows/s" % report.number(rows), report.number(r["first_rows_per_s"]),
             ">= 1,000,000"],
            ["of these indexed meanwhile", report.number(r["first_indexed"]), ""],
