@@ -30,8 +30,9 @@ typedef struct om_args {
     uint64_t in_flight, samples, seed, count;
     double seconds;
     bool show_vectors;
-    const char *previous; /* backups */
-    bool copy, cancel;
+    const char *previous, *prefix, *remove, *once; /* backups */
+    uint64_t keep;
+    bool copy, cancel, incremental, replace;
     bool again;              /* import: not a resumption */
     bool base64;             /* dump */
     uint64_t rows, id_bytes; /* estimate */
@@ -104,6 +105,7 @@ bool om_cmd_stats(const om_args *args, om_tool_error *err);
 bool om_cmd_recall(const om_args *args, om_tool_error *err);
 bool om_cmd_bench(const om_args *args, om_tool_error *err);
 bool om_cmd_backup(const om_args *args, om_tool_error *err);
+bool om_cmd_backups(const om_args *args, om_tool_error *err);
 bool om_cmd_restore(const om_args *args, om_tool_error *err);
 bool om_cmd_verify(const om_args *args, om_tool_error *err);
 bool om_cmd_checkpoint(const om_args *args, om_tool_error *err);

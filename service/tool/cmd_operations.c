@@ -6,6 +6,7 @@
 
 #include "cmd.h"
 #include "remote_operations.h"
+#include "restore_place.h"
 
 enum { WAIT_MS = 500 };
 
@@ -179,21 +180,80 @@ static bool in_database(const om_args *args, local_call call, om_tool_error *err
 
 /* ---- The commands ------------------------------------------------------------------------------------ */
 
+/* The name of the newest backup, which the new one links files from; "" when there is none. */
+static bool newest_backup(const om_args *args, char *name, size_t size, om_tool_error *err)
+{
+    om_remote_link *r;
+    om_backup_info *all = NULL;
+    size_t count = 0;
+    if (!om_remote_link_open(args, &r, err)) {
+        return false;
+    }
+    bool ok = om_remote_backups(r, "", &all, &count, err);
+    (void)snprintf(name, size, "%s", ok && count > 0 ? all[0].name : "");
+    free(all);
+    om_remote_link_close(r);
+    return ok;
+}
+
 bool om_cmd_backup(const om_args *args, om_tool_error *err)
 {
     const char *name = args->rest[0];
+    char newest[64];
+    if (args->incremental && (args->server == NULL || args->previous != NULL)) {
+        return om_tool_fail(err, OM_EXIT_USAGE,
+                            "--incremental finds the newest backup of a server: give --server, and "
+                            "no --previous");
+    }
     if (args->server != NULL) {
         om_remote_what what = {OM_START_BACKUP, name, args->previous, args->copy};
+        if (args->incremental) {
+            if (!newest_backup(args, newest, sizeof newest, err)) {
+                return false;
+            }
+            what.other = newest;
+        }
         return at_server(args, &what, err);
     }
     return in_database(args, (local_call){.what = "backup", .path = name, .run = run_backup}, err);
 }
 
+/* In the place of a database: restored beside it, then moved there. */
+static bool restore_in_place(const om_args *args, om_tool_error *err)
+{
+    om_restore_place place;
+    bool done = false;
+    if (!om_restore_begin(args, &place, &done, err)) {
+        return false;
+    }
+    if (done) {
+        if (!args->quiet) {
+            (void)fprintf(stderr, "omen: %s was restored from %s already\n", args->rest[1],
+                          args->once);
+        }
+        return true;
+    }
+    const local_call call = {
+        .what = "restore", .path = args->rest[0], .other = place.staging, .run = run_restore};
+    bool ok = in_folder(args, &call, err) && om_restore_finish(&place, err);
+    om_restore_end(&place);
+    return ok;
+}
+
 bool om_cmd_restore(const om_args *args, om_tool_error *err)
 {
+    bool in_place = args->replace || args->once != NULL;
+    if (args->server != NULL && in_place) {
+        return om_tool_fail(err, OM_EXIT_USAGE,
+                            "--replace and --once are for folders: a server never restores in "
+                            "place");
+    }
     if (args->server != NULL) {
         om_remote_what what = {OM_START_RESTORE, args->rest[0], args->rest[1], false};
         return at_server(args, &what, err);
+    }
+    if (in_place) {
+        return restore_in_place(args, err);
     }
     const local_call call = {
         .what = "restore", .path = args->rest[0], .other = args->rest[1], .run = run_restore};

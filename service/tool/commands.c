@@ -233,7 +233,7 @@ const om_command om_commands[] = {
      "  omen load texts texts.omendump.zst --db ./data\n",
      om_cmd_load},
     {"backup", "copy a database while it is in use", "backup NAME [OPTIONS]",
-     "previous copy no-wait", 1, 1, false,
+     "previous incremental copy no-wait", 1, 1, false,
      "A consistent copy of all collections. At a server NAME is a name in the folder it was given "
      "for\n"
      "backups (--backup-dir); with --db it is a new folder. Files that do not change are linked "
@@ -243,15 +243,32 @@ const om_command om_commands[] = {
      "Examples:\n"
      "  omen backup monday --server localhost:7700\n"
      "  omen backup tuesday --previous monday --server localhost:7700\n"
+     "  omen backup nightly-2026-11-20 --incremental --server localhost:7700\n"
      "  omen backup /mnt/backups/today --db ./data\n",
      om_cmd_backup},
-    {"restore", "make a database from a backup", "restore BACKUP TO", "no-wait", 2, 2, false,
+    {"backups", "list the backups of a server, delete old ones", "backups [OPTIONS]",
+     "prefix keep delete", 0, 0, false,
+     "What the server has in its folder for backups, newest first. --keep needs --prefix, and "
+     "deletes the\n"
+     "oldest of those: give backups that must stay another name. Files that several backups share "
+     "stay with\n"
+     "the others.\n"
+     "\n"
+     "Examples:\n"
+     "  omen backups --server localhost:7700\n"
+     "  omen backups --prefix nightly- --keep 14 --server localhost:7700\n"
+     "  omen backups --delete monday --server localhost:7700\n",
+     om_cmd_backups},
+    {"restore", "make a database from a backup", "restore BACKUP TO", "replace once no-wait", 2, 2,
+     false,
      "Checks the backup and copies it into a new folder; nothing that is there is overwritten. At "
      "a\n"
-     "server both are names in its folder for backups: start an omend with the new one.\n"
+     "server both are names in its folder for backups: start an omend with the new one. In folders\n"
+     "--replace puts it in the place of a database that nobody has open.\n"
      "\n"
      "Examples:\n"
      "  omen restore /mnt/backups/today ./data2\n"
+     "  omen restore /mnt/backups/today ./data --replace\n"
      "  omen restore monday monday-again --server localhost:7700\n",
      om_cmd_restore},
     {"verify", "check every byte of a backup or database", "verify [FOLDER | BACKUP]", "no-wait", 0,

@@ -169,6 +169,44 @@ bool om_remote_operations(om_remote_link *r, om_operation_each each, void *ctx, 
     return answer != NULL;
 }
 
+bool om_remote_backups(om_remote_link *r, const char *prefix, om_backup_info **out, size_t *count,
+                       om_tool_error *err)
+{
+    Omen__V1__ListBackupsRequest request;
+    omen__v1__list_backups_request__init(&request);
+    request.prefix = om_remote_text(prefix);
+    const Omen__V1__ListBackupsResponse *answer = om_remote_call(
+        &r->endpoint, r->client, "/omen.v1.Maintenance/ListBackups", &request.base,
+        &omen__v1__list_backups_response__descriptor, &r->arena, err);
+    if (answer == NULL) {
+        return false;
+    }
+    om_backup_info *all = calloc(answer->n_backups + 1, sizeof *all);
+    if (all == NULL) {
+        return om_tool_no_memory(err, (answer->n_backups + 1) * sizeof *all);
+    }
+    for (size_t i = 0; i < answer->n_backups; i++) {
+        const Omen__V1__Backup *b = answer->backups[i];
+        (void)snprintf(all[i].name, sizeof all[i].name, "%s", b->name);
+        all[i].created_ms = b->created_unix_ms;
+        all[i].files = b->files;
+        all[i].bytes = b->bytes;
+    }
+    *out = all;
+    *count = answer->n_backups;
+    return true;
+}
+
+bool om_remote_delete_backup(om_remote_link *r, const char *name, om_tool_error *err)
+{
+    Omen__V1__DeleteBackupRequest request;
+    omen__v1__delete_backup_request__init(&request);
+    request.name = om_remote_text(name);
+    return om_remote_call(&r->endpoint, r->client, "/omen.v1.Maintenance/DeleteBackup",
+                          &request.base, &omen__v1__delete_backup_response__descriptor, &r->arena,
+                          err) != NULL;
+}
+
 bool om_remote_database(om_remote_link *r, om_database_info *out, om_tool_error *err)
 {
     Omen__V1__GetDatabaseInfoRequest request;

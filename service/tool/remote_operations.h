@@ -44,6 +44,17 @@ bool om_remote_wait(om_remote_link *r, const char *id, uint32_t timeout_ms, om_o
 typedef void (*om_operation_each)(void *ctx, const om_operation_info *info);
 bool om_remote_operations(om_remote_link *r, om_operation_each each, void *ctx, om_tool_error *err);
 
+/* The backups of the server's folder whose names begin with `prefix`, newest first. */
+typedef struct om_backup_info {
+    char name[64];
+    int64_t created_ms;
+    uint64_t files, bytes;
+} om_backup_info;
+/* *out: free(). */
+bool om_remote_backups(om_remote_link *r, const char *prefix, om_backup_info **out, size_t *count,
+                       om_tool_error *err);
+bool om_remote_delete_backup(om_remote_link *r, const char *name, om_tool_error *err);
+
 /* The database behind the server, or one in a folder. */
 typedef struct om_database_info {
     omen_db_stats stats;

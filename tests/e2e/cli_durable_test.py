@@ -156,6 +156,36 @@ class InAFolder(Folder):
         self.assertEqual(omen("dump", "shop", whole, "--base64", "--format", "dump", *self.at, code=USAGE).stdout,
                          "")
 
+    def restore_in_place(self, backup, restored):
+        """With what is there moved aside, and only once when that is asked for."""
+        at = ("--db", restored)
+        omen("drop", "shop", *at)
+        omen("restore", backup, restored, "--once", "x", code=PRECONDITION)
+        omen("restore", backup, restored, "--replace", "--once", "", code=USAGE)
+        omen("restore", backup, restored, "--replace", "--once", "today/1")
+        self.assertEqual(omen_json("count", "shop", *at)["count"], 2000)
+        omen("drop", "shop", *at)
+        aside = restored.with_name(restored.name + ".replaced-1")
+        self.assertEqual(omen_json("list", "--db", aside)["collections"], [])
+        # Once is once: what has changed since stays, until another text is given.
+        told = omen("restore", backup, restored, "--replace", "--once", "today/1").stderr
+        self.assertIn("already", told)
+        self.assertEqual(omen_json("list", *at)["collections"], [])
+        omen("restore", backup, restored, "--replace", "--once", "today/2")
+        self.assertEqual(omen_json("count", "shop", *at)["count"], 2000)
+        self.assertEqual(restored.with_name(restored.name + ".restored").read_text(), "today/2\n")
+        # Whole but not moved when it was killed: kept aside, and done again.
+        staging = restored.with_name(restored.name + ".restoring")
+        omen("restore", backup, staging)
+        omen("restore", backup, f"{restored}/", "--replace")
+        self.assertFalse(staging.exists())
+        self.assertEqual(len(list(restored.parent.glob(restored.name + ".replaced-*"))), 4)
+        # A backup that is damaged leaves everything as it was.
+        before = sorted(restored.parent.iterdir())
+        omen("restore", self.path("none"), restored, "--replace", code=NOT_FOUND)
+        self.assertEqual(sorted(restored.parent.iterdir()), before)
+        self.assertEqual(omen_json("count", "shop", *at)["count"], 2000)
+
     def test_backup_restore_verify(self):
         self.fill(count=2000)
         backup, restored = self.path("backup"), self.path("restored")
@@ -171,6 +201,7 @@ class InAFolder(Folder):
         self.assertEqual(omen_json("count", "shop", "--db", restored)["count"], 2000)
         whole = omen("dump", "shop", "--format", "jsonl", *self.at).stdout
         self.assertEqual(omen("dump", "shop", "--format", "jsonl", "--db", restored).stdout, whole)
+        self.restore_in_place(backup, restored)
         omen("checkpoint", *self.at)
         omen("backup", self.path("third"), "--copy", *self.at)
         segment = pathlib.Path(glob.glob(str(self.path("third") / "*" / "*.seg"))[0])
@@ -315,6 +346,35 @@ class Resuming(Folder):
         stats = omen_json("stats", *self.at)
         self.assertEqual((stats["state"], stats["persistent"], stats["backups"]), ("writable", True, True))
         self.assertEqual(omen_json("count", "a", "--db", self.path("backups") / "two")["count"], 3000)
+
+    def test_backups_are_listed_and_pruned(self):
+        omen("create", "a", "--dim", 2, *self.at)
+        self.assertEqual(omen_json("backups", *self.at), {"backups": [], "deleted": 0})
+        for name in ("n-1", "n-2", "keep", "n-3"):
+            omen("backup", name, "--incremental", *self.at)
+        listed = omen_json("backups", *self.at)["backups"]
+        self.assertEqual({b["name"] for b in listed}, {"n-1", "n-2", "n-3", "keep"})
+        self.assertTrue(all(b["files"] > 0 and b["bytes"] > 0 for b in listed))
+        self.assertEqual(listed, sorted(listed, key=lambda b: b["created_unix_ms"], reverse=True))
+        left = omen_json("backups", "--prefix", "n-", "--keep", 2, *self.at)
+        self.assertEqual(left["deleted"], 1)
+        self.assertEqual([b["name"] for b in left["backups"]], ["n-3", "n-2"])
+        omen("verify", "n-3", *self.at)
+        omen("verify", "n-1", *self.at, code=NOT_FOUND)
+        omen("backups", "--delete", "n-1", *self.at, code=NOT_FOUND)
+        omen("backups", "--delete", "../a", *self.at, code=BAD_INPUT)
+        self.assertEqual(omen_json("backups", "--delete", "n-3", *self.at)["deleted"], 1)
+        self.assertIn("keep", omen("backups", *self.at).stdout)
+        for wrong in (["--keep", 1], ["--delete", "keep", "--prefix", "k"], ["n-2"]):
+            omen("backups", *wrong, *self.at, code=USAGE)
+        omen("backups", code=USAGE)
+        omen("backup", "x", "--incremental", "--previous", "keep", *self.at, code=USAGE)
+        omen("restore", "keep", "x", "--replace", *self.at, code=USAGE)
+        # A database that is served is not replaced under it.
+        folder = self.path("data")
+        error = omen("restore", self.path("backups") / "keep", folder, "--replace", code=PRECONDITION).stderr
+        self.assertIn("another process", error)
+        self.assertEqual(sorted(p.name for p in self.path("backups").iterdir()), ["keep", "n-2"])
 
     def test_dump_and_load_at_a_server(self):
         source = self.path("rows.fvecs")

@@ -1,6 +1,7 @@
 /* service_operations_test.c - the table of operations and the one of listings, with a clock of their own; and
  * names of backups that want to be elsewhere.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "unit.h"
 
+#include "backup_list.h"
 #include "listings.h"
 #include "operations.h"
 
@@ -106,6 +108,121 @@ static void paths_stay_in_the_folder(void **state)
     assert_false(om_backup_path(&p, path, sizeof path, &f));
     assert_string_equal(f.reason, "NO_BACKUP_DIR");
     assert_int_equal(f.code, OMEN_FAILED_PRECONDITION);
+}
+
+/* ---- The list ---------------------------------------------------------------------------------------- */
+
+/* Below the folder; with a text it is a file, otherwise a folder. */
+static void make(const char *name, const char *text)
+{
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (text == NULL) {
+        assert_int_equal(mkdir(path, 0700), 0);
+        return;
+    }
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static bool is_there(const char *name)
+{
+    char path[256];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    return lstat(path, &st) == 0;
+}
+
+static void set_time(const char *name, time_t seconds)
+{
+    char path[256];
+    const struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds, .tv_nsec = 5000000}};
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void make_backup(const char *name, time_t seconds)
+{
+    char path[128];
+    make(name, NULL);
+    (void)snprintf(path, sizeof path, "%s/wal", name);
+    make(path, NULL);
+    (void)snprintf(path, sizeof path, "%s/wal/1.wal", name);
+    make(path, "123456");
+    (void)snprintf(path, sizeof path, "%s/BACKUP", name);
+    make(path, "list");
+    set_time(path, seconds);
+}
+
+static void backups_are_told_newest_first(void **state)
+{
+    om_backup_entry *all = NULL;
+    size_t count = 7;
+    om_failure f;
+    (void)state;
+    assert_true(om_backup_list(folder, "n-", &all, &count, &f));
+    assert_int_equal(count, 0);
+    free(all);
+    make_backup("n-2", 200);
+    make_backup("n-3", 300);
+    make_backup("n-1", 100);
+    make_backup("other", 400);
+    make("n-restored", NULL); /* a database, but no backup */
+    make("n-file", "x");
+    make("n-4.partial", NULL);
+    make("n-4.partial/BACKUP", "x");
+    make(".n-5", NULL);
+    make(".n-5/BACKUP", "x");
+    assert_true(om_backup_list(folder, "n-", &all, &count, &f));
+    assert_int_equal(count, 3);
+    assert_string_equal(all[0].name, "n-3");
+    assert_string_equal(all[1].name, "n-2");
+    assert_string_equal(all[2].name, "n-1");
+    assert_int_equal(all[2].created_ms, 100005);
+    assert_int_equal(all[2].files, 2);
+    assert_int_equal(all[2].bytes, 10);
+    free(all);
+    assert_true(om_backup_list(folder, "", &all, &count, &f));
+    assert_int_equal(count, 4);
+    assert_string_equal(all[0].name, "other");
+    free(all);
+    assert_false(om_backup_list(NULL, "", &all, &count, &f));
+    assert_string_equal(f.reason, "NO_BACKUP_DIR");
+    assert_false(om_backup_list("/nowhere/at/all", "", &all, &count, &f));
+    assert_string_equal(f.reason, "IO");
+}
+
+static void only_backups_are_removed(void **state)
+{
+    static const char *const none[] = {"n-restored", "n-file", "n-4.partial", ".n-5", "..",  ".",
+                                       "n-2/wal",    "gone",   "",            "to-2", "/tmp"};
+    char path[128];
+    om_failure f;
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/to-2", folder);
+    assert_int_equal(symlink("n-2", path), 0);
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_false(om_backup_remove(folder, none[i], &f));
+        assert_string_equal(f.reason, "BACKUP_NOT_FOUND");
+    }
+    /* A link in it is removed, not followed; what a killed removal left goes too. */
+    (void)snprintf(path, sizeof path, "%s/n-2/out", folder);
+    assert_int_equal(symlink("../other", path), 0);
+    make(".deleted-n-9", NULL);
+    make(".deleted-n-9/half", "x");
+    assert_true(om_backup_remove(folder, "n-2", &f));
+    assert_false(is_there("n-2"));
+    assert_false(is_there(".deleted-n-2"));
+    assert_false(is_there(".deleted-n-9"));
+    assert_true(is_there("other/wal/1.wal"));
+    assert_true(is_there("n-1/BACKUP") && is_there("n-3/BACKUP") && is_there("n-file"));
+    assert_true(is_there("n-4.partial/BACKUP") && is_there(".n-5/BACKUP"));
+    assert_false(om_backup_remove(folder, "n-2", &f));
+    assert_int_equal(f.code, OMEN_NOT_FOUND);
+    assert_false(om_backup_remove(NULL, "n-1", &f));
+    assert_string_equal(f.reason, "NO_BACKUP_DIR");
 }
 
 /* ---- Operations -------------------------------------------------------------------------------------- */
@@ -283,6 +400,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_single_and_plain),
         cmocka_unit_test(paths_stay_in_the_folder),
+        cmocka_unit_test(backups_are_told_newest_first),
+        cmocka_unit_test(only_backups_are_removed),
         cmocka_unit_test(operations_run_and_are_forgotten_after_an_hour),
         cmocka_unit_test(the_table_is_bounded_and_newest_first),
         cmocka_unit_test(failures_are_told),
