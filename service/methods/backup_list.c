@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char list_file[] = "BACKUP";    /* every backup has it; see omen_backup */
-static const char going[] = ".deleted-";     /* begins the names of those that are removed */
+static const char list_file[] = "BACKUP"; /* every backup has it; see omen_backup */
+static const char going[] = ".deleted-";  /* begins the names of those that are removed */
 enum { DEPTH_MAX = 4, FOLDER = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 
 static bool fail_io(om_failure *f, const char *what)

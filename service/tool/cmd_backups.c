@@ -1,4 +1,5 @@
-/* cmd_backups.c - the backups of a server: listed, and old ones deleted. SPDX-License-Identifier: Apache-2.0 */
+/* cmd_backups.c - the backups of a server: listed, and old ones deleted.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -34,8 +35,7 @@ static void show(const om_args *args, const om_backup_info *all, size_t count, s
         }
     }
     if (list != NULL) {
-        om_out_object(
-            json_pack("{s:o, s:I}", "backups", list, "deleted", (json_int_t)deleted));
+        om_out_object(json_pack("{s:o, s:I}", "backups", list, "deleted", (json_int_t)deleted));
     } else if (!args->quiet && deleted > 0) {
         (void)printf("deleted: %zu\n", deleted);
     }

@@ -175,9 +175,9 @@ bool om_remote_backups(om_remote_link *r, const char *prefix, om_backup_info **o
     Omen__V1__ListBackupsRequest request;
     omen__v1__list_backups_request__init(&request);
     request.prefix = om_remote_text(prefix);
-    const Omen__V1__ListBackupsResponse *answer = om_remote_call(
-        &r->endpoint, r->client, "/omen.v1.Maintenance/ListBackups", &request.base,
-        &omen__v1__list_backups_response__descriptor, &r->arena, err);
+    const Omen__V1__ListBackupsResponse *answer =
+        om_remote_call(&r->endpoint, r->client, "/omen.v1.Maintenance/ListBackups", &request.base,
+                       &omen__v1__list_backups_response__descriptor, &r->arena, err);
     if (answer == NULL) {
         return false;
     }

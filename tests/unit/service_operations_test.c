@@ -196,8 +196,9 @@ static void backups_are_told_newest_first(void **state)
 
 static void only_backups_are_removed(void **state)
 {
-    static const char *const none[] = {"n-restored", "n-file", "n-4.partial", ".n-5", "..",  ".",
-                                       "n-2/wal",    "gone",   "",            "to-2", "/tmp"};
+    static const char *const none[] = {"n-restored", "n-file", "n-4.partial", ".n-5",
+                                       "..",         ".",      "n-2/wal",     "gone",
+                                       "",           "to-2",   "/tmp"};
     char path[128];
     om_failure f;
     (void)state;
