@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,6 +65,42 @@ static int start_tls(om_app *app)
     }
     app->tls = om_tls_create(&options, error, sizeof error);
     return app->tls != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_CONFIG, "tls", error);
+}
+
+static int start_access(om_app *app)
+{
+    char error[700];
+    const om_config *c = &app->config;
+    om_access_options options = {.catalog = c->catalog,
+                                 .bootstrap_file = c->bootstrap_key_file,
+                                 .jwt_key_file = c->jwt_key,
+                                 .jwt_algorithm = c->jwt_algorithm,
+                                 .jwt_issuer = c->jwt_issuer,
+                                 .jwt_audience = c->jwt_audience,
+                                 .certificate_identities = c->certificate_identities,
+                                 .audit_file = c->audit_log,
+                                 .metrics = app->metrics,
+                                 .log = app->log};
+    app->access = om_access_create(&options, error, sizeof error);
+    return app->access != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_CONFIG, "access", error);
+}
+
+/* A folder of somebody else: files that we make there could not be read by its owner's omend, or theirs by us. A
+ * folder of root that is open to our group is how volumes are mounted. */
+static int check_owner(om_app *app)
+{
+    char why[OM_CONFIG_MAX_VALUE + 200];
+    struct stat st;
+    const char *folder = app->config.data_dir;
+    uid_t me = geteuid();
+    if (folder == NULL || stat(folder, &st) != 0 || st.st_uid == me || st.st_uid == 0) {
+        return OM_EXIT_OK;
+    }
+    (void)snprintf(why, sizeof why,
+                   "'%s' belongs to user %u and omend runs as user %u: run omend as that user, or "
+                   "chown -R the folder",
+                   folder, (unsigned)st.st_uid, (unsigned)me);
+    return fail(app, OM_EXIT_CONFIG, "data-dir", why);
 }
 
 static int start_admin(om_app *app)
@@ -199,6 +236,7 @@ static int start_rpc(om_app *app)
     options.metrics = app->metrics;
     options.log = app->log;
     options.tls = app->tls;
+    options.access = app->access;
     options.listen = (const char *const *)c->listen;
     options.listen_count = c->listen_count;
     options.fatal = on_fatal;
@@ -254,6 +292,7 @@ static void put_line(om_app *app)
 int om_app_check(om_app *app)
 {
     int code = start_log(app);
+    code = code != OM_EXIT_OK ? code : start_access(app);
     code = code != OM_EXIT_OK ? code : start_tls(app);
     code = code != OM_EXIT_OK || app->config.open_count == 0 ? code : start_engine(app);
     return code != OM_EXIT_OK ? code : open_files(app);
@@ -261,8 +300,9 @@ int om_app_check(om_app *app)
 
 int om_app_start(om_app *app)
 {
-    static int (*const steps[])(om_app *) = {start_log,    start_metrics, start_tls, start_admin,
-                                             start_engine, open_files,    start_rpc};
+    static int (*const steps[])(om_app *) = {start_log,   start_metrics, start_access, start_tls,
+                                             start_admin, check_owner,   start_engine, open_files,
+                                             start_rpc};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int code = steps[i](app);
         if (code != OM_EXIT_OK) {
@@ -357,6 +397,7 @@ void om_app_tick(om_app *app)
     om_health_beat(&app->health, stats.oldest_beat_ns);
     om_metrics_queues(app->metrics, stats.searches_queued, stats.ingest_queued);
     om_admin_sweep(app->admin);
+    om_access_tick(app->access, false);
     watch_database(app);
     if (app->notify.watchdog_us > 0 && om_health_alive(&app->health, om_app_now_ns())) {
         (void)om_notify_send(&app->notify, "WATCHDOG=1");
@@ -366,12 +407,13 @@ void om_app_tick(om_app *app)
 void om_app_reload(om_app *app)
 {
     om_tls_force(app->tls);
+    om_access_tick(app->access, true);
     if (!om_slog_reopen(app->log)) {
         om_slog(app->log, OMEN_LOG_ERROR, "reload", "the log file could not be opened again",
                 OM_SLOG_STR("why", strerror(errno)));
     }
     om_slog_write(app->log, OMEN_LOG_INFO, "reload",
-                  "certificates are read again at the next handshake", NULL, 0);
+                  "keys were read again; certificates are at the next handshake", NULL, 0);
 }
 
 void om_app_stop(om_app *app, uint32_t grace_ms)
@@ -388,6 +430,7 @@ void om_app_stop(om_app *app, uint32_t grace_ms)
     }
     omen_db_free(app->db);
     omen_runtime_free(app->runtime);
+    om_access_free(app->access);
     om_tls_free(app->tls);
     om_metrics_free(app->metrics);
     if (app->config.ready_file != NULL && app->line[0] != '\0') {

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "access.h"
 #include "admin.h"
 #include "config.h"
 #include "metrics.h"
@@ -26,6 +27,7 @@ typedef struct om_app {
     om_slog *log;
     om_metrics *metrics;
     om_tls *tls;
+    om_access *access;
     om_admin *admin;
     omen_runtime *runtime;
     omen_db *db;

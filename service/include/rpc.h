@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "access.h"
 #include "failure.h"
 #include "guard.h"
 #include "omen.h"
@@ -35,6 +36,7 @@ enum {
 }; /* more request slots                                            */
 typedef struct om_rpc_impl {
     uint32_t flags;
+    uint32_t verb; /* OM_VERB_*: what a caller must be allowed; NONE (0): nobody may call it */
     size_t
         state_size; /* bytes of om_rpc_state, zero at the start                                 */
     /* The call was admitted and its first message is being read. May be NULL. */
@@ -49,6 +51,9 @@ typedef struct om_rpc_impl {
     /* The client cancelled, its deadline passed, or the connection broke: nothing can be sent any more.
      * omen_op is already cancelled. May be NULL. */
     void (*cancelled)(om_rpc *rpc);
+    /* Client streams: the caller's credential is not good any more, and the message that came was dropped. The
+     * method ends the call with *f in its own time. NULL: the call is ended at once. */
+    void (*refused)(om_rpc *rpc, const om_failure *f);
     /* The server drains; long calls should come to an end. May be NULL. */
     void (*drain)(om_rpc *rpc);
     /* Before the state goes. May be NULL. */
@@ -68,6 +73,17 @@ extern const uint32_t om_rpc_method_count;
 void *om_rpc_state(om_rpc *rpc);
 om_rt *om_rpc_runtime(const om_rpc *rpc);
 uint32_t om_rpc_method_index(const om_rpc *rpc);
+/* [any] Who calls; never NULL in a method. Methods that need nobody (OM_VERB_OPEN) get `anonymous`. */
+const om_principal *om_rpc_principal(const om_rpc *rpc);
+/* [any] Whose limits hold for the call; NULL: none, for calls that are not counted in (OM_RPC_QUIET). */
+om_tenant *om_rpc_tenant(const om_rpc *rpc);
+/* [any] The verb of its method. */
+uint32_t om_rpc_verb(const om_rpc *rpc);
+om_access *om_rpc_access(const om_rpc *rpc);
+/* [any] Address of the other side, "" when it is not known. Costs an allocation: for logs. */
+void om_rpc_peer(const om_rpc *rpc, char *out, size_t size);
+/* [any] A line in the audit log: what the call changed, or tried to. */
+void om_rpc_audit(const om_rpc *rpc, const char *action, const char *object, bool ok);
 /* [any] CLOCK_MONOTONIC nanoseconds; 0: no deadline. */
 uint64_t om_rpc_deadline_ns(const om_rpc *rpc);
 /* [any] What is left of the deadline for omen.h: at least 1; 0: none. */

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "access.h"
 #include "metrics.h"
 #include "omen.h"
 #include "slog.h"
@@ -26,6 +27,7 @@ typedef struct om_rt_options {
     om_metrics *metrics; /* NULL: nothing is counted                                             */
     om_slog *log;        /* NULL: silence                                                        */
     om_tls *tls;         /* NULL: plain text                                                     */
+    om_access *access;   /* NULL: nothing is asked of callers                                    */
     const char *const
         *listen; /* "127.0.0.1:7070", "[::1]:0", "unix:/run/omend.sock"                  */
     size_t listen_count;

@@ -92,7 +92,7 @@ static answer *search_one(batch_call *c, uint32_t index, const om_wire_search *q
                      .op = c->op,
                      .timeout_us = om_rpc_timeout_us(c->rpc),
                      .queue_ns = queue_ns};
-    s.coll = om_method_find(c->shared, q->collection, &f);
+    s.coll = om_method_find(c->rpc, q->collection, &f);
     answer *a = NULL;
     if (s.coll != NULL && om_search_check(q, s.coll, &f) && om_search_run(&s, &f)) {
         a = found_answer(index, &s);
@@ -311,7 +311,8 @@ static void destroy(om_rpc *rpc)
     pthread_mutex_destroy(&c->mutex);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_BatchSearch = {.state_size = sizeof(batch_call),
+const om_rpc_impl om_impl_omen_v1_Items_BatchSearch = {
+    .verb = OM_VERB_READ, .state_size = sizeof(batch_call),
                                                        .start = start,
                                                        .message = message,
                                                        .written = written,

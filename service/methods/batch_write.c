@@ -206,4 +206,4 @@ static void destroy(om_rpc *rpc)
 }
 
 const om_rpc_impl om_impl_omen_v1_Items_BatchWrite = {
-    .state_size = sizeof(write_call), .message = message, .destroy = destroy};
+    .verb = OM_VERB_WRITE, .state_size = sizeof(write_call), .message = message, .destroy = destroy};

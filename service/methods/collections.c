@@ -1,5 +1,6 @@
 /* collections.c - the service Collections. Creating and dropping allocate and free a lot, so all but
  * the look-up of one collection run on the admin workers. SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,6 +183,7 @@ static void declare_work(admin_call *call)
     free(fields);
     om_coll_release(coll);
     if (status == OMEN_OK) {
+        om_rpc_audit(call->rpc, "declare_fields", q->name, true);
         reply_collection(call->rpc, q->name);
         return;
     }
@@ -200,7 +202,7 @@ static void create_work(admin_call *call)
     omen_error err = {.item = OMEN_NONE};
     omen_collection *handle = NULL;
     omen_field *fields = NULL;
-    if (!check_config(c, &f) ||
+    if (!om_method_may(call->rpc, q->name, &f) || !check_config(c, &f) ||
         !om_field_list_read(c->fields, c->n_fields, "config.fields", &fields, &f)) {
         om_rpc_finish(call->rpc, &f);
         return;
@@ -228,7 +230,9 @@ static void create_work(admin_call *call)
         return;
     }
     omen_collection_free(handle);
+    om_access_own(om_rpc_access(call->rpc), q->name, om_rpc_principal(call->rpc)->tenant);
     om_colls_forget(s->colls, q->name);
+    om_rpc_audit(call->rpc, "create_collection", q->name, true);
     reply_collection(call->rpc, q->name);
 }
 
@@ -238,22 +242,55 @@ static void delete_work(admin_call *call)
 {
     const Omen__V1__DeleteCollectionRequest *q = call->request;
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
+    om_failure f;
     omen_error err = {.item = OMEN_NONE};
+    if (!om_method_may(call->rpc, q->name, &f)) {
+        om_rpc_finish(call->rpc, &f);
+        return;
+    }
     if (omen_drop(s->opt.db, q->name, &err) != OMEN_OK) {
         om_method_fail_engine(call->rpc, &err);
         return;
     }
+    om_access_disown(om_rpc_access(call->rpc), q->name);
     om_colls_forget(s->colls, q->name);
+    om_rpc_audit(call->rpc, "delete_collection", q->name, true);
     Omen__V1__DeleteCollectionResponse r;
     omen__v1__delete_collection_response__init(&r);
     om_rpc_reply_pb(call->rpc, &r.base);
 }
 
-/* Names of one page; one more than asked for, to know whether another follows. */
-static omen_status_t page_names(const om_rt_shared *s, const char *token, size_t page, char *names,
+/* Names of one page that the caller may read; one more than asked for, to know whether another follows. Those that
+ * it may not are passed over, however many there are: neither they nor the gaps they leave are seen. */
+static omen_status_t page_names(om_rpc *rpc, const char *token, size_t page, char *names,
                                 size_t *count, omen_error *err)
 {
-    return omen_list(s->opt.db, token[0] != '\0' ? token : NULL, names, page + 1, count, err);
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    const om_principal *who = om_rpc_principal(rpc);
+    char after[OMEN_MAX_NAME + 1];
+    omen_status_t status = OMEN_OK;
+    bool more = true;
+    *count = 0;
+    (void)snprintf(after, sizeof after, "%s", token);
+    while (more && *count <= page) {
+        char *room = names + *count * (OMEN_MAX_NAME + 1);
+        size_t asked = page + 1 - *count;
+        size_t got = 0;
+        status = omen_list(s->opt.db, after[0] != '\0' ? after : NULL, room, asked, &got, err);
+        if (status != OMEN_OK || got == 0) {
+            break;
+        }
+        memcpy(after, room + (got - 1) * (OMEN_MAX_NAME + 1), sizeof after);
+        for (size_t i = 0; i < got; i++) {
+            const char *name = room + i * (OMEN_MAX_NAME + 1);
+            if (om_principal_may(who, name, OM_VERB_READ)) {
+                memmove(names + *count * (OMEN_MAX_NAME + 1), name, OMEN_MAX_NAME + 1);
+                (*count)++;
+            }
+        }
+        more = got == asked;
+    }
+    return status;
 }
 
 static void list_reply(admin_call *call, const char *names, size_t page, size_t count)
@@ -292,7 +329,6 @@ static void list_reply(admin_call *call, const char *names, size_t page, size_t 
 static void list_work(admin_call *call)
 {
     const Omen__V1__ListCollectionsRequest *q = call->request;
-    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
     om_failure f;
     omen_error err = {.item = OMEN_NONE};
     size_t page = q->page_size == 0 ? PAGE_DEFAULT : q->page_size;
@@ -308,7 +344,7 @@ static void list_work(admin_call *call)
     if (names == NULL) {
         om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the list");
         om_rpc_finish(call->rpc, &f);
-    } else if (page_names(s, q->page_token, page, names, &count, &err) == OMEN_OK) {
+    } else if (page_names(call->rpc, q->page_token, page, names, &count, &err) == OMEN_OK) {
         list_reply(call, names, page, count);
     } else {
         om_method_fail_engine(call->rpc, &err);
@@ -378,12 +414,17 @@ static void get_message(om_rpc *rpc, om_rpc_message *m)
     }
 }
 
-const om_rpc_impl om_impl_omen_v1_Collections_CreateCollection = {.state_size = sizeof(admin_call),
+const om_rpc_impl om_impl_omen_v1_Collections_CreateCollection = {
+    .verb = OM_VERB_MANAGE, .state_size = sizeof(admin_call),
                                                                   .message = create_message};
-const om_rpc_impl om_impl_omen_v1_Collections_DeclareFields = {.state_size = sizeof(admin_call),
+const om_rpc_impl om_impl_omen_v1_Collections_DeclareFields = {
+    .verb = OM_VERB_MANAGE, .state_size = sizeof(admin_call),
                                                                .message = declare_message};
-const om_rpc_impl om_impl_omen_v1_Collections_DeleteCollection = {.state_size = sizeof(admin_call),
+const om_rpc_impl om_impl_omen_v1_Collections_DeleteCollection = {
+    .verb = OM_VERB_MANAGE, .state_size = sizeof(admin_call),
                                                                   .message = delete_message};
-const om_rpc_impl om_impl_omen_v1_Collections_ListCollections = {.state_size = sizeof(admin_call),
+const om_rpc_impl om_impl_omen_v1_Collections_ListCollections = {
+    .verb = OM_VERB_ANY, .state_size = sizeof(admin_call),
                                                                  .message = list_message};
-const om_rpc_impl om_impl_omen_v1_Collections_GetCollection = {.message = get_message};
+const om_rpc_impl om_impl_omen_v1_Collections_GetCollection = {
+    .verb = OM_VERB_READ, .message = get_message};

@@ -12,6 +12,7 @@ enum { BUCKETS = 4096 };
 
 struct om_colls {
     omen_db *db;
+    om_access *access;
     pthread_rwlock_t lock;
     om_coll *bucket[BUCKETS]; /* guarded by lock */
     uint64_t forgotten;       /* calls of om_colls_forget; guarded by lock */
@@ -32,11 +33,12 @@ uint32_t om_coll_width(uint32_t dtype)
     return dtype < sizeof widths ? widths[dtype] : 0;
 }
 
-om_colls *om_colls_create(omen_db *db)
+om_colls *om_colls_create(omen_db *db, om_access *access)
 {
     om_colls *c = calloc(1, sizeof *c);
     if (c != NULL) {
         c->db = db;
+        c->access = access;
         pthread_rwlock_init(&c->lock, NULL);
     }
     return c;
@@ -106,6 +108,7 @@ static omen_status_t open_new(om_colls *c, const char *name, om_coll **out, omen
         return status;
     }
     atomic_store(&coll->refs, 1);
+    coll->tenant = om_access_owner(c->access, name);
     coll->row_bytes = coll->options.dim * om_coll_width(coll->options.dtype);
     snprintf(coll->name, sizeof coll->name, "%s", name);
     *out = coll;

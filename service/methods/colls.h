@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "access.h"
 #include "omen.h"
 
 typedef struct om_colls om_colls;
@@ -14,12 +15,13 @@ typedef struct om_coll {
     uint32_t row_bytes;         /* of a stored vector                                    */
     _Atomic uint32_t search_ns; /* smoothed time of recent graph searches; 0: not known  */
     _Atomic uint32_t damaged;   /* a file of it was cut while it was served (fault.h)    */
+    om_tenant *tenant;          /* whose it is: limits of rows and bytes                 */
     char name[OMEN_MAX_NAME + 1];
     _Atomic uint32_t refs;
     struct om_coll *next;
 } om_coll;
 
-om_colls *om_colls_create(omen_db *db);
+om_colls *om_colls_create(omen_db *db, om_access *access);
 void om_colls_free(om_colls *colls);
 /* A reference to the collection; give it back with om_coll_release. */
 omen_status_t om_colls_get(om_colls *colls, const char *name, om_coll **out, omen_error *err)

@@ -187,4 +187,4 @@ static void count_destroy(om_rpc *rpc)
 }
 
 const om_rpc_impl om_impl_omen_v1_Items_Count = {
-    .state_size = sizeof(count_call), .message = count_message, .destroy = count_destroy};
+    .verb = OM_VERB_READ, .state_size = sizeof(count_call), .message = count_message, .destroy = count_destroy};

@@ -452,4 +452,4 @@ static void get_destroy(om_rpc *rpc)
 }
 
 const om_rpc_impl om_impl_omen_v1_Items_BatchGet = {
-    .state_size = sizeof(get_call), .message = get_message, .destroy = get_destroy};
+    .verb = OM_VERB_READ, .state_size = sizeof(get_call), .message = get_message, .destroy = get_destroy};

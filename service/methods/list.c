@@ -397,4 +397,4 @@ static void list_destroy(om_rpc *rpc)
 }
 
 const om_rpc_impl om_impl_omen_v1_Items_List = {
-    .state_size = sizeof(list_call), .message = list_message, .destroy = list_destroy};
+    .verb = OM_VERB_READ, .state_size = sizeof(list_call), .message = list_message, .destroy = list_destroy};

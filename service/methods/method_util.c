@@ -15,12 +15,28 @@ bool om_rt_ingest_full(const om_rt_shared *shared)
            shared->opt.transport_quota / 2;
 }
 
-om_coll *om_method_find(om_rt_shared *shared, const char *name, om_failure *f)
+bool om_method_may(om_rpc *rpc, const char *name, om_failure *f)
 {
+    char peer[128];
+    const om_principal *who = om_rpc_principal(rpc);
+    uint32_t verb = om_rpc_verb(rpc);
+    if (om_principal_may(who, name, verb)) {
+        return true;
+    }
+    om_rpc_peer(rpc, peer, sizeof peer);
+    return om_access_denied_from(om_rpc_access(rpc), who, peer, name, verb, f);
+}
+
+om_coll *om_method_find(om_rpc *rpc, const char *name, om_failure *f)
+{
+    const om_rt_shared *shared = om_rt_shared_of(om_rpc_runtime(rpc));
     omen_error err = {.item = OMEN_NONE};
     om_coll *coll = NULL;
     if (name[0] == '\0') {
         om_failure_set(f, OMEN_INVALID_ARGUMENT, "NAME", "collection", "collection is empty");
+        return NULL;
+    }
+    if (!om_method_may(rpc, name, f)) {
         return NULL;
     }
     if (om_colls_get(shared->colls, name, &coll, &err) != OMEN_OK) {
@@ -32,7 +48,7 @@ om_coll *om_method_find(om_rt_shared *shared, const char *name, om_failure *f)
 
 om_coll *om_method_coll(om_rpc *rpc, const char *name, om_failure *f)
 {
-    om_coll *coll = om_method_find(om_rt_shared_of(om_rpc_runtime(rpc)), name, f);
+    om_coll *coll = om_method_find(rpc, name, f);
     if (coll != NULL) {
         om_rpc_note_collection(rpc, name);
     }

@@ -7,8 +7,11 @@
 #include "rpc.h"
 #include "rt_shared.h"
 
-/* [any] The collection, or NULL with *f filled. */
-om_coll *om_method_find(om_rt_shared *shared, const char *name, om_failure *f);
+/* [any] Whether the caller may do to this collection what the method does. A collection that one may not see is
+ * PERMISSION_DENIED whether it exists or not: names tell things too. */
+bool om_method_may(om_rpc *rpc, const char *name, om_failure *f);
+/* [any] The collection, when the caller may; NULL with *f filled. */
+om_coll *om_method_find(om_rpc *rpc, const char *name, om_failure *f);
 /* The same, and the call is about it. One thread at a time. */
 om_coll *om_method_coll(om_rpc *rpc, const char *name, om_failure *f);
 /* Ends the call with what the engine reported. */

@@ -69,11 +69,21 @@ static om_operations *operations_of(om_rpc *rpc)
 
 /* ---- Starting -------------------------------------------------------------------------------------- */
 
-static void begin(om_rpc *rpc, const om_operation_request *request)
+static const char *action_of(uint32_t kind)
+{
+    static const char *const names[] = {"operate", "optimize", "checkpoint",
+                                        "backup",  "restore",  "verify"};
+    return kind < sizeof names / sizeof names[0] ? names[kind] : names[0];
+}
+
+static void begin(om_rpc *rpc, om_operation_request *request)
 {
     om_operation_view v;
     om_failure f;
-    answer(rpc, om_operations_start(operations_of(rpc), request, &v, &f), &v, &f);
+    request->who = om_rpc_principal(rpc);
+    bool ok = om_operations_start(operations_of(rpc), request, &v, &f);
+    om_rpc_audit(rpc, action_of(request->kind), ok ? v.target : request->name, ok);
+    answer(rpc, ok, &v, &f);
 }
 
 static void optimize_message(om_rpc *rpc, om_rpc_message *m)
@@ -143,7 +153,7 @@ static void get_message(om_rpc *rpc, om_rpc_message *m)
     om_operation_view v;
     om_failure f;
     if (q != NULL) {
-        answer(rpc, om_operations_get(operations_of(rpc), q->id, &v, &f), &v, &f);
+        answer(rpc, om_operations_get(operations_of(rpc), om_rpc_principal(rpc), q->id, &v, &f), &v, &f);
     }
 }
 
@@ -154,7 +164,7 @@ static void cancel_message(om_rpc *rpc, om_rpc_message *m)
     om_operation_view v;
     om_failure f;
     if (q != NULL) {
-        answer(rpc, om_operations_cancel(operations_of(rpc), q->id, &v, &f), &v, &f);
+        answer(rpc, om_operations_cancel(operations_of(rpc), om_rpc_principal(rpc), q->id, &v, &f), &v, &f);
     }
 }
 
@@ -169,7 +179,7 @@ static void list_message(om_rpc *rpc, om_rpc_message *m)
     if (views != NULL && rows != NULL) {
         Omen__V1__ListOperationsResponse r;
         omen__v1__list_operations_response__init(&r);
-        r.n_operations = om_operations_list(operations_of(rpc), views);
+        r.n_operations = om_operations_list(operations_of(rpc), om_rpc_principal(rpc), views);
         for (size_t i = 0; i < r.n_operations; i++) {
             show(&views[i], &rows[i]);
             pointers[i] = &rows[i].message;
@@ -202,7 +212,7 @@ static void wait_run(om_job *job, bool expired)
     om_operation_view v;
     om_failure f;
     (void)expired;
-    bool ok = om_operations_get(s->operations, c->id, &v, &f);
+    bool ok = om_operations_get(s->operations, om_rpc_principal(rpc), c->id, &v, &f);
     bool more = ok && !om_operation_ended(&v) && om_pool_now_ns() < c->until_ns;
     if (more && !om_rpc_is_cancelled(rpc) && !om_rpc_draining(rpc)) {
         om_pool_submit_later(s->admin, job, WAIT_LOOK_MS * NS_PER_MS);
@@ -279,14 +289,24 @@ static void database_message(om_rpc *rpc, om_rpc_message *m)
     om_rpc_reply_pb(rpc, &info.base);
 }
 
-const om_rpc_impl om_impl_omen_v1_Maintenance_GetDatabaseInfo = {.message = database_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Optimize = {.message = optimize_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Checkpoint = {.message = checkpoint_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Backup = {.message = backup_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Restore = {.message = restore_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Verify = {.message = verify_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_GetOperation = {.message = get_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_ListOperations = {.message = list_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_CancelOperation = {.message = cancel_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_WaitOperation = {.state_size = sizeof(wait_call),
+const om_rpc_impl om_impl_omen_v1_Maintenance_GetDatabaseInfo = {
+    .verb = OM_VERB_ADMIN, .message = database_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Optimize = {
+    .verb = OM_VERB_MANAGE, .message = optimize_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Checkpoint = {
+    .verb = OM_VERB_ADMIN, .message = checkpoint_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Backup = {
+    .verb = OM_VERB_ADMIN, .message = backup_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Restore = {
+    .verb = OM_VERB_ADMIN, .message = restore_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Verify = {
+    .verb = OM_VERB_ADMIN, .message = verify_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_GetOperation = {
+    .verb = OM_VERB_ANY, .message = get_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_ListOperations = {
+    .verb = OM_VERB_ANY, .message = list_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_CancelOperation = {
+    .verb = OM_VERB_ANY, .message = cancel_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_WaitOperation = {
+    .verb = OM_VERB_ANY, .state_size = sizeof(wait_call),
                                                                .message = wait_message};

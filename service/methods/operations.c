@@ -207,11 +207,18 @@ static entry *take_entry(om_operations *ops)
     return oldest;
 }
 
-static entry *find(om_operations *ops, const char *id, om_failure *f)
+static bool may_see(const om_principal *who, const entry *e)
+{
+    return om_principal_may_some(who, OM_VERB_ADMIN) ||
+           (who->kind == e->view.by && strcmp(who->name, e->view.who) == 0);
+}
+
+static entry *find(om_operations *ops, const om_principal *who, const char *id, om_failure *f)
 {
     for (size_t i = 0; i < OM_OPERATIONS_MAX; i++) {
         entry *e = &ops->entries[i];
-        if (e->number != 0 && !expired_entry(ops, e) && strcmp(e->view.id, id) == 0) {
+        if (e->number != 0 && !expired_entry(ops, e) && strcmp(e->view.id, id) == 0 &&
+            may_see(who, e)) {
             return e;
         }
     }
@@ -271,6 +278,8 @@ static bool fill(om_operations *ops, const om_operation_request *q, entry *e, om
     e->coll = q->coll != NULL ? om_coll_hold(q->coll) : NULL;
     e->number = ++ops->last_number;
     e->view.kind = q->kind;
+    e->view.by = q->who->kind;
+    (void)snprintf(e->view.who, sizeof e->view.who, "%s", q->who->name);
     e->view.state = OM_OPERATION_QUEUED;
     (void)snprintf(e->view.id, sizeof e->view.id, "%s-%llu", ops->shared->epoch,
                    (unsigned long long)e->number);
@@ -303,10 +312,11 @@ bool om_operations_start(om_operations *ops, const om_operation_request *q, om_o
     return ok;
 }
 
-bool om_operations_get(om_operations *ops, const char *id, om_operation_view *out, om_failure *f)
+bool om_operations_get(om_operations *ops, const om_principal *who, const char *id,
+                       om_operation_view *out, om_failure *f)
 {
     pthread_mutex_lock(&ops->mutex);
-    const entry *e = find(ops, id, f);
+    const entry *e = find(ops, who, id, f);
     if (e != NULL) {
         look(e, out);
     }
@@ -314,10 +324,11 @@ bool om_operations_get(om_operations *ops, const char *id, om_operation_view *ou
     return e != NULL;
 }
 
-bool om_operations_cancel(om_operations *ops, const char *id, om_operation_view *out, om_failure *f)
+bool om_operations_cancel(om_operations *ops, const om_principal *who, const char *id,
+                          om_operation_view *out, om_failure *f)
 {
     pthread_mutex_lock(&ops->mutex);
-    entry *e = find(ops, id, f);
+    entry *e = find(ops, who, id, f);
     if (e != NULL) {
         if (!om_operation_ended(&e->view)) {
             omen_op_cancel(e->op);
@@ -335,13 +346,14 @@ static int newest_first(const void *a, const void *b)
     return x > y ? -1 : x < y;
 }
 
-size_t om_operations_list(om_operations *ops, om_operation_view *out)
+size_t om_operations_list(om_operations *ops, const om_principal *who, om_operation_view *out)
 {
     const entry *shown[OM_OPERATIONS_MAX];
     size_t n = 0;
     pthread_mutex_lock(&ops->mutex);
     for (size_t i = 0; i < OM_OPERATIONS_MAX; i++) {
-        if (ops->entries[i].number != 0 && !expired_entry(ops, &ops->entries[i])) {
+        if (ops->entries[i].number != 0 && !expired_entry(ops, &ops->entries[i]) &&
+            may_see(who, &ops->entries[i])) {
             shown[n++] = &ops->entries[i];
         }
     }

@@ -36,12 +36,15 @@ typedef struct om_operation_request {
     om_coll *coll;            /* OPTIMIZE; held by whoever asks        */
     const char *name, *other; /* backups: see maintenance.proto        */
     bool copy;
+    const om_principal *who; /* who asks                               */
 } om_operation_request;
 /* An operation at one moment. */
 typedef struct om_operation_view {
     char id[40];
     uint32_t kind, state;
     char target[OM_BACKUP_NAME + 1];
+    char who[OM_ACCESS_MAX_PRINCIPAL + 1]; /* who began it, and by what     */
+    uint32_t by;
     uint64_t done, total;
     int64_t started_ms, ended_ms; /* since 1970; 0: not yet                */
     om_failure error;             /* of FAILED and CANCELLED               */
@@ -57,11 +60,13 @@ void om_operations_stop(om_operations *ops);
 /* False: *f says why, and nothing was started. */
 bool om_operations_start(om_operations *ops, const om_operation_request *request,
                          om_operation_view *out, om_failure *f);
-bool om_operations_get(om_operations *ops, const char *id, om_operation_view *out, om_failure *f);
-bool om_operations_cancel(om_operations *ops, const char *id, om_operation_view *out,
-                          om_failure *f);
+/* These show what `who` began, and everything to who may administer the server; the rest is not there for them. */
+bool om_operations_get(om_operations *ops, const om_principal *who, const char *id,
+                       om_operation_view *out, om_failure *f);
+bool om_operations_cancel(om_operations *ops, const om_principal *who, const char *id,
+                          om_operation_view *out, om_failure *f);
 /* Fills out[OM_OPERATIONS_MAX], newest first; returns how many. */
-size_t om_operations_list(om_operations *ops, om_operation_view *out);
+size_t om_operations_list(om_operations *ops, const om_principal *who, om_operation_view *out);
 static inline bool om_operation_ended(const om_operation_view *v)
 {
     return v->state >= OM_OPERATION_SUCCEEDED;

@@ -176,7 +176,7 @@ static void drain(om_rpc *rpc)
 
 #define IMPL                                                                         \
     {                                                                                \
-        .flags = OM_RPC_QUIET, .state_size = sizeof(reflection), .message = message, \
+        .flags = OM_RPC_QUIET, .verb = OM_VERB_ANY, .state_size = sizeof(reflection), .message = message, \
         .written = written, .drain = drain                                           \
     }
 const om_rpc_impl om_impl_grpc_reflection_v1_ServerReflection_ServerReflectionInfo = IMPL;

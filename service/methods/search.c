@@ -122,4 +122,4 @@ static void destroy(om_rpc *rpc)
 }
 
 const om_rpc_impl om_impl_omen_v1_Items_Search = {
-    .flags = OM_RPC_HOT, .state_size = sizeof(search_call), .message = message, .destroy = destroy};
+    .verb = OM_VERB_READ, .flags = OM_RPC_HOT, .state_size = sizeof(search_call), .message = message, .destroy = destroy};

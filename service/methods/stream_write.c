@@ -209,6 +209,22 @@ static void drain(om_rpc *rpc)
     step_both(s);
 }
 
+/* What was received before is dropped: whoever sent it may not write any more. */
+static void refused(om_rpc *rpc, const om_failure *f)
+{
+    om_stream_call *s = om_rpc_state(rpc);
+    s->reading = false;
+    pthread_mutex_lock(&s->mutex);
+    s->stopped = true;
+    s->failed = true;
+    s->failure = *f;
+    if (!s->running) {
+        om_stream_drop_ring(s);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    send_next(s);
+}
+
 static void destroy(om_rpc *rpc)
 {
     om_stream_call *s = om_rpc_state(rpc);
@@ -227,12 +243,14 @@ static void destroy(om_rpc *rpc)
     om_metrics_ingest_streams(s->shared->opt.metrics, -1);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_StreamWrite = {.flags = OM_RPC_HOT,
+const om_rpc_impl om_impl_omen_v1_Items_StreamWrite = {
+    .verb = OM_VERB_WRITE, .flags = OM_RPC_HOT,
                                                        .state_size = sizeof(om_stream_call),
                                                        .start = start,
                                                        .message = message,
                                                        .written = written,
                                                        .posted = on_progress,
                                                        .cancelled = cancelled,
+                                                       .refused = refused,
                                                        .drain = drain,
                                                        .destroy = destroy};

@@ -276,6 +276,29 @@ static bool load_file(om_config_loader *l, const char *path)
 
 /* ---- The whole --------------------------------------------------------------------------- */
 
+static bool asks_credentials(const om_config *c)
+{
+    return c->catalog != NULL || c->bootstrap_key_file != NULL || c->jwt_key != NULL;
+}
+
+/* What belongs to keys and certificates of callers. */
+static bool check_access(const om_config *c, om_config_error *error)
+{
+    if (c->certificate_identities && (c->tls_client_ca == NULL || c->catalog == NULL)) {
+        return om_config_fail(error, OM_EXIT_CONFIG, "certificate-identities is given without %s",
+                              c->catalog == NULL ? "catalog, which says what they may do"
+                                                 : "tls-client-ca, which certificates are checked with");
+    }
+    if (c->jwt_key == NULL &&
+        (c->jwt_algorithm != NULL || c->jwt_issuer != NULL || c->jwt_audience != NULL)) {
+        return om_config_fail(error, OM_EXIT_CONFIG, "%s is given without jwt-key",
+                              c->jwt_algorithm != NULL ? "jwt-algorithm"
+                              : c->jwt_issuer != NULL  ? "jwt-issuer"
+                                                       : "jwt-audience");
+    }
+    return true;
+}
+
 static bool check_exposure(const om_config *c, om_config_error *error)
 {
     const char *open_address = NULL;
@@ -288,8 +311,16 @@ static bool check_exposure(const om_config *c, om_config_error *error)
         open_address = c->admin_listen;
         option = "admin-listen";
     }
-    if (open_address == NULL || c->tls_cert != NULL || c->insecure_expose) {
+    if (open_address == NULL || c->insecure_expose) {
         return true;
+    }
+    if (c->tls_cert != NULL) {
+        return c->tls_client_ca != NULL || asks_credentials(c) ||
+               om_config_fail(error, OM_EXIT_CONFIG,
+                              "%s: others can reach '%s', and nothing is asked of them: give "
+                              "bootstrap-key-file (and catalog), jwt-key or tls-client-ca, listen on "
+                              "127.0.0.1, or accept the risk with insecure-expose",
+                              option, open_address);
     }
     return om_config_fail(
         error, OM_EXIT_CONFIG,
@@ -368,7 +399,7 @@ static bool check_whole(om_config *c, om_config_error *error)
                               "): a message of that size could never be sent",
                               c->stream_window_bytes, c->max_message_bytes);
     }
-    return check_folders(c, error) && check_listen_twice(c, error) && check_exposure(c, error);
+    return check_access(c, error) && check_folders(c, error) && check_listen_twice(c, error) && check_exposure(c, error);
 }
 
 /* Transport, allocator and code take some 30 MiB beside the engine: a fifth of a small group is not enough

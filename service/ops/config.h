@@ -15,7 +15,7 @@ enum {
     OM_CONFIG_MAX_VALUE = 4096,      /* bytes of one value */
     OM_CONFIG_MAX_FILE = 256 * 1024, /* bytes of the configuration file */
     OM_CONFIG_MAX_ADDRESS = 262,     /* "[host]:port" with its end */
-    OM_CONFIG_MAX_OPTIONS = 40
+    OM_CONFIG_MAX_OPTIONS = 96
 };
 /* Exit codes of omend, from sysexits.h. */
 enum {
@@ -46,6 +46,9 @@ typedef struct om_config {
     bool ram;
     char *tls_cert, *tls_key, *tls_client_ca; /* NULL: not given */
     bool insecure_expose;
+    char *catalog, *bootstrap_key_file, *audit_log;                  /* NULL: not given */
+    char *jwt_key, *jwt_algorithm, *jwt_issuer, *jwt_audience;       /* NULL: not given */
+    bool certificate_identities;
     uint32_t threads, search_workers, io_threads; /* 0: chosen */
     uint64_t memory_limit;                        /* bytes; 0: none. "auto" is resolved by load */
     uint32_t max_message_bytes, max_streams_per_connection, max_inflight;

@@ -219,6 +219,7 @@ om_metrics *om_metrics_create(const om_metrics_options *options)
     add_filter_families(m);
     add_ingest_families(m);
     add_maintenance_families(m);
+    om_metrics_add_auth(m);
     return m;
 }
 

@@ -28,6 +28,15 @@ enum {
     OM_SHED_DEADLINE = 4,
     OM_SHED_REASONS = 5
 };
+/* Why a caller was not let in, and which files of keys there are. */
+enum {
+    OM_AUTH_MISSING = 0,
+    OM_AUTH_INVALID = 1,
+    OM_AUTH_EXPIRED = 2,
+    OM_AUTH_REVOKED = 3,
+    OM_AUTH_REASONS = 4
+};
+enum { OM_AUTH_FILE_BOOTSTRAP = 0, OM_AUTH_FILE_JWT = 1, OM_AUTH_FILES = 2 };
 /* Maintenance operations, by the numbers of omen.v1.Operation.Kind. */
 enum { OM_MAINTENANCE_KINDS = 6 };
 typedef struct om_metrics_maintenance_event {
@@ -93,6 +102,12 @@ bool om_metrics_database(om_metrics *m, omen_db_stats *out);
 
 void om_metrics_tls_reload(om_metrics *m, bool ok);
 void om_metrics_tls_expiry(om_metrics *m, int64_t unix_seconds); /* of the leaf in use; 0: no TLS */
+void om_metrics_auth_failure(om_metrics *m, uint32_t why); /* OM_AUTH_*: UNAUTHENTICATED */
+void om_metrics_auth_denied(om_metrics *m);                /* PERMISSION_DENIED */
+void om_metrics_auth_lookup(om_metrics *m);                /* a credential was not in the cache */
+void om_metrics_auth_reload(om_metrics *m, uint32_t file, bool ok); /* OM_AUTH_FILE_* */
+void om_metrics_auth_keys(om_metrics *m, uint64_t count);           /* in force */
+void om_metrics_audit_failure(om_metrics *m); /* a line of the audit log was lost */
 void om_metrics_startup_seconds(om_metrics *m, double seconds);
 void om_metrics_ready(om_metrics *m, bool ready);
 /* Work that waits: searches for a worker, batches for theirs. */

@@ -39,12 +39,16 @@ struct om_metrics {
     om_cell_t backup_success;
     om_cell_t tls_reloads[2], tls_expiry, startup, ready, queues[2];
     om_cell_t log_suppressed, log_failed;
+    om_cell_t auth_failures[OM_AUTH_REASONS], auth_denied, auth_lookups, auth_keys, audit_failures;
+    om_cell_t auth_reloads[OM_AUTH_FILES][2]; /* failed, ok */
     /* Collections with a label of their own. Who is in stays in until it is dropped: a series that
      * came and went with its rank would look like a counter that was reset. */
     uint32_t top_collections, member_count;
     char (*members)[OMEN_MAX_NAME + 1]; /* [top_collections] */
 };
 
+/* metrics_auth.c */
+void om_metrics_add_auth(om_metrics *m);
 /* Each puts its families onto the page. The mutex is held. */
 void om_metrics_put_build(om_page *page);
 void om_metrics_put_database(om_metrics *m, om_page *page);

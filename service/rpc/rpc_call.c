@@ -118,6 +118,7 @@ void om_rpc_release(om_rpc *rpc)
     }
     atomic_fetch_sub_explicit(&rpc->queue->live, 1, memory_order_relaxed);
     om_rpc_account(rpc);
+    om_rpc_leave(rpc);
     grpc_byte_buffer_destroy(rpc->received);
     grpc_call_unref(rpc->call);
     rpc_free(rpc);
@@ -247,24 +248,44 @@ static uint64_t deadline_of(gpr_timespec deadline, uint64_t now_ns)
     return now_ns + (uint64_t)left.tv_sec * 1000000000u + (uint64_t)left.tv_nsec;
 }
 
-/* The client's x-request-id: short and printable, or none. Slices of metadata belong to the call. */
-static void take_request_id(om_rpc *rpc)
+/* The client's x-request-id: short and printable, or none. */
+static void take_request_id(om_rpc *rpc, const grpc_slice *value)
+{
+    size_t size = GRPC_SLICE_LENGTH(*value);
+    if (size == 0 || size > RPC_REQUEST_ID || rpc->request_id[0] != '\0') {
+        return;
+    }
+    memcpy(rpc->request_id, GRPC_SLICE_START_PTR(*value), size);
+    for (size_t k = 0; k < size; k++) {
+        if (rpc->request_id[k] <= ' ' || rpc->request_id[k] > '~') {
+            rpc->request_id[0] = '\0';
+            return;
+        }
+    }
+}
+
+/* Two credentials are none: which one counts would be a matter of order. */
+static void take_authorization(om_rpc *rpc, const grpc_slice *value)
+{
+    static const char nothing[] = "";
+    bool second = rpc->authorization != NULL;
+    rpc->authorization =
+        second ? nothing : (const char *)(const void *)GRPC_SLICE_START_PTR(*value);
+    rpc->authorization_size = second ? 0 : GRPC_SLICE_LENGTH(*value);
+}
+
+/* One walk over the headers. Slices of metadata belong to the call; small ones lie inside the array. */
+static void take_metadata(om_rpc *rpc)
 {
     for (size_t i = 0; i < rpc->metadata.count; i++) {
         const grpc_metadata *m = &rpc->metadata.metadata[i];
-        size_t size = GRPC_SLICE_LENGTH(m->value);
-        if (size == 0 || size > RPC_REQUEST_ID || GRPC_SLICE_LENGTH(m->key) != 12 ||
-            memcmp(GRPC_SLICE_START_PTR(m->key), "x-request-id", 12) != 0) {
-            continue;
+        const uint8_t *key = GRPC_SLICE_START_PTR(m->key);
+        size_t size = GRPC_SLICE_LENGTH(m->key);
+        if (size == 12 && memcmp(key, "x-request-id", 12) == 0) {
+            take_request_id(rpc, &m->value);
+        } else if (size == 13 && memcmp(key, "authorization", 13) == 0) {
+            take_authorization(rpc, &m->value);
         }
-        memcpy(rpc->request_id, GRPC_SLICE_START_PTR(m->value), size);
-        for (size_t k = 0; k < size; k++) {
-            if (rpc->request_id[k] <= ' ' || rpc->request_id[k] > '~') {
-                rpc->request_id[0] = '\0';
-                return;
-            }
-        }
-        return;
     }
 }
 
@@ -293,6 +314,11 @@ static void admit(om_rpc *rpc)
     if (now >= rt->shared.opt.max_in_flight && !quiet) {
         refuse(rpc, OMEN_RESOURCE_EXHAUSTED, "RATE", OM_SHED_INFLIGHT,
                "too many calls are in flight on this server");
+        return;
+    }
+    om_failure f;
+    if (!om_rpc_authorize(rpc, &f)) {
+        om_rpc_finish(rpc, &f);
         return;
     }
     rpc->state = rpc->state_room;
@@ -347,7 +373,7 @@ static void on_new(om_rpc *rpc, bool ok)
     rpc->started_ns = om_pool_now_ns();
     bool known = rpc->index < om_rpc_method_count;
     rpc->deadline_ns = deadline_of(known ? rpc->deadline : rpc->details.deadline, rpc->started_ns);
-    take_request_id(rpc);
+    take_metadata(rpc);
     /* First and always: it tells of cancellation, and holds the call until the end. */
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &rpc->close_cancelled;
@@ -425,6 +451,15 @@ static void give_message(om_rpc *rpc, grpc_byte_buffer *buffer)
     size_t size = grpc_byte_buffer_length(buffer);
     atomic_fetch_add_explicit(&rpc->bytes_in, size, memory_order_relaxed);
     om_metrics_rpc_received(rpc->rt->metrics[rpc->index], size);
+    if (om_rpc_methods[rpc->index].client_stream && !om_rpc_still(rpc, &f)) {
+        grpc_byte_buffer_destroy(buffer);
+        if (rpc->impl->refused != NULL) {
+            rpc->impl->refused(rpc, &f);
+        } else {
+            om_rpc_finish(rpc, &f);
+        }
+        return;
+    }
     om_rpc_message *message = NULL;
     if (buffer->type != GRPC_BB_RAW || buffer->data.raw.compression != GRPC_COMPRESS_NONE) {
         om_failure_set(&f, OMEN_UNIMPLEMENTED, "UNIMPLEMENTED", NULL,

@@ -57,6 +57,7 @@ struct om_rt {
     om_rpc *streams; /* calls of streaming methods, guarded by list_mutex */
     _Atomic uint64_t in_flight;
     _Atomic uint64_t allocated; /* call objects in use, waiting slots included */
+    om_access *own_access;      /* made here, since none was given */
     _Atomic bool failed;        /* fatal was told */
     _Atomic bool down;          /* the server's shutdown is complete */
     om_tag down_tag;
@@ -81,6 +82,12 @@ struct om_rpc {
     grpc_metadata initial[1];
     grpc_metadata trailing[1];
     grpc_slice status_text, status_details;
+    const om_principal *principal; /* held; NULL: not identified        */
+    const om_principal *renewed;   /* held; of a stream whose token was verified again; NULL: it was not */
+    om_tenant *tenant;             /* was entered; NULL: it was not     */
+    /* The header of that name, where the transport keeps it as long as the call. */
+    const char *authorization;
+    size_t authorization_size;
     uint64_t deadline_ns, started_ns, queue_ns, engine_ns;
     _Atomic uint64_t bytes_in, bytes_out;
     uint32_t code;
@@ -108,6 +115,13 @@ void om_queue_free_calls(om_queue *queue);
 void om_rpc_on_written(om_rpc *rpc, bool ok);
 void om_rpc_on_status(om_rpc *rpc, bool ok);
 void om_rpc_account(om_rpc *rpc);
+
+/* rpc_auth.c */
+/* Who calls, whether this method is for them, and whether their tenant has room: false: *f. */
+bool om_rpc_authorize(om_rpc *rpc, om_failure *f);
+/* Whether the caller of a stream is still good; identifies again where that helps. False: *f. */
+bool om_rpc_still(om_rpc *rpc, om_failure *f);
+void om_rpc_leave(om_rpc *rpc); /* gives back what authorize took */
 
 /* rpc_creds.c: NULL: *err says why. */
 grpc_server_credentials *om_rpc_credentials(om_rt *rt, size_t port);

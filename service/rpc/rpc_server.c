@@ -179,6 +179,20 @@ static void make_epoch(char out[17])
     snprintf(out, 17, "%016llx", (unsigned long long)value);
 }
 
+/* A server that was given none lets everybody in, as `anonymous`. */
+static omen_status_t make_access(om_rt *rt, omen_error *err)
+{
+    char why[256];
+    om_rt_options *o = &rt->shared.opt;
+    if (o->access == NULL) {
+        om_access_options nothing = {.metrics = o->metrics, .log = o->log};
+        rt->own_access = om_access_create(&nothing, why, sizeof why);
+        o->access = rt->own_access;
+    }
+    return o->access != NULL ? OMEN_OK
+                             : fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_NO_MEMORY, why, "");
+}
+
 static omen_status_t make_parts(om_rt *rt, omen_error *err)
 {
     om_rt_options *o = &rt->shared.opt;
@@ -189,7 +203,7 @@ static omen_status_t make_parts(om_rt *rt, omen_error *err)
     rt->shared.search = om_pool_start("omend-search", o->search_threads, o->search_queue);
     rt->shared.ingest = om_pool_start("omend-ingest", o->ingest_threads, 4096);
     rt->shared.admin = om_pool_start("omend-admin", OM_RT_ADMIN_THREADS, 256);
-    rt->shared.colls = om_colls_create(o->db);
+    rt->shared.colls = om_colls_create(o->db, o->access);
     rt->shared.cursors = om_cursors_create(NULL);
     rt->shared.operations = om_operations_create(&rt->shared, NULL);
     if (rt->registered == NULL || rt->metrics == NULL || rt->ports == NULL ||
@@ -286,7 +300,10 @@ omen_status_t om_rt_start(const om_rt_options *options, om_rt **out, omen_error 
     disable_deadlock_detection();
     grpc_init();
     om_rpc_log_install(rt);
-    omen_status_t status = make_parts(rt, err);
+    omen_status_t status = make_access(rt, err);
+    if (status == OMEN_OK) {
+        status = make_parts(rt, err);
+    }
     if (status == OMEN_OK) {
         status = start_server(rt, err);
     }
@@ -411,6 +428,7 @@ void om_rt_free(om_rt *rt)
     om_cursors_free(rt->shared.cursors);
     om_colls_free(rt->shared.colls);
     om_rpc_log_remove(rt);
+    om_access_free(rt->own_access);
     grpc_shutdown();
     pthread_mutex_destroy(&rt->list_mutex);
     free(rt->registered);

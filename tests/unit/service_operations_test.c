@@ -239,7 +239,7 @@ static om_operation_view wait_for(om_operations *ops, const char *id)
     om_operation_view v;
     om_failure f;
     for (;;) {
-        assert_true(om_operations_get(ops, id, &v, &f));
+        assert_true(om_operations_get(ops, anybody, id, &v, &f));
         if (om_operation_ended(&v)) {
             return v;
         }
@@ -272,18 +272,18 @@ static void operations_run_and_are_forgotten_after_an_hour(void **state)
     assert_string_equal(id, "epoch-1");
     v = wait_for(ops, id);
     assert_true(v.started_ms > 0 && v.ended_ms >= v.started_ms);
-    assert_true(om_operations_cancel(ops, id, &v, &f)); /* it has ended: nothing changes */
+    assert_true(om_operations_cancel(ops, anybody, id, &v, &f)); /* it has ended: nothing changes */
     uint32_t ended_as = v.state;
     atomic_fetch_add(&now, OM_OPERATIONS_KEPT_S * SECOND);
-    assert_true(om_operations_get(ops, id, &v, &f));
+    assert_true(om_operations_get(ops, anybody, id, &v, &f));
     assert_int_equal(v.state, ended_as);
     atomic_fetch_add(&now, 1);
-    assert_false(om_operations_get(ops, id, &v, &f));
+    assert_false(om_operations_get(ops, anybody, id, &v, &f));
     assert_int_equal(f.code, OMEN_NOT_FOUND);
     assert_string_equal(f.reason, "OPERATION_NOT_FOUND");
-    assert_false(om_operations_cancel(ops, id, &v, &f));
+    assert_false(om_operations_cancel(ops, anybody, id, &v, &f));
     om_operation_view *all = calloc(OM_OPERATIONS_MAX, sizeof *all);
-    assert_int_equal(om_operations_list(ops, all), 0);
+    assert_int_equal(om_operations_list(ops, anybody, all), 0);
     free(all);
     om_operations_free(ops);
 }
@@ -299,7 +299,7 @@ static void the_table_is_bounded_and_newest_first(void **state)
         (void)wait_for(ops, v.id);
         atomic_fetch_add(&now, 1);
     }
-    assert_int_equal(om_operations_list(ops, all), OM_OPERATIONS_MAX);
+    assert_int_equal(om_operations_list(ops, anybody, all), OM_OPERATIONS_MAX);
     for (int i = 0; i < OM_OPERATIONS_MAX; i++) {
         (void)snprintf(id, sizeof id, "epoch-%d", OM_OPERATIONS_MAX + 6 - i);
         assert_string_equal(all[i].id, id);
