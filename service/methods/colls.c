@@ -108,7 +108,7 @@ static omen_status_t open_new(om_colls *c, const char *name, om_coll **out, omen
         return status;
     }
     atomic_store(&coll->refs, 1);
-    coll->tenant = om_access_owner(c->access, name);
+    coll->tenant = c->access != NULL ? om_access_owner(c->access, name) : NULL;
     coll->row_bytes = coll->options.dim * om_coll_width(coll->options.dtype);
     snprintf(coll->name, sizeof coll->name, "%s", name);
     *out = coll;

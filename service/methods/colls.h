@@ -21,6 +21,7 @@ typedef struct om_coll {
     struct om_coll *next;
 } om_coll;
 
+/* access: NULL: collections have no tenants. */
 om_colls *om_colls_create(omen_db *db, om_access *access);
 void om_colls_free(om_colls *colls);
 /* A reference to the collection; give it back with om_coll_release. */

@@ -210,14 +210,37 @@ static int64_t expiry_of(const X509 *certificate)
     return (int64_t)timegm(&tm);
 }
 
+/* No client would go on with a certificate that is over; told here, whoever starts the server sees it. */
+static bool check_dates(const X509 *certificate, char *text, size_t size)
+{
+    char when[32] = "a time that cannot be read";
+    struct tm tm;
+    bool over = X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0;
+    bool early = X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0;
+    memset(&tm, 0, sizeof tm);
+    if (ASN1_TIME_to_tm(over ? X509_get0_notAfter(certificate) : X509_get0_notBefore(certificate),
+                        &tm) == 1) {
+        (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    }
+    (void)snprintf(text, size, over ? "the certificate has expired at %s: renew it"
+                                    : "the certificate is valid from %s on: is the clock right?",
+                   when);
+    return !over && !early;
+}
+
 static bool check(const om_tls *tls, material *m, char *error, size_t error_size)
 {
+    char dates[128];
     const char *why = NULL;
     const char *which = tls->paths[CHAIN];
     bool ok = false;
     X509 *ca = NULL;
     X509 *leaf = check_certificates(m->chain, OM_TLS_MAX_CHAIN, &why);
-    if (leaf != NULL) {
+    bool dated = leaf != NULL && check_dates(leaf, dates, sizeof dates);
+    if (leaf != NULL && !dated) {
+        why = dates;
+    }
+    if (dated) {
         m->expiry = expiry_of(leaf);
         which = tls->paths[KEY];
         ok = check_key(m->key, leaf, &why);

@@ -282,8 +282,18 @@ static void test_unix_path_length(void **state)
 static void test_exposure_and_tls(void **state)
 {
     (void)state;
-    assert_good("--listen 0.0.0.0:1 --tls-cert c --tls-key k");
-    assert_good("--listen 0.0.0.0:1 --tls-cert c --tls-key k --admin-listen 0.0.0.0:2");
+    assert_bad("--listen 0.0.0.0:1 --tls-cert c --tls-key k", OM_EXIT_CONFIG, "nothing is asked");
+    assert_good("--listen 0.0.0.0:1 --tls-cert c --tls-key k --insecure-expose");
+    assert_good("--listen 0.0.0.0:1 --tls-cert c --tls-key k --tls-client-ca a");
+    assert_good("--listen 0.0.0.0:1 --tls-cert c --tls-key k --jwt-key j");
+    assert_good("--listen 0.0.0.0:1 --tls-cert c --tls-key k --catalog d");
+    assert_good("--listen 0.0.0.0:1 --tls-cert c --tls-key k --bootstrap-key-file b "
+                "--admin-listen 0.0.0.0:2");
+    assert_bad("--listen 0.0.0.0:1 --bootstrap-key-file b", OM_EXIT_CONFIG, "there is no TLS");
+    assert_bad("--certificate-identities --tls-cert c --tls-key k --tls-client-ca a",
+               OM_EXIT_CONFIG, "without catalog");
+    assert_bad("--certificate-identities --catalog d", OM_EXIT_CONFIG, "without tls-client-ca");
+    assert_bad("--jwt-issuer i", OM_EXIT_CONFIG, "jwt-issuer is given without jwt-key");
     assert_bad("--admin-listen 0.0.0.0:2", OM_EXIT_CONFIG, "admin-listen");
     assert_good("--admin-listen off");
     assert_bad("--admin-listen unix:/x", OM_EXIT_USAGE, "or off is wanted");

@@ -18,7 +18,11 @@
 #define SECOND UINT64_C(1000000000)
 
 static omen_db *db;
+static om_access *access_;
+static const om_principal *anybody;
 static om_rt_shared shared;
+static om_operation_request checkpoint = {
+    .kind = OM_OPERATION_CHECKPOINT, .name = "", .other = ""};
 static _Atomic uint64_t now = 5 * SECOND;
 static char folder[64];
 
@@ -37,6 +41,14 @@ static int set_up(void **state)
         return -1;
     }
     shared.opt.db = db;
+    om_access_options nothing = {.catalog = NULL};
+    char why[256];
+    access_ = om_access_create(&nothing, why, sizeof why);
+    if (access_ == NULL) {
+        return -1;
+    }
+    anybody = om_access_anonymous(access_);
+    checkpoint.who = anybody;
     return 0;
 }
 
@@ -45,6 +57,8 @@ static int tear_down(void **state)
     char command[128];
     (void)state;
     omen_db_free(db);
+    om_principal_release(anybody);
+    om_access_free(access_);
     (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);
 }
@@ -257,9 +271,6 @@ static om_operation_view start(om_operations *ops, const om_operation_request *q
     return v;
 }
 
-static const om_operation_request checkpoint = {
-    .kind = OM_OPERATION_CHECKPOINT, .name = "", .other = ""};
-
 static void operations_run_and_are_forgotten_after_an_hour(void **state)
 {
     om_failure f;
@@ -313,7 +324,7 @@ static void failures_are_told(void **state)
     (void)state;
     shared.opt.backup_dir = folder;
     om_operations *ops = om_operations_create(&shared, fake_now);
-    om_operation_request q = {.kind = OM_OPERATION_VERIFY, .name = "there", .other = ""};
+    om_operation_request q = {.who = anybody, .kind = OM_OPERATION_VERIFY, .name = "there", .other = ""};
     om_operation_view v = start(ops, &q); /* an empty folder is no database */
     v = wait_for(ops, v.id);
     assert_int_equal(v.state, OM_OPERATION_FAILED);
@@ -323,11 +334,11 @@ static void failures_are_told(void **state)
     q.name = "nowhere";
     assert_false(om_operations_start(ops, &q, &v, &f));
     assert_int_equal(f.code, OMEN_NOT_FOUND);
-    q = (om_operation_request){.kind = OM_OPERATION_RESTORE, .name = "there", .other = "there"};
+    q = (om_operation_request){.who = anybody, .kind = OM_OPERATION_RESTORE, .name = "there", .other = "there"};
     assert_false(om_operations_start(ops, &q, &v, &f));
     assert_int_equal(f.code, OMEN_ALREADY_EXISTS);
     assert_string_equal(f.field, "to");
-    q = (om_operation_request){.kind = OM_OPERATION_BACKUP, .name = "new", .other = "missing"};
+    q = (om_operation_request){.who = anybody, .kind = OM_OPERATION_BACKUP, .name = "new", .other = "missing"};
     assert_false(om_operations_start(ops, &q, &v, &f));
     assert_string_equal(f.field, "previous");
     om_operations_stop(ops);
@@ -353,7 +364,7 @@ static void listings_are_bounded_and_end(void **state)
     omen_collection *handle = NULL;
     (void)state;
     assert_int_equal(omen_create(db, "list", &opt, &handle, NULL), OMEN_OK);
-    om_colls *colls = om_colls_create(db);
+    om_colls *colls = om_colls_create(db, NULL);
     om_cursors *cursors = om_cursors_create(fake_now);
     om_cursor c[OM_CURSORS_MAX + 1];
     om_cursor got;

@@ -177,7 +177,7 @@ static void test_collection_table(void **state)
     omen_error err;
     om_coll *a = NULL;
     om_coll *b = NULL;
-    om_colls *colls = om_colls_create(db);
+    om_colls *colls = om_colls_create(db, NULL);
     assert_non_null(colls);
     assert_int_equal(om_colls_get(colls, "there", &a, &err), OMEN_NOT_FOUND);
     assert_int_equal(omen_create(db, "there", &opt, &handle, &err), OMEN_OK);
