@@ -35,7 +35,7 @@ static int fail(om_app *app, int exit_code, const char *what, const char *why)
     return exit_code;
 }
 
-/* ---- Start --------------------------------------------------------------------------------- */
+/* ---- Start ----------------------------------------------------------------------------------- */
 
 static int start_log(om_app *app)
 {
@@ -85,8 +85,8 @@ static int start_access(om_app *app)
     return app->access != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_CONFIG, "access", error);
 }
 
-/* A folder of somebody else: files that we make there could not be read by its owner's omend, or theirs by us. A
- * folder of root that is open to our group is how volumes are mounted. */
+/* A folder of somebody else: files that we make there could not be read by its owner's omend, or
+ * theirs by us. A folder of root that is open to our group is how volumes are mounted. */
 static int check_owner(om_app *app)
 {
     char why[OM_CONFIG_MAX_VALUE + 200];
@@ -300,9 +300,9 @@ int om_app_check(om_app *app)
 
 int om_app_start(om_app *app)
 {
-    static int (*const steps[])(om_app *) = {start_log,   start_metrics, start_access, start_tls,
-                                             start_admin, check_owner,   start_engine, open_files,
-                                             start_rpc};
+    static int (*const steps[])(om_app *) = {start_log,    start_metrics, start_access,
+                                             start_tls,    start_admin,   check_owner,
+                                             start_engine, open_files,    start_rpc};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int code = steps[i](app);
         if (code != OM_EXIT_OK) {

@@ -9,7 +9,7 @@
 
 static const om_grant everything = {OM_ROLE_MANAGE, "*"};
 
-/* ---- Bootstrap keys ---------------------------------------------------------------------------------------- */
+/* ---- Bootstrap keys -------------------------------------------------------------------------- */
 
 void om_bootstrap_free(om_bootstrap *b)
 {
@@ -97,8 +97,8 @@ bool om_access_load_bootstrap(om_access *access, char *error, size_t error_size)
 {
     om_bootstrap fresh;
     size_t size = 0;
-    char *text = om_watched_read(&access->bootstrap_file, true, OM_JWT_MAX_FILE, &size, error,
-                                 error_size);
+    char *text =
+        om_watched_read(&access->bootstrap_file, true, OM_JWT_MAX_FILE, &size, error, error_size);
     bool ok = text != NULL && parse_bootstrap(access, text, &fresh, error, error_size);
     om_secret_free(text, size);
     if (ok) {
@@ -112,7 +112,7 @@ bool om_access_load_bootstrap(om_access *access, char *error, size_t error_size)
     return ok;
 }
 
-/* ---- Keys of tokens ------------------------------------------------------------------------------------------ */
+/* ---- Keys of tokens -------------------------------------------------------------------------- */
 
 bool om_access_load_jwt(om_access *access, char *error, size_t error_size)
 {
@@ -140,7 +140,7 @@ bool om_access_load_jwt(om_access *access, char *error, size_t error_size)
     return true;
 }
 
-/* ---- Who calls -------------------------------------------------------------------------------------------------- */
+/* ---- Who calls ------------------------------------------------------------------------------- */
 
 /* The token of "Bearer TOKEN"; NULL: not of this form. */
 static const char *bearer(const char *text, size_t size, size_t *token_size)
@@ -242,8 +242,7 @@ static om_box *verify_token(om_access *access, const char *token, size_t size, c
         *reason = "CREDENTIAL_INVALID";
     }
     if (box == NULL) {
-        om_slog(access->log, OMEN_LOG_DEBUG, "jwt", "a token was refused",
-                OM_SLOG_STR("why", why));
+        om_slog(access->log, OMEN_LOG_DEBUG, "jwt", "a token was refused", OM_SLOG_STR("why", why));
     }
     return box;
 }
@@ -377,7 +376,8 @@ bool om_access_denied(om_access *access, const om_principal *p, const char *coll
 bool om_access_denied_from(om_access *access, const om_principal *p, const char *peer,
                            const char *collection, uint32_t verb, om_failure *f)
 {
-    static const char *const verbs[] = {"call", "call", "call", "read", "write", "manage", "administer"};
+    static const char *const verbs[] = {"call",  "call",   "call",      "read",
+                                        "write", "manage", "administer"};
     const char *word = verb < sizeof verbs / sizeof verbs[0] ? verbs[verb] : verbs[0];
     om_audit_line line = {p, peer, word, collection, false};
     om_metrics_auth_denied(access->metrics);

@@ -36,11 +36,11 @@ enum {
     OM_ACCESS_MAX_GRANTS = 64,  /* of one principal            */
     OM_ACCESS_MAX_KEYS = 10000, /* that are not revoked        */
     OM_ACCESS_MAX_TENANTS = 1000,
-    OM_ACCESS_MAX_TOKEN = 8192,  /* bytes of an authorization header's value */
+    OM_ACCESS_MAX_TOKEN = 8192,      /* bytes of an authorization header's value */
     OM_ACCESS_MAX_CERTIFICATE = 255, /* bytes of a certificate's name */
     OM_ACCESS_MAX_PAGE = 1000,       /* keys of one ListKeys          */
     OM_ACCESS_SECRET = 48,           /* "omen_" and 43 of base64url   */
-    OM_ACCESS_MAX_PRINCIPAL = 63 /* bytes of a name: ^[a-z0-9][a-z0-9._-]{0,62}$ */
+    OM_ACCESS_MAX_PRINCIPAL = 63     /* bytes of a name: ^[a-z0-9][a-z0-9._-]{0,62}$ */
 };
 /* A collection's name, `prefix*`, or `*`. */
 typedef struct om_grant {
@@ -78,8 +78,9 @@ typedef struct om_credentials {
 } om_credentials;
 
 typedef struct om_access_options {
-    const char *catalog;        /* SQLite file, made when missing (0600); NULL: no keys      */
-    const char *bootstrap_file; /* keys that may do everything, one a line; read again when it changes */
+    const char *catalog; /* SQLite file, made when missing (0600); NULL: no keys      */
+    const char
+        *bootstrap_file; /* keys that may do everything, one a line; read again when it changes */
     const char *jwt_key_file;  /* PEM public key, JWKS or HMAC secret; read again when it changes */
     const char *jwt_algorithm; /* the one that is accepted: RS256 ES256 EdDSA HS256 ...       */
     const char *jwt_issuer, *jwt_audience;
@@ -95,17 +96,18 @@ void om_access_free(om_access *access);
 bool om_access_required(const om_access *access);
 /* Whether the names of client certificates are of any use. */
 bool om_access_takes_certificates(const om_access *access);
-/* Who it is; give it back with om_principal_release. Verified credentials are remembered (bounded) until they
- * change, are revoked or expire, so that a call costs one lookup. A credential that is shown must be good: a bad
- * key is not made up for by a certificate. NULL: *f is UNAUTHENTICATED with reason CREDENTIAL_MISSING,
- * CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED; wrong and unknown are not told apart, and expired
- * and revoked are told only to who shows a credential that was good once. */
+/* Who it is; give it back with om_principal_release. Verified credentials are remembered (bounded)
+ * until they change, are revoked or expire, so that a call costs one lookup. A credential that is
+ * shown must be good: a bad key is not made up for by a certificate. NULL: *f is UNAUTHENTICATED
+ * with reason CREDENTIAL_MISSING, CREDENTIAL_INVALID, CREDENTIAL_EXPIRED or CREDENTIAL_REVOKED;
+ * wrong and unknown are not told apart, and expired and revoked are told only to who shows a
+ * credential that was good once. */
 const om_principal *om_access_identify(om_access *access, const om_credentials *credentials,
                                        om_failure *f);
 /* Who is nobody, for what needs no credential. Give it back. */
 const om_principal *om_access_anonymous(om_access *access);
-/* Whether who was identified a while ago is still good: not revoked, not expired, its signing key in use. False:
- * identify again. */
+/* Whether who was identified a while ago is still good: not revoked, not expired, its signing key
+ * in use. False: identify again. */
 bool om_principal_still(const om_principal *principal);
 void om_principal_release(const om_principal *principal); /* NULL is accepted */
 const om_principal *om_principal_hold(const om_principal *principal);
@@ -127,37 +129,38 @@ void om_access_audit(om_access *access, const om_principal *principal, const cha
  * opens the audit log again. */
 void om_access_tick(om_access *access, bool force);
 
-/* ---- Names --------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 /* ^[a-z0-9][a-z0-9._-]{0,62}$: principals and tenants. */
 bool om_access_name_ok(const char *name);
 /* A collection's name, `prefix*` or `*`. */
 bool om_access_pattern_ok(const char *pattern);
 const char *om_role_name(uint32_t role);
 
-/* ---- Tenants and what they own; [any], writes go to the catalogue and block ------------------------- */
+/* ---- Tenants and what they own; [any], writes go to the catalogue and block ------------------ */
 om_tenants *om_access_tenants(om_access *access);
 /* Never NULL: `default` when nobody is known to own it. */
 om_tenant *om_access_owner(om_access *access, const char *collection);
 void om_access_own(om_access *access, const char *collection, const om_tenant *tenant);
 void om_access_disown(om_access *access, const char *collection);
 /* Adds it or changes its limits; NULL: *f. FAILED_PRECONDITION / NO_CATALOG without a catalogue. */
-om_tenant *om_access_set_tenant(om_access *access, const char *name,
-                                const om_tenant_limits *limits, om_failure *f);
+om_tenant *om_access_set_tenant(om_access *access, const char *name, const om_tenant_limits *limits,
+                                om_failure *f);
 
-/* ---- Keys; [any], block ----------------------------------------------------------------------------- */
+/* ---- Keys; [any], block ---------------------------------------------------------------------- */
 /* A key as it is told; the texts are good until the callback returns. */
 typedef struct om_key {
-    uint64_t number;  /* rises with every key; for pages */
-    const char *id;   /* 16 hex digits */
+    uint64_t number; /* rises with every key; for pages */
+    const char *id;  /* 16 hex digits */
     const char *name, *tenant;
-    const char *certificate; /* "": it has a secret */
+    const char *certificate;                      /* "": it has a secret */
     int64_t created, expires, revoked, last_used; /* unix seconds; 0: never */
     uint32_t grant_count;
     const om_grant *grants;
 } om_key;
 typedef void om_key_fn(void *ctx, const om_key *key);
 typedef struct om_key_request {
-    const char *name, *tenant, *certificate; /* tenant "": default; certificate "": a secret is made */
+    const char *name, *tenant,
+        *certificate; /* tenant "": default; certificate "": a secret is made */
     const om_grant *grants;
     size_t grant_count;
     int64_t expires;

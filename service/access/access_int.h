@@ -1,8 +1,8 @@
-/* access_int.h - inside of service/access: principals with their counts, the cache of verified credentials,
- * files that are watched, and what the parts ask of each other.
- * Locks: om_access.write (one change of the catalogue at a time) is taken before om_access.lock (keys and owners);
- * the mutexes of the cache, of the audit log and of the reloads are leaves.
- * Depends on: access.h, tenants.h.  SPDX-License-Identifier: Apache-2.0 */
+/* access_int.h - inside of service/access: principals with their counts, the cache of verified
+ * credentials, files that are watched, and what the parts ask of each other. Locks: om_access.write
+ * (one change of the catalogue at a time) is taken before om_access.lock (keys and owners); the
+ * mutexes of the cache, of the audit log and of the reloads are leaves. Depends on: access.h,
+ * tenants.h.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_ACCESS_INT_H
 #define OM_ACCESS_INT_H
 #include <pthread.h>
@@ -23,14 +23,15 @@ enum {
     OM_REVOKED_KEPT = 1000 /* keys that are shown after their end; older ones are forgotten */
 };
 
-/* ---- principal.c ----------------------------------------------------------------------------------- */
+/* ---- principal.c ----------------------------------------------------------------------------- */
 typedef struct om_box {
     om_principal principal; /* first: what is handed out */
     _Atomic uint32_t refs;
     _Atomic bool revoked;
     _Atomic int64_t used; /* unix seconds of the last call */
     int64_t until;        /* with leeway; 0: never */
-    /* A token is good as long as the keys are that verified it: their number then, and now. NULL: no token. */
+    /* A token is good as long as the keys are that verified it: their number then, and now. NULL:
+     * no token. */
     const _Atomic uint64_t *generation;
     uint64_t verified;
     om_grant grants[];
@@ -58,29 +59,31 @@ bool om_box_fresh(const om_box *box);
 bool om_box_good(const om_box *box, int64_t now, om_failure *f);
 bool om_access_refuse(om_failure *f, const char *reason, const char *text);
 
-/* ---- cache.c: tag -> box ------------------------------------------------------------------------------ */
+/* ---- cache.c: tag -> box --------------------------------------------------------------------- */
 typedef struct om_cache om_cache;
 om_cache *om_cache_create(void); /* NULL: no memory or no random numbers */
 void om_cache_free(om_cache *cache);
-/* The tag of a credential: keyed with a secret of the process, so that nobody can make two with one tag. `kind`
- * tells keys from names of certificates. */
+/* The tag of a credential: keyed with a secret of the process, so that nobody can make two with one
+ * tag. `kind` tells keys from names of certificates. */
 void om_cache_tag(const om_cache *cache, uint8_t kind, const char *text, size_t size,
                   uint8_t tag[OM_TAG]);
 om_box *om_cache_find(om_cache *cache, const uint8_t tag[OM_TAG]); /* held; NULL: none */
 void om_cache_add(om_cache *cache, const uint8_t tag[OM_TAG], om_box *box);
-void om_cache_sweep(om_cache *cache, int64_t now); /* lets go what is revoked, over, or to be verified again */
+void om_cache_sweep(om_cache *cache,
+                    int64_t now); /* lets go what is revoked, over, or to be verified again */
 void om_siphash128(const uint8_t key[16], const uint8_t *data, size_t size, uint8_t out[16]);
 
-/* ---- text.c ----------------------------------------------------------------------------------------- */
+/* ---- text.c ---------------------------------------------------------------------------------- */
 /* base64url without padding, strict: no other character, no bits left over. Returns the bytes; SIZE_MAX: not
  * of this form or too long. */
 size_t om_base64url_decode(const char *text, size_t size, uint8_t *out, size_t capacity);
-void om_base64url_encode(const uint8_t *data, size_t size, char *out); /* out: 4/3 of it and a NUL */
+void om_base64url_encode(const uint8_t *data, size_t size,
+                         char *out); /* out: 4/3 of it and a NUL */
 /* "role:collection"; false: not of this form. */
 bool om_grant_parse(const char *text, om_grant *out);
 void om_sha256(const void *data, size_t size, uint8_t out[OM_HASH]);
 
-/* ---- catalog.c: the SQLite file ------------------------------------------------------------------------ */
+/* ---- catalog.c: the SQLite file -------------------------------------------------------------- */
 typedef struct om_catalog om_catalog;
 typedef struct om_key_row {
     uint64_t number;
@@ -115,7 +118,7 @@ bool om_catalog_begin(om_catalog *catalog, om_failure *f);
 bool om_catalog_used(om_catalog *catalog, uint64_t number, int64_t when, om_failure *f);
 bool om_catalog_commit(om_catalog *catalog, om_failure *f);
 
-/* ---- keyring.c: the keys in memory; its user holds om_access.lock ----------------------------------------- */
+/* ---- keyring.c: the keys in memory; its user holds om_access.lock ---------------------------- */
 typedef struct om_keyring om_keyring;
 typedef struct om_ring_key {
     struct om_ring_key *next_hash; /* of the same bucket of secrets or of certificates */
@@ -141,14 +144,14 @@ om_ring_key *om_keyring_find(om_keyring *ring, const char *key);
 void om_keyring_revoke(om_keyring *ring, om_ring_key *key, int64_t when);
 void om_keyring_tell(const om_ring_key *key, om_key *out);
 
-/* ---- owners.c: which tenant has a collection; its user holds om_access.lock -------------------------------- */
+/* ---- owners.c: which tenant has a collection; its user holds om_access.lock ------------------ */
 typedef struct om_owners om_owners;
 om_owners *om_owners_create(void);
 void om_owners_free(om_owners *owners);
 bool om_owners_set(om_owners *owners, const char *collection, om_tenant *tenant); /* NULL: none */
 om_tenant *om_owners_get(const om_owners *owners, const char *collection);        /* NULL: none */
 
-/* ---- watched.c: files of secrets ------------------------------------------------------------------------ */
+/* ---- watched.c: files of secrets ------------------------------------------------------------- */
 typedef struct om_watched {
     char *path;
     uint64_t seen[8]; /* what a stat told at the last attempt, good or bad */
@@ -163,7 +166,7 @@ char *om_watched_read(const om_watched *w, bool secret, size_t limit, size_t *si
                       size_t error_size);
 void om_secret_free(char *text, size_t size);
 
-/* ---- jwt.c, jwt_keys.c ------------------------------------------------------------------------------------ */
+/* ---- jwt.c, jwt_keys.c ----------------------------------------------------------------------- */
 typedef struct om_jwt_keys om_jwt_keys;
 enum { OM_JWT_MAX_KEYS = 16, OM_JWT_MAX_FILE = 64 * 1024, OM_JWT_KID = 128 };
 bool om_jwt_algorithm_ok(const char *name);
@@ -181,7 +184,8 @@ typedef struct om_jwt_want {
     int64_t now;
 } om_jwt_want;
 typedef struct om_jwt_claims {
-    char name[OM_ACCESS_MAX_PRINCIPAL + 1], tenant[OM_ACCESS_MAX_PRINCIPAL + 1]; /* tenant "": default */
+    char name[OM_ACCESS_MAX_PRINCIPAL + 1],
+        tenant[OM_ACCESS_MAX_PRINCIPAL + 1]; /* tenant "": default */
     int64_t expires;
     size_t grant_count;
     om_grant grants[OM_ACCESS_MAX_GRANTS];
@@ -191,7 +195,7 @@ typedef struct om_jwt_claims {
 const char *om_jwt_verify(const om_jwt_want *want, const char *token, size_t size,
                           om_jwt_claims *out, const char **why);
 
-/* ---- audit.c ----------------------------------------------------------------------------------------------- */
+/* ---- audit.c --------------------------------------------------------------------------------- */
 typedef struct om_audit om_audit;
 typedef struct om_audit_line {
     const om_principal *principal;

@@ -7,7 +7,7 @@
 
 enum { SAVE_S = 60, SWEEP_S = 30 };
 
-/* ---- The catalogue -------------------------------------------------------------------------------------------- */
+/* ---- The catalogue --------------------------------------------------------------------------- */
 
 static bool read_tenant(void *ctx, const char *name, const om_tenant_limits *limits)
 {
@@ -36,7 +36,8 @@ static bool has_manager(const om_access *access)
     int64_t now = om_access_now();
     for (const om_ring_key *key = om_keyring_first(access->ring); key != NULL; key = key->next) {
         om_failure f;
-        if (om_box_good(key->box, now, &f) && (key->certificate[0] == '\0' || access->certificates) &&
+        if (om_box_good(key->box, now, &f) &&
+            (key->certificate[0] == '\0' || access->certificates) &&
             om_principal_may_some(&key->box->principal, OM_VERB_ADMIN)) {
             return true;
         }
@@ -58,7 +59,7 @@ static bool start_catalog(om_access *access, const char *path, char *error, size
     return ok;
 }
 
-/* ---- Start and end ----------------------------------------------------------------------------------------------- */
+/* ---- Start and end --------------------------------------------------------------------------- */
 
 static char *copy_of(const char *text, bool *ok)
 {
@@ -114,15 +115,17 @@ static bool start_files(om_access *access, const om_access_options *o, char *err
         bool ok = om_watched_init(&access->jwt_file, o->jwt_key_file);
         (void)(ok && om_watched_changed(&access->jwt_file));
         if (o->jwt_algorithm == NULL || !om_jwt_algorithm_ok(o->jwt_algorithm)) {
-            (void)snprintf(error, size,
-                           "jwt-key is given, so jwt-algorithm must be one of HS256 HS384 HS512 RS256 "
-                           "RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA");
+            (void)snprintf(
+                error, size,
+                "jwt-key is given, so jwt-algorithm must be one of HS256 HS384 HS512 RS256 "
+                "RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA");
             return false;
         }
         if (o->jwt_audience == NULL) {
-            (void)snprintf(error, size,
-                           "jwt-key is given without jwt-audience: tokens that were made for another "
-                           "service would be accepted");
+            (void)snprintf(
+                error, size,
+                "jwt-key is given without jwt-audience: tokens that were made for another "
+                "service would be accepted");
             return false;
         }
         if (!ok || !om_access_load_jwt(access, why, sizeof why)) {
@@ -146,8 +149,9 @@ om_access *om_access_create(const om_access_options *o, char *error, size_t erro
     access->saved = om_access_now();
     access->swept = access->saved;
     if (o->certificate_identities && o->catalog == NULL) {
-        (void)snprintf(error, error_size,
-                       "certificate-identities is given without catalog, which says what they may do");
+        (void)snprintf(
+            error, error_size,
+            "certificate-identities is given without catalog, which says what they may do");
         om_access_free(access);
         return NULL;
     }
@@ -197,7 +201,7 @@ void om_access_free(om_access *access)
     free(access);
 }
 
-/* ---- Once a second -------------------------------------------------------------------------------------------------- */
+/* ---- Once a second --------------------------------------------------------------------------- */
 
 /* A bad file is told once for each change, and what was in force stays so. */
 static void reload(om_access *access, om_watched *file, uint32_t what, bool force,

@@ -21,8 +21,9 @@ struct om_access {
     bool required, certificates, has_jwt, has_bootstrap;
     char *jwt_algorithm, *jwt_issuer, *jwt_audience; /* NULL: not given */
     om_watched bootstrap_file, jwt_file;
-    pthread_mutex_t write; /* one change of the catalogue at a time; guards catalog and what was saved */
-    om_catalog *catalog;   /* NULL: none */
+    pthread_mutex_t
+        write; /* one change of the catalogue at a time; guards catalog and what was saved */
+    om_catalog *catalog; /* NULL: none */
     uint64_t last_number;
     int64_t saved, swept;
     pthread_rwlock_t lock; /* guards all below */
@@ -36,6 +37,6 @@ struct om_access {
 bool om_access_load_bootstrap(om_access *access, char *error, size_t error_size);
 bool om_access_load_jwt(om_access *access, char *error, size_t error_size);
 void om_bootstrap_free(om_bootstrap *bootstrap);
-/* access_keys.c: what was used since the last time goes into the catalogue. */
+/* access_changes.c: what was used since the last time goes into the catalogue. */
 void om_access_save_used(om_access *access);
 #endif

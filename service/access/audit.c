@@ -1,5 +1,6 @@
-/* audit.c - who changed what, and who was refused: one JSON object a line, appended whole. Refusals are limited in
- * number, since anybody can cause them; changes never are. SPDX-License-Identifier: Apache-2.0 */
+/* audit.c - who changed what, and who was refused: one JSON object a line, appended whole. Refusals
+ * are limited in number, since anybody can cause them; changes never are.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -88,7 +89,7 @@ void om_audit_reopen(om_audit *a)
     (void)close(old);
 }
 
-/* ---- Lines ---------------------------------------------------------------------------------------------- */
+/* ---- Lines ----------------------------------------------------------------------------------- */
 
 typedef struct text {
     char data[MAX_LINE];
@@ -105,7 +106,8 @@ static void put(text *t, const char *s)
     }
 }
 
-/* Printable ASCII stands for itself, everything else is \u00XX: names come from certificates and from requests. */
+/* Printable ASCII stands for itself, everything else is \u00XX: names come from certificates and
+ * from requests. */
 static void put_field(text *t, const char *name, const char *value)
 {
     if (value == NULL || value[0] == '\0') {
@@ -132,14 +134,16 @@ static const char *kind_name(uint32_t kind)
 
 static void put_time(text *t)
 {
-    char stamp[64];
+    char stamp[64] = "";
+    char milliseconds[40];
     struct timespec now;
     struct tm utc;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     (void)gmtime_r(&now.tv_sec, &utc);
-    size_t n = strftime(stamp, sizeof stamp, "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc);
-    (void)snprintf(stamp + n, sizeof stamp - n, ".%03ldZ\"", now.tv_nsec / 1000000);
+    (void)strftime(stamp, sizeof stamp, "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc);
+    (void)snprintf(milliseconds, sizeof milliseconds, ".%03ldZ\"", now.tv_nsec / 1000000);
     put(t, stamp);
+    put(t, milliseconds);
 }
 
 /* Whether a refusal may be written; the mutex is held. */
@@ -201,7 +205,7 @@ void om_audit_write(om_audit *a, const om_audit_line *line)
     pthread_mutex_lock(&a->mutex);
     if (line->ok || take_token(a)) {
         if (a->left_out > 0) {
-            char number[32];
+            char number[48];
             (void)snprintf(number, sizeof number, ",\"left_out\":%llu",
                            (unsigned long long)a->left_out);
             put(&t, number);

@@ -1,7 +1,7 @@
-/* cache.c - credentials that were verified a moment ago: a call costs one keyed hash and one look-up instead of a
- * signature. Sets of four places; who was not asked for longest leaves. Nothing of a credential is kept but its
- * tag, a keyed hash that cannot be computed or collided with from outside.
- * SPDX-License-Identifier: Apache-2.0 */
+/* cache.c - credentials that were verified a moment ago: a call costs one keyed hash and one look-
+ * up instead of a signature. Sets of four places; who was not asked for longest leaves. Nothing of
+ * a credential is kept but its tag, a keyed hash that cannot be computed or collided with from
+ * outside. SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ struct om_cache {
     place places[SETS][WAYS];
 };
 
-/* ---- SipHash-2-4 with 128 bits of output (Aumasson and Bernstein) ------------------------------------------ */
+/* ---- SipHash-2-4 with 128 bits of output (Aumasson and Bernstein) ---------------------------- */
 
 typedef struct sip {
     uint64_t a, b, c, d;
@@ -98,7 +98,7 @@ void om_siphash128(const uint8_t key[16], const uint8_t *data, size_t size, uint
     store64(out + 8, s.a ^ s.b ^ s.c ^ s.d);
 }
 
-/* ---- The table --------------------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 om_cache *om_cache_create(void)
 {

@@ -1,6 +1,6 @@
-/* catalog.c - the SQLite file of keys, tenants and owners of collections. It is read once at the start; afterwards
- * only changes are written, each on disk before it counts. One process has it at a time.
- * SPDX-License-Identifier: Apache-2.0 */
+/* catalog.c - the SQLite file of keys, tenants and owners of collections. It is read once at the
+ * start; afterwards only changes are written, each on disk before it counts. One process has it at
+ * a time. SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -30,7 +30,7 @@ static const char schema[] =
     "CREATE UNIQUE INDEX keys_name ON keys(name) WHERE revoked = 0;"
     "CREATE TABLE collections(name TEXT PRIMARY KEY NOT NULL, tenant TEXT NOT NULL) STRICT;";
 
-/* ---- The file --------------------------------------------------------------------------------------------- */
+/* ---- The file -------------------------------------------------------------------------------- */
 
 /* Made with no rights for others, and ours: who else could write it could make keys. */
 static bool check_file(const char *path, char *error, size_t size)
@@ -110,7 +110,8 @@ static bool check_kind(om_catalog *c, const char *path, char *error, size_t size
     if (application == 0 && tables == 0) {
         (void)snprintf(make, sizeof make, "PRAGMA application_id=%d;PRAGMA user_version=%d;",
                        APPLICATION, VERSION);
-        return (exec(c, "BEGIN IMMEDIATE") && exec(c, make) && exec(c, schema) && exec(c, "COMMIT")) ||
+        return (exec(c, "BEGIN IMMEDIATE") && exec(c, make) && exec(c, schema) &&
+                exec(c, "COMMIT")) ||
                fail_open(c, path, error, size);
     }
     if (application != APPLICATION || version != VERSION) {
@@ -160,7 +161,7 @@ void om_catalog_close(om_catalog *c)
     }
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static bool take_text(sqlite3_stmt *stmt, int column, char *out, size_t size)
 {
@@ -278,7 +279,7 @@ bool om_catalog_read(om_catalog *c, const om_catalog_reader *reader, char *error
     return ok;
 }
 
-/* ---- Writing ---------------------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static bool fail_write(om_catalog *c, om_failure *f)
 {
@@ -326,9 +327,9 @@ bool om_catalog_add_key(om_catalog *c, const om_key_row *row, om_failure *f)
     return run(c, f,
                "INSERT INTO keys(number, id, name, tenant, certificate, hash, grants, created,"
                " expires, revoked, last_used) VALUES(?,?,?,?,?,?,?,?,?,0,0)",
-               "issssbsii", (int64_t)row->number, row->id, row->name, row->tenant,
-               row->certificate, row->certificate[0] != '\0' ? NULL : (const void *)row->hash,
-               grants, row->created, row->expires);
+               "issssbsii", (int64_t)row->number, row->id, row->name, row->tenant, row->certificate,
+               row->certificate[0] != '\0' ? NULL : (const void *)row->hash, grants, row->created,
+               row->expires);
 }
 
 bool om_catalog_revoke_key(om_catalog *c, uint64_t number, int64_t when, om_failure *f)
@@ -344,15 +345,16 @@ bool om_catalog_forget_key(om_catalog *c, uint64_t number, om_failure *f)
 bool om_catalog_set_tenant(om_catalog *c, const char *name, const om_tenant_limits *limits,
                            om_failure *f)
 {
-    return run(c, f,
-               "INSERT INTO tenants(name, max_rows, max_bytes, calls, concurrent, streams, weight)"
-               " VALUES(?,?,?,?,?,?,?) ON CONFLICT(name) DO UPDATE SET max_rows = excluded.max_rows,"
-               " max_bytes = excluded.max_bytes, calls = excluded.calls,"
-               " concurrent = excluded.concurrent, streams = excluded.streams,"
-               " weight = excluded.weight",
-               "siiiiii", name, (int64_t)limits->rows, (int64_t)limits->bytes,
-               (int64_t)limits->calls_a_second, (int64_t)limits->calls_at_once,
-               (int64_t)limits->streams, (int64_t)limits->weight);
+    return run(
+        c, f,
+        "INSERT INTO tenants(name, max_rows, max_bytes, calls, concurrent, streams, weight)"
+        " VALUES(?,?,?,?,?,?,?) ON CONFLICT(name) DO UPDATE SET max_rows = excluded.max_rows,"
+        " max_bytes = excluded.max_bytes, calls = excluded.calls,"
+        " concurrent = excluded.concurrent, streams = excluded.streams,"
+        " weight = excluded.weight",
+        "siiiiii", name, (int64_t)limits->rows, (int64_t)limits->bytes,
+        (int64_t)limits->calls_a_second, (int64_t)limits->calls_at_once, (int64_t)limits->streams,
+        (int64_t)limits->weight);
 }
 
 bool om_catalog_own(om_catalog *c, const char *collection, const char *tenant, om_failure *f)

@@ -1,6 +1,6 @@
-/* jwt.c - reads a JSON Web Token (RFC 7519, JWS compact form) and says whether it is good. The algorithm is the one
- * that the server was started with, never the one that a token asks for. The signature is checked before the claims
- * are read. SPDX-License-Identifier: Apache-2.0 */
+/* jwt.c - reads a JSON Web Token (RFC 7519, JWS compact form) and says whether it is good. The
+ * algorithm is the one that the server was started with, never the one that a token asks for. The
+ * signature is checked before the claims are read. SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
 #include <string.h>
 
@@ -49,7 +49,7 @@ static json_t *object_of(const char *text, size_t size, size_t limit)
     return out;
 }
 
-/* ---- The signature ----------------------------------------------------------------------------------------- */
+/* ---- The signature --------------------------------------------------------------------------- */
 
 static const char *check_signature(const om_jwt_keys *keys, const parts *p, const json_t *header)
 {
@@ -75,7 +75,7 @@ static const char *check_signature(const om_jwt_keys *keys, const parts *p, cons
                : "its signature is of none of the keys";
 }
 
-/* ---- Claims ------------------------------------------------------------------------------------------------- */
+/* ---- Claims ---------------------------------------------------------------------------------- */
 
 /* Seconds since 1970, whole or not. False: no such claim, or no time. */
 static bool time_of(const json_t *claims, const char *name, int64_t *out)

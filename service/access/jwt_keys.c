@@ -1,6 +1,6 @@
-/* jwt_keys.c - the keys that tokens are checked with: PEM public keys, a JSON Web Key Set, or an HMAC secret. Keys
- * that do not fit the algorithm are refused at the start, so that a public key can never be taken for a secret.
- * SPDX-License-Identifier: Apache-2.0 */
+/* jwt_keys.c - the keys that tokens are checked with: PEM public keys, a JSON Web Key Set, or an
+ * HMAC secret. Keys that do not fit the algorithm are refused at the start, so that a public key
+ * can never be taken for a secret. SPDX-License-Identifier: Apache-2.0 */
 #include <jansson.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
@@ -90,7 +90,7 @@ void om_jwt_keys_free(om_jwt_keys *keys)
     free(keys);
 }
 
-/* ---- Taking keys in ------------------------------------------------------------------------------------------ */
+/* ---- Taking keys in -------------------------------------------------------------------------- */
 
 /* NULL: the key fits the algorithm; otherwise what is wrong with it. */
 static const char *check_public(const algorithm *a, EVP_PKEY *key)
@@ -113,8 +113,7 @@ static const char *check_public(const algorithm *a, EVP_PKEY *key)
                    ? NULL
                    : "the algorithm wants a key of another curve";
     case EDDSA:
-        return EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? NULL
-                                                             : "EdDSA wants an Ed25519 key";
+        return EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? NULL : "EdDSA wants an Ed25519 key";
     default:
         return "the algorithm wants a secret, not a public key";
     }
@@ -123,7 +122,8 @@ static const char *check_public(const algorithm *a, EVP_PKEY *key)
 /* Takes the key over. NULL: done. */
 static const char *add_public(om_jwt_keys *keys, EVP_PKEY *key, const char *kid)
 {
-    const char *why = key == NULL ? "a key in it cannot be read" : check_public(keys->algorithm, key);
+    const char *why =
+        key == NULL ? "a key in it cannot be read" : check_public(keys->algorithm, key);
     if (why == NULL && keys->count == OM_JWT_MAX_KEYS) {
         why = "it holds more than 16 keys";
     }
@@ -160,7 +160,7 @@ static const char *add_secret(om_jwt_keys *keys, const void *secret, size_t size
     return NULL;
 }
 
-/* ---- PEM ------------------------------------------------------------------------------------------------------ */
+/* ---- PEM ------------------------------------------------------------------------------------- */
 
 /* Answers "no pass phrase": without it OpenSSL would ask on the terminal. */
 static int no_pass_phrase(char *out, int size, int writing, void *ctx)
@@ -170,6 +170,15 @@ static int no_pass_phrase(char *out, int size, int writing, void *ctx)
     (void)writing;
     (void)ctx;
     return -1;
+}
+
+static size_t count_blocks(const char *text)
+{
+    size_t n = 0;
+    for (const char *at = text; (at = strstr(at, "-----BEGIN ")) != NULL; at++) {
+        n++;
+    }
+    return n;
 }
 
 static const char *parse_pem(om_jwt_keys *keys, const char *text, size_t size)
@@ -187,15 +196,14 @@ static const char *parse_pem(om_jwt_keys *keys, const char *text, size_t size)
            (key = PEM_read_bio_PUBKEY(bio, NULL, no_pass_phrase, NULL)) != NULL) {
         why = add_public(keys, key, "");
     }
-    /* The end of the text is the one error that is none. */
-    if (why == NULL && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
-        why = "a key in it cannot be read";
+    if (why == NULL && keys->count != count_blocks(text)) {
+        why = "a part of it is no public key that can be read";
     }
     BIO_free(bio);
     return why;
 }
 
-/* ---- JSON Web Keys -------------------------------------------------------------------------------------------- */
+/* ---- JSON Web Keys --------------------------------------------------------------------------- */
 
 /* A member in base64url as bytes; 0: there is none, or it is not of this form. */
 static size_t member(const json_t *jwk, const char *name, uint8_t *out, size_t capacity)
@@ -330,7 +338,7 @@ static const char *parse_jwks(om_jwt_keys *keys, const char *text, size_t size)
     return why;
 }
 
-/* ---- The file ---------------------------------------------------------------------------------------------------- */
+/* ---- The file -------------------------------------------------------------------------------- */
 
 static bool is_space(char c)
 {
@@ -378,10 +386,11 @@ om_jwt_keys *om_jwt_keys_parse(const char *algorithm_name, const char *text, siz
     return keys;
 }
 
-/* ---- Signatures ---------------------------------------------------------------------------------------------------- */
+/* ---- Signatures ------------------------------------------------------------------------------ */
 
 /* A JWS has r and s one after the other, OpenSSL wants them as DER. */
-static unsigned char *der_of(const algorithm *a, const uint8_t *signature, size_t size, int *der_size)
+static unsigned char *der_of(const algorithm *a, const uint8_t *signature, size_t size,
+                             int *der_size)
 {
     unsigned char *der = NULL;
     if (size != 2 * a->half) {
@@ -414,9 +423,9 @@ static bool verify_public(const algorithm *a, EVP_PKEY *key, const char *text, s
         ok = EVP_PKEY_CTX_set_rsa_padding(padding, RSA_PKCS1_PSS_PADDING) == 1 &&
              EVP_PKEY_CTX_set_rsa_pss_saltlen(padding, RSA_PSS_SALTLEN_DIGEST) == 1;
     }
-    ok = ok && EVP_DigestVerify(ctx, der != NULL ? der : signature,
-                                der != NULL ? (size_t)der_size : size,
-                                (const unsigned char *)text, text_size) == 1;
+    ok = ok &&
+         EVP_DigestVerify(ctx, der != NULL ? der : signature, der != NULL ? (size_t)der_size : size,
+                          (const unsigned char *)text, text_size) == 1;
     EVP_MD_CTX_free(ctx);
     OPENSSL_free(der);
     return ok;

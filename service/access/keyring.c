@@ -1,5 +1,5 @@
-/* keyring.c - the keys of the catalogue in memory: found by the hash of the secret or the name of a certificate.
- * Keys that were revoked stay for a while, so that who still shows one is told so.
+/* keyring.c - the keys of the catalogue in memory: found by the hash of the secret or the name of a
+ * certificate. Keys that were revoked stay for a while, so that who still shows one is told so.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -28,9 +28,7 @@ om_box *om_box_create(const om_box_request *q)
     if (q->grant_count > 0) {
         memcpy(box->grants, q->grants, q->grant_count * sizeof box->grants[0]);
     }
-    box->until = q->expires == 0           ? 0
-                 : q->kind == OM_BY_JWT ? q->expires + OM_LEEWAY_S
-                                        : q->expires;
+    box->until = q->expires == 0 ? 0 : q->kind == OM_BY_JWT ? q->expires + OM_LEEWAY_S : q->expires;
     atomic_init(&box->refs, 1);
     return box;
 }
@@ -91,7 +89,7 @@ bool om_principal_still(const om_principal *principal)
            (box->until == 0 || om_access_now() < box->until);
 }
 
-/* ---- What it may do -------------------------------------------------------------------------------------- */
+/* ---- What it may do -------------------------------------------------------------------------- */
 
 static uint32_t role_for(uint32_t verb)
 {
@@ -153,7 +151,7 @@ bool om_principal_may_some(const om_principal *p, uint32_t verb)
     return false;
 }
 
-/* ---- Names ------------------------------------------------------------------------------------------------ */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static bool name_byte(char c)
 {

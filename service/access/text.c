@@ -88,6 +88,7 @@ void om_sha256(const void *data, size_t size, uint8_t out[OM_HASH])
 {
     unsigned int n = 0;
     if (EVP_Digest(data, size, out, &n, EVP_sha256(), NULL) != 1 || n != OM_HASH) {
-        memset(out, 0, OM_HASH); /* no memory: it is nobody's, since rows with such a hash are refused */
+        memset(out, 0,
+               OM_HASH); /* no memory: it is nobody's, since rows with such a hash are refused */
     }
 }

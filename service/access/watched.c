@@ -1,6 +1,6 @@
-/* watched.c - files that hold keys: read with limits, noticed when they change. A replaced file has another inode,
- * a rewritten one other times; a secret mounted by Kubernetes is a link that moves, and stat follows links.
- * SPDX-License-Identifier: Apache-2.0 */
+/* watched.c - files that hold keys: read with limits, noticed when they change. A replaced file has
+ * another inode, a rewritten one other times; a secret mounted by Kubernetes is a link that moves,
+ * and stat follows links. SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -96,7 +96,8 @@ char *om_watched_read(const om_watched *w, bool secret, size_t limit, size_t *si
     } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         why = "it is not a regular file";
     } else if (secret && (st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
-        why = "everybody on this machine may read it: chmod o-rwx (in Kubernetes: defaultMode: 0440)";
+        why =
+            "everybody on this machine may read it: chmod o-rwx (in Kubernetes: defaultMode: 0440)";
     } else {
         text = read_all(fd, limit, size, &why);
     }

@@ -51,8 +51,8 @@ typedef struct om_rpc_impl {
     /* The client cancelled, its deadline passed, or the connection broke: nothing can be sent any more.
      * omen_op is already cancelled. May be NULL. */
     void (*cancelled)(om_rpc *rpc);
-    /* Client streams: the caller's credential is not good any more, and the message that came was dropped. The
-     * method ends the call with *f in its own time. NULL: the call is ended at once. */
+    /* Client streams: the caller's credential is not good any more, and the message that came was
+     * dropped. The method ends the call with *f in its own time. NULL: the call is ended at once. */
     void (*refused)(om_rpc *rpc, const om_failure *f);
     /* The server drains; long calls should come to an end. May be NULL. */
     void (*drain)(om_rpc *rpc);
@@ -69,7 +69,7 @@ typedef struct om_rpc_method {
 extern const om_rpc_method om_rpc_methods[];
 extern const uint32_t om_rpc_method_count;
 
-/* ---- What a method may ask ------------------------------------------------------------------------ */
+/* ---- What a method may ask ------------------------------------------------------------------- */
 void *om_rpc_state(om_rpc *rpc);
 om_rt *om_rpc_runtime(const om_rpc *rpc);
 uint32_t om_rpc_method_index(const om_rpc *rpc);
@@ -104,7 +104,7 @@ uint32_t om_rpc_neighbours(const om_rpc *rpc);
 bool om_rpc_all_busy(const om_rpc *rpc);
 bool om_rpc_draining(const om_rpc *rpc);
 
-/* ---- What a method may do ------------------------------------------------------------------------- */
+/* ---- What a method may do -------------------------------------------------------------------- */
 /* Streams: asks for the next message. At most one request is outstanding. */
 void om_rpc_read(om_rpc *rpc);
 /* An answer under construction: exactly `size` bytes at `data`. */
@@ -128,7 +128,7 @@ void om_rpc_finish(om_rpc *rpc, const om_failure *failure);
 /* Unpacks a message behind guard and arena and frees it; NULL: the call was finished with the reason. */
 void *om_rpc_unpack(om_rpc *rpc, om_rpc_message *message, const ProtobufCMessageDescriptor *type);
 
-/* ---- Between threads ------------------------------------------------------------------------------ */
+/* ---- Between threads ------------------------------------------------------------------------- */
 /* [any] Runs `posted` on the actor's thread soon. Posts that have not run yet are one. The caller
  * holds the call. */
 void om_rpc_post(om_rpc *rpc);

@@ -1,6 +1,6 @@
-/* access_job.h - a call of the service Access that waits for an admin worker: the catalogue is written before it is
- * answered, and that takes a sync of the disk.
- * Depends on: method_util.h.  Threads: see rpc.h.  SPDX-License-Identifier: Apache-2.0 */
+/* access_job.h - a call of the service Access that waits for an admin worker: the catalogue is
+ * written before it is answered, and that takes a sync of the disk. Depends on: method_util.h.
+ * Threads: see rpc.h.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_ACCESS_JOB_H
 #define OM_ACCESS_JOB_H
 #include "method_util.h"

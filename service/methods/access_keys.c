@@ -7,10 +7,11 @@
 #include "access_job.h"
 #include "impls.h"
 #include "omen/v1/access.pb-c.h"
+#include "tenants.h"
 
 enum { LIST_BYTES = 12 << 20 /* what the answer of a list may be made of */ };
 
-/* ---- Jobs ------------------------------------------------------------------------------------------------------- */
+/* ---- Jobs ------------------------------------------------------------------------------------ */
 
 static void run(om_job *job, bool expired)
 {
@@ -41,7 +42,7 @@ void om_access_submit(om_rpc *rpc, om_rpc_message *message, const ProtobufCMessa
     }
 }
 
-/* ---- Messages out of keys ------------------------------------------------------------------------------------------ */
+/* ---- Messages out of keys -------------------------------------------------------------------- */
 
 /* Keys as messages, in an arena of their own: what a callback was told is gone when it returns. */
 typedef struct told {
@@ -116,7 +117,7 @@ static void fail_memory(om_rpc *rpc)
     om_rpc_finish(rpc, &f);
 }
 
-/* ---- Making and ending --------------------------------------------------------------------------------------------- */
+/* ---- Making and ending ----------------------------------------------------------------------- */
 
 static bool read_grants(const Omen__V1__CreateKeyRequest *q, om_grant *out, om_failure *f)
 {
@@ -152,8 +153,8 @@ static void create_work(om_rpc *rpc, const void *request)
                              .expires = q->expires_unix,
                              .tell = tell,
                              .ctx = &t};
-    bool ok = read_grants(q, grants, &f) &&
-              om_access_create_key(om_rpc_access(rpc), &wanted, secret, &f);
+    bool ok =
+        read_grants(q, grants, &f) && om_access_create_key(om_rpc_access(rpc), &wanted, secret, &f);
     om_rpc_audit(rpc, "create_key", q->name, ok);
     if (!ok) {
         om_rpc_finish(rpc, &f);
@@ -192,7 +193,7 @@ static void revoke_work(om_rpc *rpc, const void *request)
     om_arena_reset(&t.arena);
 }
 
-/* ---- Listing ------------------------------------------------------------------------------------------------------- */
+/* ---- Listing --------------------------------------------------------------------------------- */
 
 /* The number of the last key that was shown. */
 static bool read_token(const char *token, uint64_t *out)
@@ -247,7 +248,7 @@ static void list_work(om_rpc *rpc, const void *request)
     om_arena_reset(&t.arena);
 }
 
-/* ---- Who ----------------------------------------------------------------------------------------------------------- */
+/* ---- Who ------------------------------------------------------------------------------------- */
 
 static void who_message(om_rpc *rpc, om_rpc_message *message)
 {

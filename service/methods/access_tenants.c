@@ -10,8 +10,8 @@
 static void show(const om_tenant *tenant, Omen__V1__Tenant *out)
 {
     om_tenant_limits limits;
-    om_tenant_get_limits(tenant, &limits);
     omen__v1__tenant__init(out);
+    om_tenant_get(tenant, &limits, &out->rows, &out->bytes);
     out->name = (char *)(uintptr_t)om_tenant_name(tenant);
     out->max_rows = limits.rows;
     out->max_bytes = limits.bytes;
@@ -19,7 +19,6 @@ static void show(const om_tenant *tenant, Omen__V1__Tenant *out)
     out->max_concurrent_calls = limits.calls_at_once;
     out->max_streams = limits.streams;
     out->weight = limits.weight;
-    om_tenant_use(tenant, &out->rows, &out->bytes);
 }
 
 static void set_work(om_rpc *rpc, const void *request)

@@ -102,8 +102,10 @@ static void delete_run(om_job *job, bool expired)
         omen__v1__delete_backup_response__init(&r);
         om_slog(om_rt_shared_of(om_rpc_runtime(rpc))->opt.log, OMEN_LOG_INFO, "maintenance",
                 "a backup was deleted", OM_SLOG_STR("target", c->text));
+        om_rpc_audit(rpc, "delete_backup", c->text, true);
         om_rpc_reply_pb(rpc, &r.base);
     } else {
+        om_rpc_audit(rpc, "delete_backup", c->text, false);
         om_rpc_finish(rpc, &f);
     }
     om_rpc_release(rpc);
@@ -126,7 +128,7 @@ static void delete_message(om_rpc *rpc, om_rpc_message *m)
     submit(rpc, q->name, delete_run);
 }
 
-const om_rpc_impl om_impl_omen_v1_Maintenance_ListBackups = {.state_size = sizeof(backup_call),
-                                                             .message = list_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_DeleteBackup = {.state_size = sizeof(backup_call),
-                                                              .message = delete_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_ListBackups = {
+    .verb = OM_VERB_ADMIN, .state_size = sizeof(backup_call), .message = list_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_DeleteBackup = {
+    .verb = OM_VERB_ADMIN, .state_size = sizeof(backup_call), .message = delete_message};

@@ -41,7 +41,7 @@ typedef struct batch_call {
     uint32_t sent;
 } batch_call;
 
-/* ---- One search ----------------------------------------------------------------------------------- */
+/* ---- One search ------------------------------------------------------------------------------ */
 
 static answer *answer_of(uint32_t index, size_t body)
 {
@@ -105,7 +105,7 @@ static answer *search_one(batch_call *c, uint32_t index, const om_wire_search *q
     return a;
 }
 
-/* ---- Lanes ---------------------------------------------------------------------------------------- */
+/* ---- Lanes ----------------------------------------------------------------------------------- */
 
 /* Takes the next search out of the message; the mutex is held. False: it is malformed, *f says how. */
 static bool take_next(batch_call *c, om_arena *arena, om_wire_search *q, om_failure *f)
@@ -185,7 +185,7 @@ static void start_lane(batch_call *c, lane *l)
     om_pool_submit_always(c->shared->search, &l->job);
 }
 
-/* ---- The actor ------------------------------------------------------------------------------------ */
+/* ---- The actor ------------------------------------------------------------------------------- */
 
 static void finish(batch_call *c)
 {
@@ -311,8 +311,8 @@ static void destroy(om_rpc *rpc)
     pthread_mutex_destroy(&c->mutex);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_BatchSearch = {
-    .verb = OM_VERB_READ, .state_size = sizeof(batch_call),
+const om_rpc_impl om_impl_omen_v1_Items_BatchSearch = {.verb = OM_VERB_READ,
+                                                       .state_size = sizeof(batch_call),
                                                        .start = start,
                                                        .message = message,
                                                        .written = written,

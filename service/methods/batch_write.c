@@ -205,5 +205,7 @@ static void destroy(om_rpc *rpc)
     om_coll_release(c->coll);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_BatchWrite = {
-    .verb = OM_VERB_WRITE, .state_size = sizeof(write_call), .message = message, .destroy = destroy};
+const om_rpc_impl om_impl_omen_v1_Items_BatchWrite = {.verb = OM_VERB_WRITE,
+                                                      .state_size = sizeof(write_call),
+                                                      .message = message,
+                                                      .destroy = destroy};

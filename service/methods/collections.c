@@ -110,7 +110,7 @@ static void reply_collection(om_rpc *rpc, const char *name)
     om_coll_release(coll);
 }
 
-/* ---- Create --------------------------------------------------------------------------------------- */
+/* ---- Create ---------------------------------------------------------------------------------- */
 
 static bool check_enum(const char *field, int value, int last, om_failure *f)
 {
@@ -236,7 +236,7 @@ static void create_work(admin_call *call)
     reply_collection(call->rpc, q->name);
 }
 
-/* ---- Delete and list ------------------------------------------------------------------------------ */
+/* ---- Delete and list ------------------------------------------------------------------------- */
 
 static void delete_work(admin_call *call)
 {
@@ -260,8 +260,9 @@ static void delete_work(admin_call *call)
     om_rpc_reply_pb(call->rpc, &r.base);
 }
 
-/* Names of one page that the caller may read; one more than asked for, to know whether another follows. Those that
- * it may not are passed over, however many there are: neither they nor the gaps they leave are seen. */
+/* Names of one page that the caller may read; one more than asked for, to know whether another
+ * follows. Those that it may not are passed over, however many there are: neither they nor the gaps
+ * they leave are seen. */
 static omen_status_t page_names(om_rpc *rpc, const char *token, size_t page, char *names,
                                 size_t *count, omen_error *err)
 {
@@ -352,7 +353,7 @@ static void list_work(admin_call *call)
     free(names);
 }
 
-/* ---- Calls ---------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static void admin_run(om_job *job, bool expired)
 {
@@ -415,16 +416,12 @@ static void get_message(om_rpc *rpc, om_rpc_message *m)
 }
 
 const om_rpc_impl om_impl_omen_v1_Collections_CreateCollection = {
-    .verb = OM_VERB_MANAGE, .state_size = sizeof(admin_call),
-                                                                  .message = create_message};
+    .verb = OM_VERB_MANAGE, .state_size = sizeof(admin_call), .message = create_message};
 const om_rpc_impl om_impl_omen_v1_Collections_DeclareFields = {
-    .verb = OM_VERB_MANAGE, .state_size = sizeof(admin_call),
-                                                               .message = declare_message};
+    .verb = OM_VERB_MANAGE, .state_size = sizeof(admin_call), .message = declare_message};
 const om_rpc_impl om_impl_omen_v1_Collections_DeleteCollection = {
-    .verb = OM_VERB_MANAGE, .state_size = sizeof(admin_call),
-                                                                  .message = delete_message};
+    .verb = OM_VERB_MANAGE, .state_size = sizeof(admin_call), .message = delete_message};
 const om_rpc_impl om_impl_omen_v1_Collections_ListCollections = {
-    .verb = OM_VERB_ANY, .state_size = sizeof(admin_call),
-                                                                 .message = list_message};
-const om_rpc_impl om_impl_omen_v1_Collections_GetCollection = {
-    .verb = OM_VERB_READ, .message = get_message};
+    .verb = OM_VERB_ANY, .state_size = sizeof(admin_call), .message = list_message};
+const om_rpc_impl om_impl_omen_v1_Collections_GetCollection = {.verb = OM_VERB_READ,
+                                                               .message = get_message};

@@ -186,5 +186,7 @@ static void count_destroy(om_rpc *rpc)
     om_coll_release(c->coll);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_Count = {
-    .verb = OM_VERB_READ, .state_size = sizeof(count_call), .message = count_message, .destroy = count_destroy};
+const om_rpc_impl om_impl_omen_v1_Items_Count = {.verb = OM_VERB_READ,
+                                                 .state_size = sizeof(count_call),
+                                                 .message = count_message,
+                                                 .destroy = count_destroy};

@@ -29,7 +29,7 @@ typedef struct get_call {
     om_fetched before;  /* versions of all, from before the vectors were read */
 } get_call;
 
-/* ---- Which items ---------------------------------------------------------------------------------- */
+/* ---- Which items ----------------------------------------------------------------------------- */
 
 static size_t id_count(const Omen__V1__Ids *ids)
 {
@@ -108,7 +108,7 @@ static omen_status_t lookup(get_call *c, omen_error *err)
     return omen_lookup(c->from, &column, c->count, c->keys, err);
 }
 
-/* ---- Answer --------------------------------------------------------------------------------------- */
+/* ---- Answer ---------------------------------------------------------------------------------- */
 
 static size_t ids_size(const get_call *c)
 {
@@ -224,7 +224,7 @@ static void reply(get_call *c)
     om_rpc_reply(c->rpc, &out);
 }
 
-/* ---- The call ------------------------------------------------------------------------------------- */
+/* ---- The call -------------------------------------------------------------------------------- */
 
 static bool reserve(get_call *c, om_failure *f)
 {
@@ -451,5 +451,7 @@ static void get_destroy(om_rpc *rpc)
     om_coll_release(c->coll);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_BatchGet = {
-    .verb = OM_VERB_READ, .state_size = sizeof(get_call), .message = get_message, .destroy = get_destroy};
+const om_rpc_impl om_impl_omen_v1_Items_BatchGet = {.verb = OM_VERB_READ,
+                                                    .state_size = sizeof(get_call),
+                                                    .message = get_message,
+                                                    .destroy = get_destroy};

@@ -106,10 +106,9 @@ static void watch_written(om_rpc *rpc)
 }
 
 const om_rpc_impl om_impl_grpc_health_v1_Health_Check = {
-    .verb = OM_VERB_OPEN, .flags = OM_RPC_QUIET,
-                                                         .message = check_message};
-const om_rpc_impl om_impl_grpc_health_v1_Health_Watch = {
-    .verb = OM_VERB_OPEN, .flags = OM_RPC_QUIET,
+    .verb = OM_VERB_OPEN, .flags = OM_RPC_QUIET, .message = check_message};
+const om_rpc_impl om_impl_grpc_health_v1_Health_Watch = {.verb = OM_VERB_OPEN,
+                                                         .flags = OM_RPC_QUIET,
                                                          .state_size = sizeof(watch),
                                                          .message = watch_message,
                                                          .written = watch_written,

@@ -52,7 +52,7 @@ static bool with_metadata(const list_call *c)
     return c->request->with_metadata || c->request->n_fields > 0;
 }
 
-/* ---- Where the listing stands ---------------------------------------------------------------------- */
+/* ---- Where the listing stands ---------------------------------------------------------------- */
 
 static bool expired(om_failure *f)
 {
@@ -157,7 +157,7 @@ static bool find_place(list_call *c, om_rt_shared *s, om_failure *f)
     return true;
 }
 
-/* ---- The page ---------------------------------------------------------------------------------------- */
+/* ---- The page -------------------------------------------------------------------------------- */
 
 static bool reserve(list_call *c, const om_rt_shared *s, om_failure *f)
 {
@@ -257,7 +257,7 @@ static bool read_page(list_call *c, const om_rt_shared *s, om_failure *f)
     return status == OMEN_OK || om_failure_from_engine(f, &err);
 }
 
-/* ---- The answer -------------------------------------------------------------------------------------- */
+/* ---- The answer ------------------------------------------------------------------------------ */
 
 static size_t column_size(const list_call *c)
 {
@@ -316,7 +316,7 @@ static void reply(list_call *c, const om_rt_shared *s)
     om_rpc_reply(c->rpc, &out);
 }
 
-/* ---- The call ------------------------------------------------------------------------------------------ */
+/* ---- The call -------------------------------------------------------------------------------- */
 
 static void list_run(om_job *job, bool late)
 {
@@ -396,5 +396,7 @@ static void list_destroy(om_rpc *rpc)
     om_coll_release(c->coll);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_List = {
-    .verb = OM_VERB_READ, .state_size = sizeof(list_call), .message = list_message, .destroy = list_destroy};
+const om_rpc_impl om_impl_omen_v1_Items_List = {.verb = OM_VERB_READ,
+                                                .state_size = sizeof(list_call),
+                                                .message = list_message,
+                                                .destroy = list_destroy};

@@ -162,7 +162,9 @@ static void info_message(om_rpc *rpc, om_rpc_message *message)
     om_rpc_reply_pb(rpc, &info.base);
 }
 
-const om_rpc_impl om_impl_omen_v1_Maintenance_MeasureRecall = {
-    .verb = OM_VERB_MANAGE, .state_size = sizeof(recall_call), .message = recall_message, .destroy = recall_destroy};
-const om_rpc_impl om_impl_omen_v1_Maintenance_GetServerInfo = {
-    .verb = OM_VERB_ANY, .message = info_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_MeasureRecall = {.verb = OM_VERB_MANAGE,
+                                                               .state_size = sizeof(recall_call),
+                                                               .message = recall_message,
+                                                               .destroy = recall_destroy};
+const om_rpc_impl om_impl_omen_v1_Maintenance_GetServerInfo = {.verb = OM_VERB_ANY,
+                                                               .message = info_message};

@@ -7,8 +7,8 @@
 #include "rpc.h"
 #include "rt_shared.h"
 
-/* [any] Whether the caller may do to this collection what the method does. A collection that one may not see is
- * PERMISSION_DENIED whether it exists or not: names tell things too. */
+/* [any] Whether the caller may do to this collection what the method does. A collection that one
+ * may not see is PERMISSION_DENIED whether it exists or not: names tell things too. */
 bool om_method_may(om_rpc *rpc, const char *name, om_failure *f);
 /* [any] The collection, when the caller may; NULL with *f filled. */
 om_coll *om_method_find(om_rpc *rpc, const char *name, om_failure *f);

@@ -12,7 +12,7 @@
 enum { WAIT_DEFAULT_MS = 30000, WAIT_MAX_MS = 600000, WAIT_LOOK_MS = 20 };
 #define NS_PER_MS UINT64_C(1000000)
 
-/* ---- Answers --------------------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 /* One Operation message with what it points to. */
 typedef struct shown {
@@ -67,7 +67,7 @@ static om_operations *operations_of(om_rpc *rpc)
     return om_rt_shared_of(om_rpc_runtime(rpc))->operations;
 }
 
-/* ---- Starting -------------------------------------------------------------------------------------- */
+/* ---- Starting -------------------------------------------------------------------------------- */
 
 static const char *action_of(uint32_t kind)
 {
@@ -144,7 +144,7 @@ static void verify_message(om_rpc *rpc, om_rpc_message *m)
     }
 }
 
-/* ---- Asking ---------------------------------------------------------------------------------------- */
+/* ---- Asking ---------------------------------------------------------------------------------- */
 
 static void get_message(om_rpc *rpc, om_rpc_message *m)
 {
@@ -153,7 +153,8 @@ static void get_message(om_rpc *rpc, om_rpc_message *m)
     om_operation_view v;
     om_failure f;
     if (q != NULL) {
-        answer(rpc, om_operations_get(operations_of(rpc), om_rpc_principal(rpc), q->id, &v, &f), &v, &f);
+        answer(rpc, om_operations_get(operations_of(rpc), om_rpc_principal(rpc), q->id, &v, &f), &v,
+               &f);
     }
 }
 
@@ -164,7 +165,8 @@ static void cancel_message(om_rpc *rpc, om_rpc_message *m)
     om_operation_view v;
     om_failure f;
     if (q != NULL) {
-        answer(rpc, om_operations_cancel(operations_of(rpc), om_rpc_principal(rpc), q->id, &v, &f), &v, &f);
+        answer(rpc, om_operations_cancel(operations_of(rpc), om_rpc_principal(rpc), q->id, &v, &f),
+               &v, &f);
     }
 }
 
@@ -195,7 +197,7 @@ static void list_message(om_rpc *rpc, om_rpc_message *m)
     free(rows);
 }
 
-/* ---- Waiting --------------------------------------------------------------------------------------- */
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
 typedef struct wait_call {
     om_job job;
@@ -249,7 +251,7 @@ static void wait_message(om_rpc *rpc, om_rpc_message *m)
     }
 }
 
-/* ---- The database ---------------------------------------------------------------------------------- */
+/* ---- The database ---------------------------------------------------------------------------- */
 
 static void database_message(om_rpc *rpc, om_rpc_message *m)
 {
@@ -289,24 +291,23 @@ static void database_message(om_rpc *rpc, om_rpc_message *m)
     om_rpc_reply_pb(rpc, &info.base);
 }
 
-const om_rpc_impl om_impl_omen_v1_Maintenance_GetDatabaseInfo = {
-    .verb = OM_VERB_ADMIN, .message = database_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Optimize = {
-    .verb = OM_VERB_MANAGE, .message = optimize_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Checkpoint = {
-    .verb = OM_VERB_ADMIN, .message = checkpoint_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Backup = {
-    .verb = OM_VERB_ADMIN, .message = backup_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Restore = {
-    .verb = OM_VERB_ADMIN, .message = restore_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_Verify = {
-    .verb = OM_VERB_ADMIN, .message = verify_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_GetOperation = {
-    .verb = OM_VERB_ANY, .message = get_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_ListOperations = {
-    .verb = OM_VERB_ANY, .message = list_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_CancelOperation = {
-    .verb = OM_VERB_ANY, .message = cancel_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_GetDatabaseInfo = {.verb = OM_VERB_ADMIN,
+                                                                 .message = database_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Optimize = {.verb = OM_VERB_MANAGE,
+                                                          .message = optimize_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Checkpoint = {.verb = OM_VERB_ADMIN,
+                                                            .message = checkpoint_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Backup = {.verb = OM_VERB_ADMIN,
+                                                        .message = backup_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Restore = {.verb = OM_VERB_ADMIN,
+                                                         .message = restore_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_Verify = {.verb = OM_VERB_ADMIN,
+                                                        .message = verify_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_GetOperation = {.verb = OM_VERB_ANY,
+                                                              .message = get_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_ListOperations = {.verb = OM_VERB_ANY,
+                                                                .message = list_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_CancelOperation = {.verb = OM_VERB_ANY,
+                                                                 .message = cancel_message};
 const om_rpc_impl om_impl_omen_v1_Maintenance_WaitOperation = {
-    .verb = OM_VERB_ANY, .state_size = sizeof(wait_call),
-                                                               .message = wait_message};
+    .verb = OM_VERB_ANY, .state_size = sizeof(wait_call), .message = wait_message};

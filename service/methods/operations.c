@@ -94,7 +94,7 @@ void om_operations_free(om_operations *ops)
     free(ops);
 }
 
-/* ---- Running ------------------------------------------------------------------------------------- */
+/* ---- Running --------------------------------------------------------------------------------- */
 
 static omen_status_t perform(entry *e, omen_backup_result *result, omen_error *err)
 {
@@ -177,7 +177,7 @@ static void run(om_job *job, bool expired)
     finish(e, status, &result, &err);
 }
 
-/* ---- Entries; the mutex is held -------------------------------------------------------------------- */
+/* ---- Entries; the mutex is held -------------------------------------------------------------- */
 
 static bool expired_entry(const om_operations *ops, const entry *e)
 {
@@ -241,7 +241,7 @@ static void look(const entry *e, om_operation_view *out)
     }
 }
 
-/* ---- Calls ------------------------------------------------------------------------------------------ */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 /* The paths of an operation on backups, checked before anything runs. */
 static bool resolve(const om_operations *ops, const om_operation_request *q, entry *e,

@@ -60,7 +60,8 @@ void om_operations_stop(om_operations *ops);
 /* False: *f says why, and nothing was started. */
 bool om_operations_start(om_operations *ops, const om_operation_request *request,
                          om_operation_view *out, om_failure *f);
-/* These show what `who` began, and everything to who may administer the server; the rest is not there for them. */
+/* These show what `who` began, and everything to who may administer the server; the rest is not
+ * there for them. */
 bool om_operations_get(om_operations *ops, const om_principal *who, const char *id,
                        om_operation_view *out, om_failure *f);
 bool om_operations_cancel(om_operations *ops, const om_principal *who, const char *id,

@@ -121,5 +121,8 @@ static void destroy(om_rpc *rpc)
     om_coll_release(c->coll);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_Search = {
-    .verb = OM_VERB_READ, .flags = OM_RPC_HOT, .state_size = sizeof(search_call), .message = message, .destroy = destroy};
+const om_rpc_impl om_impl_omen_v1_Items_Search = {.verb = OM_VERB_READ,
+                                                  .flags = OM_RPC_HOT,
+                                                  .state_size = sizeof(search_call),
+                                                  .message = message,
+                                                  .destroy = destroy};

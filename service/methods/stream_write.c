@@ -7,7 +7,7 @@
 #include "impls.h"
 #include "stream_int.h"
 
-/* ---- Answers -------------------------------------------------------------------------------------- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 static void write_draining(om_stream_call *s)
 {
@@ -21,7 +21,7 @@ static void write_draining(om_stream_call *s)
     om_rpc_write(s->rpc, &out);
 }
 
-/* ---- What comes next ------------------------------------------------------------------------------ */
+/* ---- What comes next ------------------------------------------------------------------------- */
 
 typedef enum step { NOTHING, NOTE, WINDOW, DRAINING, ACK, FAIL, CLOSE, LEAVE } step;
 
@@ -145,7 +145,7 @@ static void step_both(om_stream_call *s)
     read_next(s);
 }
 
-/* ---- Events --------------------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
 static void start(om_rpc *rpc)
 {
@@ -243,8 +243,8 @@ static void destroy(om_rpc *rpc)
     om_metrics_ingest_streams(s->shared->opt.metrics, -1);
 }
 
-const om_rpc_impl om_impl_omen_v1_Items_StreamWrite = {
-    .verb = OM_VERB_WRITE, .flags = OM_RPC_HOT,
+const om_rpc_impl om_impl_omen_v1_Items_StreamWrite = {.verb = OM_VERB_WRITE,
+                                                       .flags = OM_RPC_HOT,
                                                        .state_size = sizeof(om_stream_call),
                                                        .start = start,
                                                        .message = message,

@@ -30,7 +30,7 @@ static bool load_defaults(om_config_loader *l)
     return true;
 }
 
-/* ---- Flags ------------------------------------------------------------------------------- */
+/* ---- Flags ----------------------------------------------------------------------------------- */
 
 /* Letters to change, add or take away to get from a to b; for "did you mean". Names are short. */
 static size_t edit_distance(const char *a, const char *b)
@@ -141,7 +141,7 @@ static bool load_flags(om_config_loader *l, int argc, char *const *argv, const o
     return ok;
 }
 
-/* ---- Environment ------------------------------------------------------------------------- */
+/* ---- Environment ----------------------------------------------------------------------------- */
 
 static void variable_of(const om_config_row *row, char *out, size_t size)
 {
@@ -182,7 +182,7 @@ static bool load_environment(om_config_loader *l, char *const *environment,
     return ok;
 }
 
-/* ---- File -------------------------------------------------------------------------------- */
+/* ---- File ------------------------------------------------------------------------------------ */
 
 static char *trim(char *text)
 {
@@ -274,7 +274,7 @@ static bool load_file(om_config_loader *l, const char *path)
     return ok;
 }
 
-/* ---- The whole --------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 static bool asks_credentials(const om_config *c)
 {
@@ -286,8 +286,9 @@ static bool check_access(const om_config *c, om_config_error *error)
 {
     if (c->certificate_identities && (c->tls_client_ca == NULL || c->catalog == NULL)) {
         return om_config_fail(error, OM_EXIT_CONFIG, "certificate-identities is given without %s",
-                              c->catalog == NULL ? "catalog, which says what they may do"
-                                                 : "tls-client-ca, which certificates are checked with");
+                              c->catalog == NULL
+                                  ? "catalog, which says what they may do"
+                                  : "tls-client-ca, which certificates are checked with");
     }
     if (c->jwt_key == NULL &&
         (c->jwt_algorithm != NULL || c->jwt_issuer != NULL || c->jwt_audience != NULL)) {
@@ -316,11 +317,12 @@ static bool check_exposure(const om_config *c, om_config_error *error)
     }
     if (c->tls_cert != NULL) {
         return c->tls_client_ca != NULL || asks_credentials(c) ||
-               om_config_fail(error, OM_EXIT_CONFIG,
-                              "%s: others can reach '%s', and nothing is asked of them: give "
-                              "bootstrap-key-file (and catalog), jwt-key or tls-client-ca, listen on "
-                              "127.0.0.1, or accept the risk with insecure-expose",
-                              option, open_address);
+               om_config_fail(
+                   error, OM_EXIT_CONFIG,
+                   "%s: others can reach '%s', and nothing is asked of them: give "
+                   "bootstrap-key-file (and catalog), jwt-key or tls-client-ca, listen on "
+                   "127.0.0.1, or accept the risk with insecure-expose",
+                   option, open_address);
     }
     return om_config_fail(
         error, OM_EXIT_CONFIG,
@@ -399,7 +401,8 @@ static bool check_whole(om_config *c, om_config_error *error)
                               "): a message of that size could never be sent",
                               c->stream_window_bytes, c->max_message_bytes);
     }
-    return check_access(c, error) && check_folders(c, error) && check_listen_twice(c, error) && check_exposure(c, error);
+    return check_access(c, error) && check_folders(c, error) && check_listen_twice(c, error) &&
+           check_exposure(c, error);
 }
 
 /* Transport, allocator and code take some 30 MiB beside the engine: a fifth of a small group is not enough

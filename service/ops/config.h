@@ -46,8 +46,8 @@ typedef struct om_config {
     bool ram;
     char *tls_cert, *tls_key, *tls_client_ca; /* NULL: not given */
     bool insecure_expose;
-    char *catalog, *bootstrap_key_file, *audit_log;                  /* NULL: not given */
-    char *jwt_key, *jwt_algorithm, *jwt_issuer, *jwt_audience;       /* NULL: not given */
+    char *catalog, *bootstrap_key_file, *audit_log;            /* NULL: not given */
+    char *jwt_key, *jwt_algorithm, *jwt_issuer, *jwt_audience; /* NULL: not given */
     bool certificate_identities;
     uint32_t threads, search_workers, io_threads; /* 0: chosen */
     uint64_t memory_limit;                        /* bytes; 0: none. "auto" is resolved by load */

@@ -244,7 +244,7 @@ void om_metrics_attach(om_metrics *m, omen_runtime *runtime, omen_db *db)
     }
 }
 
-/* ---- gRPC -------------------------------------------------------------------------------- */
+/* ---- gRPC ------------------------------------------------------------------------------------ */
 
 static void add_method_series(om_metrics *m, om_metrics_method *method, const char *labels)
 {
@@ -353,7 +353,7 @@ void om_metrics_queue_wait(om_metrics *m, uint64_t ns)
     }
 }
 
-/* ---- Search and ingest ------------------------------------------------------------------- */
+/* ---- Search and ingest ----------------------------------------------------------------------- */
 
 void om_metrics_search(om_metrics *m, const om_metrics_search_event *event)
 {
@@ -432,7 +432,7 @@ void om_metrics_ingest_commit(om_metrics *m, uint64_t ns)
     }
 }
 
-/* ---- Maintenance -------------------------------------------------------------------------- */
+/* ---- Maintenance ----------------------------------------------------------------------------- */
 
 enum { KIND_BACKUP = 3 };
 
@@ -473,7 +473,7 @@ bool om_metrics_database(om_metrics *m, omen_db_stats *out)
     return ok;
 }
 
-/* ---- The process ------------------------------------------------------------------------- */
+/* ---- The process ----------------------------------------------------------------------------- */
 
 void om_metrics_tls_reload(om_metrics *m, bool ok)
 {

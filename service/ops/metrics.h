@@ -102,9 +102,9 @@ bool om_metrics_database(om_metrics *m, omen_db_stats *out);
 
 void om_metrics_tls_reload(om_metrics *m, bool ok);
 void om_metrics_tls_expiry(om_metrics *m, int64_t unix_seconds); /* of the leaf in use; 0: no TLS */
-void om_metrics_auth_failure(om_metrics *m, uint32_t why); /* OM_AUTH_*: UNAUTHENTICATED */
-void om_metrics_auth_denied(om_metrics *m);                /* PERMISSION_DENIED */
-void om_metrics_auth_lookup(om_metrics *m);                /* a credential was not in the cache */
+void om_metrics_auth_failure(om_metrics *m, uint32_t why);       /* OM_AUTH_*: UNAUTHENTICATED */
+void om_metrics_auth_denied(om_metrics *m);                      /* PERMISSION_DENIED */
+void om_metrics_auth_lookup(om_metrics *m); /* a credential was not in the cache */
 void om_metrics_auth_reload(om_metrics *m, uint32_t file, bool ok); /* OM_AUTH_FILE_* */
 void om_metrics_auth_keys(om_metrics *m, uint64_t count);           /* in force */
 void om_metrics_audit_failure(om_metrics *m); /* a line of the audit log was lost */

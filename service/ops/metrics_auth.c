@@ -1,4 +1,5 @@
-/* metrics_auth.c - families about who calls and what is refused to them. SPDX-License-Identifier: Apache-2.0 */
+/* metrics_auth.c - families about who calls and what is refused to them.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "metrics_int.h"
 
 static om_cell_t add_single(om_metrics *m, uint32_t type, const char *name, const char *help)
@@ -21,8 +22,9 @@ void om_metrics_add_auth(om_metrics *m)
     }
     m->auth_denied = add_single(m, OM_FAMILY_COUNTER, "omendb_auth_denied_total",
                                 "Calls whose credential is good and does not allow them.");
-    m->auth_lookups = add_single(m, OM_FAMILY_COUNTER, "omendb_auth_cache_misses_total",
-                                 "Credentials that had to be verified: they were not in the cache.");
+    m->auth_lookups =
+        add_single(m, OM_FAMILY_COUNTER, "omendb_auth_cache_misses_total",
+                   "Credentials that had to be verified: they were not in the cache.");
     m->auth_keys =
         add_single(m, OM_FAMILY_GAUGE_DOUBLE, "omendb_auth_keys", "Keys that are not revoked.");
     family = om_registry_family(r, OM_FAMILY_COUNTER, "omendb_auth_reloads_total",

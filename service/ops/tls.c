@@ -61,7 +61,7 @@ static void release(material *m)
     }
 }
 
-/* ---- Files ------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 static void sign(const om_tls *tls, signature *out)
 {
@@ -139,7 +139,7 @@ static char *load(const char *path, size_t limit, size_t *length, char *error, s
     return text;
 }
 
-/* ---- Checks ------------------------------------------------------------------------------ */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
 /* Answers "no pass phrase": without it OpenSSL would ask on the terminal. */
 static int no_pass_phrase(char *out, int size, int writing, void *ctx)
@@ -222,8 +222,9 @@ static bool check_dates(const X509 *certificate, char *text, size_t size)
                         &tm) == 1) {
         (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
     }
-    (void)snprintf(text, size, over ? "the certificate has expired at %s: renew it"
-                                    : "the certificate is valid from %s on: is the clock right?",
+    (void)snprintf(text, size,
+                   over ? "the certificate has expired at %s: renew it"
+                        : "the certificate is valid from %s on: is the clock right?",
                    when);
     return !over && !early;
 }
@@ -283,7 +284,7 @@ static material *load_material(const om_tls *tls, char *error, size_t error_size
     return m;
 }
 
-/* ---- The handle -------------------------------------------------------------------------- */
+/* ---- The handle ------------------------------------------------------------------------------ */
 
 om_tls *om_tls_create(const om_tls_options *options, char *error, size_t error_size)
 {

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "rpc_int.h"
+#include "tenants.h"
 
-/* ---- Who ------------------------------------------------------------------------------------------------------- */
+/* ---- Who ------------------------------------------------------------------------------------- */
 
 static void tell_peer(const void *ctx, char *out, size_t size)
 {
@@ -16,9 +17,8 @@ static void tell_peer(const void *ctx, char *out, size_t size)
 /* The names of the certificate that was verified in the handshake. They live as long as the context. */
 static size_t names_of(grpc_auth_context *context, om_certificate_name *out)
 {
-    static const char *const properties[] = {GRPC_PEER_URI_PROPERTY_NAME,
-                                             GRPC_X509_SAN_PROPERTY_NAME,
-                                             GRPC_X509_CN_PROPERTY_NAME};
+    static const char *const properties[] = {
+        GRPC_PEER_URI_PROPERTY_NAME, GRPC_X509_SAN_PROPERTY_NAME, GRPC_X509_CN_PROPERTY_NAME};
     size_t n = 0;
     if (context == NULL || grpc_auth_context_peer_is_authenticated(context) == 0) {
         return 0;
@@ -56,7 +56,7 @@ static const om_principal *identify(om_rpc *rpc, om_failure *f)
     return who;
 }
 
-/* ---- Whether ----------------------------------------------------------------------------------------------------- */
+/* ---- Whether --------------------------------------------------------------------------------- */
 
 static bool may(om_rpc *rpc, om_failure *f)
 {
@@ -117,7 +117,7 @@ void om_rpc_leave(om_rpc *rpc)
     om_principal_release(rpc->renewed);
 }
 
-/* ---- What a method may ask ------------------------------------------------------------------------------------------ */
+/* ---- What a method may ask ------------------------------------------------------------------- */
 
 const om_principal *om_rpc_principal(const om_rpc *rpc)
 {

@@ -22,7 +22,7 @@ static void on_close(om_rpc *rpc, bool ok);
 static void on_read(om_rpc *rpc, bool ok);
 static void on_post(om_rpc *rpc, bool ok);
 
-/* ---- Objects -------------------------------------------------------------------------------------- */
+/* ---- Objects --------------------------------------------------------------------------------- */
 
 static void tag_init(om_tag *tag, om_rpc *rpc, void (*fn)(om_rpc *, bool))
 {
@@ -98,7 +98,7 @@ void om_queue_free_calls(om_queue *q)
     }
 }
 
-/* ---- Lifetime ------------------------------------------------------------------------------------- */
+/* ---- Lifetime -------------------------------------------------------------------------------- */
 
 void om_rpc_hold(om_rpc *rpc)
 {
@@ -171,7 +171,7 @@ static void on_post(om_rpc *rpc, bool ok)
     om_rpc_release(rpc);
 }
 
-/* ---- Streams that must hear of a drain or a change of health -------------------------------------- */
+/* ---- Streams that must hear of a drain or a change of health --------------------------------- */
 
 static void list_add(om_rpc *rpc)
 {
@@ -208,7 +208,7 @@ void om_rpc_wake_streams(om_rt *rt)
     pthread_mutex_unlock(&rt->list_mutex);
 }
 
-/* ---- Arrival -------------------------------------------------------------------------------------- */
+/* ---- Arrival --------------------------------------------------------------------------------- */
 
 void om_rpc_listen(om_queue *q, uint32_t method)
 {
@@ -404,7 +404,7 @@ static void on_close(om_rpc *rpc, bool ok)
     om_rpc_release(rpc);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 typedef struct message_box {
     om_rpc_message message; /* first */

@@ -83,8 +83,9 @@ struct om_rpc {
     grpc_metadata trailing[1];
     grpc_slice status_text, status_details;
     const om_principal *principal; /* held; NULL: not identified        */
-    const om_principal *renewed;   /* held; of a stream whose token was verified again; NULL: it was not */
-    om_tenant *tenant;             /* was entered; NULL: it was not     */
+    const om_principal
+        *renewed;      /* held; of a stream whose token was verified again; NULL: it was not */
+    om_tenant *tenant; /* was entered; NULL: it was not     */
     /* The header of that name, where the transport keeps it as long as the call. */
     const char *authorization;
     size_t authorization_size;

@@ -29,7 +29,7 @@ static omen_status_t fail(omen_error *err, omen_status_t status, int32_t detail,
     return status;
 }
 
-/* ---- Options -------------------------------------------------------------------------------------- */
+/* ---- Options --------------------------------------------------------------------------------- */
 
 static uint32_t clamp(uint32_t value, uint32_t low, uint32_t high)
 {
@@ -106,7 +106,7 @@ static grpc_server *make_server(const om_rt_options *o)
     return server;
 }
 
-/* ---- Queues --------------------------------------------------------------------------------------- */
+/* ---- Queues ---------------------------------------------------------------------------------- */
 
 static void beat(om_queue *q)
 {
@@ -157,7 +157,7 @@ static bool start_queues(om_rt *rt)
     return true;
 }
 
-/* ---- Start ---------------------------------------------------------------------------------------- */
+/* ---- Start ----------------------------------------------------------------------------------- */
 
 /* abseil in this build watches lock order with one global lock and aborts on a cycle: off. */
 static void disable_deadlock_detection(void)
@@ -182,7 +182,7 @@ static void make_epoch(char out[17])
 /* A server that was given none lets everybody in, as `anonymous`. */
 static omen_status_t make_access(om_rt *rt, omen_error *err)
 {
-    char why[256];
+    char why[200] = "";
     om_rt_options *o = &rt->shared.opt;
     if (o->access == NULL) {
         om_access_options nothing = {.metrics = o->metrics, .log = o->log};
@@ -321,7 +321,7 @@ uint16_t om_rt_port(const om_rt *rt, size_t i)
     return i < rt->shared.opt.listen_count ? rt->ports[i] : 0;
 }
 
-/* ---- Drain and stop ------------------------------------------------------------------------------- */
+/* ---- Drain and stop -------------------------------------------------------------------------- */
 
 void om_rt_set_serving(om_rt *rt, bool serving)
 {

@@ -96,7 +96,7 @@ void refused_for(om_access *access, const char *key, const char *reason)
     assert_string_equal(f.reason, reason);
 }
 
-/* ---- Tokens -------------------------------------------------------------------------------------------------- */
+/* ---- Tokens ---------------------------------------------------------------------------------- */
 
 EVP_PKEY *make_key(const char *algorithm)
 {
@@ -169,11 +169,12 @@ char *sign_token(const char *header, const char *claims, const char *algorithm, 
         assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(padding, RSA_PKCS1_PSS_PADDING), 1);
         assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(padding, RSA_PSS_SALTLEN_DIGEST), 1);
     }
-    assert_int_equal(
-        EVP_DigestSign(ctx, signature, &n, (const uint8_t *)token, strlen(token)), 1);
+    assert_int_equal(EVP_DigestSign(ctx, signature, &n, (const uint8_t *)token, strlen(token)), 1);
     EVP_MD_CTX_free(ctx);
     if (algorithm[0] == 'E' && !edwards) {
-        size_t half = strcmp(algorithm, "ES256") == 0 ? 32 : strcmp(algorithm, "ES384") == 0 ? 48 : 66;
+        size_t half = strcmp(algorithm, "ES256") == 0   ? 32
+                      : strcmp(algorithm, "ES384") == 0 ? 48
+                                                        : 66;
         n = raw_of(signature, n, half, raw);
         return with_signature(token, raw, n);
     }

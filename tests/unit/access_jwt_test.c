@@ -1,6 +1,6 @@
-/* access_jwt_test.c - tokens: every algorithm with a good signature, and what must never get in: none, another
- * algorithm, a public key as secret, changed claims, other audiences, times at their edges.
- * SPDX-License-Identifier: Apache-2.0 */
+/* access_jwt_test.c - tokens: every algorithm with a good signature, and what must never get in:
+ * none, another algorithm, a public key as secret, changed claims, other audiences, times at their
+ * edges. SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 #include "access_fixture.h"
 
 #define NOW INT64_C(1800000000)
-#define CLAIMS                                                                       \
-    "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100,"           \
+#define CLAIMS                                                              \
+    "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100," \
     "\"omen_grants\":[\"read:films*\",\"manage:logs\"],\"omen_tenant\":\"acme\"}"
 
 static const char secret[] = "a secret of at least thirty-two bytes, or it is refused";
@@ -51,10 +51,10 @@ static const char *judge(const om_jwt_keys *keys, const char *token)
 }
 
 #define assert_good(keys, token) assert_null(judge(keys, token))
-#define assert_invalid(keys, token)                       \
-    do {                                                  \
-        const char *reason_ = judge(keys, token);         \
-        assert_non_null(reason_);                         \
+#define assert_invalid(keys, token)                         \
+    do {                                                    \
+        const char *reason_ = judge(keys, token);           \
+        assert_non_null(reason_);                           \
         assert_string_equal(reason_, "CREDENTIAL_INVALID"); \
     } while (0)
 
@@ -63,7 +63,7 @@ static void header_of(char *out, size_t size, const char *algorithm)
     (void)snprintf(out, size, "{\"alg\":\"%s\",\"typ\":\"JWT\"}", algorithm);
 }
 
-/* ---- Signatures ----------------------------------------------------------------------------------------------- */
+/* ---- Signatures ------------------------------------------------------------------------------ */
 
 static void every_algorithm(void **state)
 {
@@ -111,9 +111,9 @@ static void a_known_value(void **state)
     static const char jwks[] =
         "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75"
         "aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}]}";
-    static const char head[] =
-        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0"
-        "dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    static const char head[] = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9."
+                               "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0"
+                               "dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     uint8_t signature[64];
     (void)state;
     om_jwt_keys *keys = keys_of("HS256", jwks);
@@ -139,7 +139,8 @@ static void the_algorithm_is_pinned(void **state)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         char header[64];
         header_of(header, sizeof header, others[i]);
-        char *token = sign_token(header, CLAIMS, "RS256", rsa); /* well signed, but says otherwise */
+        char *token =
+            sign_token(header, CLAIMS, "RS256", rsa); /* well signed, but says otherwise */
         assert_invalid(keys, token);
         char *dot = strrchr(token, '.');
         dot[1] = '\0'; /* without any signature */
@@ -151,7 +152,8 @@ static void the_algorithm_is_pinned(void **state)
         assert_invalid(keys, token);
         free(token);
     }
-    char *token = sign_token("{\"alg\":\"RS256\",\"crit\":[\"b64\"],\"b64\":false}", CLAIMS, "RS256", rsa);
+    char *token =
+        sign_token("{\"alg\":\"RS256\",\"crit\":[\"b64\"],\"b64\":false}", CLAIMS, "RS256", rsa);
     assert_invalid(keys, token);
     free(token);
     token = sign_token("{\"alg\":\"none\",\"alg\":\"RS256\"}", CLAIMS, "RS256", rsa);
@@ -169,7 +171,7 @@ static void the_algorithm_is_pinned(void **state)
     EVP_PKEY_free(rsa);
 }
 
-/* ---- Claims ------------------------------------------------------------------------------------------------------ */
+/* ---- Claims ---------------------------------------------------------------------------------- */
 
 static void claims(void **state)
 {
@@ -196,10 +198,13 @@ static void claims(void **state)
         "{\"sub\":\"0123456789012345678901234567890123456789012345678901234567890123\","
         "\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100}",
         "{\"sub\":\"ci\",\"sub\":\"root\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100}",
-        "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100,\"omen_grants\":\"manage:*\"}",
-        "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100,\"omen_grants\":[\"root:*\"]}",
+        "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100,\"omen_grants\":"
+        "\"manage:*\"}",
+        "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100,\"omen_grants\":["
+        "\"root:*\"]}",
         "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100,\"omen_grants\":[7]}",
-        "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100,\"omen_tenant\":\"\"}",
+        "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100,\"omen_tenant\":"
+        "\"\"}",
         "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100,\"omen_tenant\":7}",
         "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"me\",\"exp\":1800000100} x"};
     static const char *const good[] = {
@@ -238,8 +243,9 @@ static void times_at_their_edges(void **state)
 
 static void texts_that_are_no_tokens(void **state)
 {
-    static const char *const bad[] = {"", ".", "..", "...", "a.b.c", "e30.e30.e30", "e30.e30",
-                                      "e30.e30.", "..e30", "e30..e30", "e30.e30.e30.e30", "%%%.e30.e30"};
+    static const char *const bad[] = {
+        "",        ".",        "..",    "...",      "a.b.c",           "e30.e30.e30",
+        "e30.e30", "e30.e30.", "..e30", "e30..e30", "e30.e30.e30.e30", "%%%.e30.e30"};
     char *deep = malloc(9000);
     char *arrays = malloc(5000);
     (void)state;
@@ -261,7 +267,7 @@ static void texts_that_are_no_tokens(void **state)
     om_jwt_keys_free(keys);
 }
 
-/* ---- Key files ------------------------------------------------------------------------------------------------------- */
+/* ---- Key files ------------------------------------------------------------------------------- */
 
 static void files_of_keys(void **state)
 {
@@ -275,7 +281,8 @@ static void files_of_keys(void **state)
     char *pem_curve = public_pem(curve);
     no_keys("HS256", pem, "a public key is none");
     no_keys("HS256", "short", "at least 32 bytes");
-    no_keys("HS256", "0123456789012345678901234567890\n", "at least 32 bytes"); /* the line's end is none */
+    no_keys("HS256", "0123456789012345678901234567890\n",
+            "at least 32 bytes"); /* the line's end is none */
     no_keys("RS256", pem_small, "2048 to 8192");
     no_keys("RS256", pem_curve, "RSA key");
     no_keys("ES384", pem_curve, "another curve");
@@ -283,15 +290,18 @@ static void files_of_keys(void **state)
     no_keys("RS256", secret, "neither PEM");
     no_keys("RS256", "", "neither PEM");
     no_keys("RS256", "-----BEGIN PRIVATE KEY-----\n", "private key");
-    no_keys("RS256", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "cannot be read");
+    no_keys("RS256", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "can be read");
     no_keys("RS256", "{\"keys\":[]}", "no key for this");
     no_keys("RS256", "{\"keys\":5}", "JSON Web Key Set");
     no_keys("RS256", "{", "JSON Web Key Set");
     no_keys("RS256", "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\"}]}", "cannot be read");
     no_keys("RS256", "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}", "2048");
-    no_keys("RS256", "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"d\":\"AQAB\"}]}", "private");
+    no_keys("RS256", "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\",\"d\":\"AQAB\"}]}",
+            "private");
     no_keys("RS256", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AQAB\"}]}", "no key for this");
-    no_keys("ES256", "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQAB\",\"y\":\"AQAB\"}]}", "cannot be read");
+    no_keys("ES256",
+            "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQAB\",\"y\":\"AQAB\"}]}",
+            "cannot be read");
     no_keys("HS256", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AQAB\"}]}", "at least 32");
     no_keys("XX256", secret, "not known");
     /* Two keys in one file: the tokens of both are good, so that one can be replaced. */
@@ -335,12 +345,13 @@ static void key_sets(void **state)
     member_of(one, OSSL_PKEY_PARAM_RSA_N, n1);
     member_of(two, OSSL_PKEY_PARAM_RSA_N, n2);
     member_of(one, OSSL_PKEY_PARAM_RSA_E, e);
-    (void)snprintf(set, sizeof set,
-                   "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"},"
-                   "{\"kty\":\"RSA\",\"use\":\"enc\",\"kid\":\"x\",\"n\":\"%s\",\"e\":\"%s\"},"
-                   "{\"kty\":\"RSA\",\"use\":\"sig\",\"kid\":\"one\",\"n\":\"%s\",\"e\":\"%s\"},"
-                   "{\"kty\":\"RSA\",\"alg\":\"RS256\",\"kid\":\"two\",\"n\":\"%s\",\"e\":\"%s\"}]}",
-                   n1, e, n1, e, n2, e);
+    (void)snprintf(
+        set, sizeof set,
+        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"},"
+        "{\"kty\":\"RSA\",\"use\":\"enc\",\"kid\":\"x\",\"n\":\"%s\",\"e\":\"%s\"},"
+        "{\"kty\":\"RSA\",\"use\":\"sig\",\"kid\":\"one\",\"n\":\"%s\",\"e\":\"%s\"},"
+        "{\"kty\":\"RSA\",\"alg\":\"RS256\",\"kid\":\"two\",\"n\":\"%s\",\"e\":\"%s\"}]}",
+        n1, e, n1, e, n2, e);
     om_jwt_keys *keys = keys_of("RS256", set);
     static const struct {
         const char *header;
@@ -364,7 +375,7 @@ static void key_sets(void **state)
     EVP_PKEY_free(two);
 }
 
-/* ---- In the server ------------------------------------------------------------------------------------------------------ */
+/* ---- In the server --------------------------------------------------------------------------- */
 
 static void tokens_get_in_and_keys_are_replaced(void **state)
 {

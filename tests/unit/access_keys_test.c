@@ -78,7 +78,7 @@ static size_t count_keys(om_access *access, bool all)
     return (size_t)s.count;
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------------ */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void nobody_is_asked(void **state)
 {
@@ -178,8 +178,8 @@ static void expired_keys_are_told_apart(void **state)
     (void)snprintf(secret, sizeof secret, "%s", make(access, "short", "", &s));
     om_access_free(access);
     assert_int_equal(sqlite3_open(o.catalog, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "UPDATE keys SET expires = 1000000 WHERE name = 'short'", NULL,
-                                  NULL, NULL),
+    assert_int_equal(sqlite3_exec(db, "UPDATE keys SET expires = 1000000 WHERE name = 'short'",
+                                  NULL, NULL, NULL),
                      SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     access = things_start(&o);
@@ -235,7 +235,8 @@ static void certificates(void **state)
 
 static void headers(void **state)
 {
-    static const char *const bad[] = {"", "Bearer", "Bearer ", "Basic abc", "bearer\tabc", "Bearerabc",
+    static const char *const bad[] = {"",           "Bearer",      "Bearer ",
+                                      "Basic abc",  "bearer\tabc", "Bearerabc",
                                       "Bearer a b", "Bearer a\nb", "Bearer \xc3\xa4"};
     char header[96];
     om_failure f;
@@ -264,7 +265,7 @@ static void headers(void **state)
     end(access, &o);
 }
 
-/* ---- Making ---------------------------------------------------------------------------------------------------------- */
+/* ---- Making ---------------------------------------------------------------------------------- */
 
 static void bad_requests(void **state)
 {
@@ -378,8 +379,13 @@ static void tenants_and_owners(void **state)
         assert_int_equal(om_access_owner(access, name) == acme, i < 50);
     }
     om_access_disown(access, "c7");
-    om_key_request q = {.name = "a", .tenant = "acme", .certificate = "", .grants = &read_all,
-                        .grant_count = 1, .tell = see, .ctx = &s};
+    om_key_request q = {.name = "a",
+                        .tenant = "acme",
+                        .certificate = "",
+                        .grants = &read_all,
+                        .grant_count = 1,
+                        .tell = see,
+                        .ctx = &s};
     char secret[OM_ACCESS_SECRET + 1];
     assert_true(om_access_create_key(access, &q, secret, &f));
     om_access_free(access);
@@ -387,7 +393,7 @@ static void tenants_and_owners(void **state)
     acme = om_tenants_find(om_access_tenants(access), "acme");
     assert_non_null(acme);
     om_tenant_limits back;
-    om_tenant_get_limits(acme, &back);
+    om_tenant_get(acme, &back, NULL, NULL);
     assert_int_equal(back.rows, 5);
     assert_true(back.bytes == UINT64_MAX);
     assert_int_equal(back.weight, 3);
@@ -419,7 +425,7 @@ static void only_so_many_are_remembered(void **state)
     end(access, &o);
 }
 
-/* ---- Files ------------------------------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 static void bootstrap_is_replaced_without_a_gap(void **state)
 {
@@ -498,7 +504,8 @@ static void bad_catalogs(void **state)
     things_refuse(&o, "no key that may make others"); /* and it is there now */
     assert_int_equal(chmod(o.catalog, 0604), 0);
     things_refuse(&o, "chmod");
-    assert_int_equal(chmod(o.catalog, 0660), 0); /* a group is fine: volumes of Kubernetes have one */
+    assert_int_equal(chmod(o.catalog, 0660),
+                     0); /* a group is fine: volumes of Kubernetes have one */
     things_write("boot", boot, 0600);
     o.bootstrap_file = strdup(things_path("boot"));
     om_access *access = things_start(&o);
@@ -506,7 +513,8 @@ static void bad_catalogs(void **state)
     (void)make(access, "a", "", &s);
     om_access_free(access);
     assert_int_equal(sqlite3_open(o.catalog, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "UPDATE keys SET grants = 'rule:*'", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "UPDATE keys SET grants = 'rule:*'", NULL, NULL, NULL),
+                     SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     things_refuse(&o, "table keys cannot be read");
     assert_int_equal(sqlite3_open(o.catalog, &db), SQLITE_OK);
@@ -517,8 +525,10 @@ static void bad_catalogs(void **state)
     assert_int_equal(sqlite3_exec(db, "PRAGMA application_id = 5", NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     things_refuse(&o, "another program");
-    things_write("c.db", "this is no database at all, and long enough to have a header: "
-                         "............................................................", 0600);
+    things_write("c.db",
+                 "this is no database at all, and long enough to have a header: "
+                 "............................................................",
+                 0600);
     things_refuse(&o, "not a catalog");
     if (geteuid() == 0) {
         assert_int_equal(unlink(o.catalog), 0);
@@ -530,7 +540,7 @@ static void bad_catalogs(void **state)
     free((void *)(uintptr_t)o.bootstrap_file);
 }
 
-/* ---- Audit ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Audit ----------------------------------------------------------------------------------- */
 
 static void audit_lines(void **state)
 {
@@ -560,9 +570,10 @@ static void audit_lines(void **state)
     size_t n = fread(text, 1, sizeof text - 1, file);
     text[n] = '\0';
     assert_int_equal(fclose(file), 0);
-    assert_non_null(strstr(text, "\"action\":\"create_key\",\"result\":\"ok\",\"object\":"
-                                 "\"a\\u0022\\u000a\\u00ff\",\"principal\":\"bootstrap\",\"by\":"
-                                 "\"bootstrap\",\"tenant\":\"default\",\"peer\":\"ipv4:127.0.0.1:5\"}"));
+    assert_non_null(strstr(text,
+                           "\"action\":\"create_key\",\"result\":\"ok\",\"object\":"
+                           "\"a\\u0022\\u000a\\u00ff\",\"principal\":\"bootstrap\",\"by\":"
+                           "\"bootstrap\",\"tenant\":\"default\",\"peer\":\"ipv4:127.0.0.1:5\"}"));
     assert_null(strstr(text, "wrong-key"));
     assert_null(strstr(text, boot));
     size_t lines = 0, refused = 0, backups = 0;
@@ -590,14 +601,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_is_asked),
         cmocka_unit_test_setup_teardown(a_key_lives_and_ends, things_set_up, things_tear_down),
-        cmocka_unit_test_setup_teardown(a_revoked_key_stays_revoked, things_set_up, things_tear_down),
-        cmocka_unit_test_setup_teardown(expired_keys_are_told_apart, things_set_up, things_tear_down),
+        cmocka_unit_test_setup_teardown(a_revoked_key_stays_revoked, things_set_up,
+                                        things_tear_down),
+        cmocka_unit_test_setup_teardown(expired_keys_are_told_apart, things_set_up,
+                                        things_tear_down),
         cmocka_unit_test_setup_teardown(certificates, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(headers, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(bad_requests, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(pages, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(tenants_and_owners, things_set_up, things_tear_down),
-        cmocka_unit_test_setup_teardown(only_so_many_are_remembered, things_set_up, things_tear_down),
+        cmocka_unit_test_setup_teardown(only_so_many_are_remembered, things_set_up,
+                                        things_tear_down),
         cmocka_unit_test_setup_teardown(bootstrap_is_replaced_without_a_gap, things_set_up,
                                         things_tear_down),
         cmocka_unit_test_setup_teardown(bad_starts, things_set_up, things_tear_down),

@@ -1,5 +1,5 @@
-/* access_names_test.c - names, grants, base64url, SipHash, and what a principal may do, against tables and known
- * values. SPDX-License-Identifier: Apache-2.0 */
+/* access_names_test.c - names, grants, base64url, SipHash, and what a principal may do, against
+ * tables and known values. SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,8 @@
 static void names(void **state)
 {
     static const char *const good[] = {"a", "0", "ci.reader-1", "a_b", "zz.9"};
-    static const char *const bad[] = {"", ".a", "-a", "_a", "A", "a b", "a/b", "a*", "a\n", "\xc3\xa4"};
+    static const char *const bad[] = {"",    ".a",  "-a", "_a",  "A",
+                                      "a b", "a/b", "a*", "a\n", "\xc3\xa4"};
     char longest[65];
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -52,8 +53,9 @@ static void patterns(void **state)
 
 static void grants_as_text(void **state)
 {
-    static const char *const bad[] = {"", "read", "read:", ":a", "reads:a", "READ:a", "read:A",
-                                      "none:a", "write:a:b", "read: a", "manage:**"};
+    static const char *const bad[] = {"",          "read",    "read:",    ":a",
+                                      "reads:a",   "READ:a",  "read:A",   "none:a",
+                                      "write:a:b", "read: a", "manage:**"};
     om_grant g;
     (void)state;
     assert_true(om_grant_parse("read:films*", &g));
@@ -68,7 +70,7 @@ static void grants_as_text(void **state)
     }
 }
 
-/* ---- Roles against a table of their own --------------------------------------------------------------------------- */
+/* ---- Roles against a table of their own ------------------------------------------------------ */
 
 static om_box *box_with(const om_grant *grants, size_t count)
 {
@@ -91,7 +93,8 @@ static void roles(void **state)
             const om_principal *who = &box->principal;
             assert_int_equal(om_principal_may(who, "films", OM_VERB_READ), covers[p]);
             assert_int_equal(om_principal_may(who, "films", OM_VERB_WRITE), covers[p] && role >= 2);
-            assert_int_equal(om_principal_may(who, "films", OM_VERB_MANAGE), covers[p] && role >= 3);
+            assert_int_equal(om_principal_may(who, "films", OM_VERB_MANAGE),
+                             covers[p] && role >= 3);
             assert_int_equal(om_principal_may(who, "films", OM_VERB_ADMIN), p == 0 && role == 3);
             assert_true(om_principal_may(who, "films", OM_VERB_ANY));
             assert_false(om_principal_may(who, "films", OM_VERB_NONE));
@@ -108,7 +111,8 @@ static void roles(void **state)
 
 static void grants_add_up(void **state)
 {
-    static const om_grant grants[] = {{OM_ROLE_READ, "a*"}, {OM_ROLE_MANAGE, "ab"}, {OM_ROLE_WRITE, "b"}};
+    static const om_grant grants[] = {
+        {OM_ROLE_READ, "a*"}, {OM_ROLE_MANAGE, "ab"}, {OM_ROLE_WRITE, "b"}};
     (void)state;
     om_box *box = box_with(grants, 3);
     const om_principal *who = &box->principal;
@@ -146,12 +150,13 @@ static void expiry(void **state)
     om_box_release(box);
 }
 
-/* ---- Texts ----------------------------------------------------------------------------------------------------------- */
+/* ---- Texts ----------------------------------------------------------------------------------- */
 
 static void base64url(void **state)
 {
-    static const char *const bad[] = {"A", "AA=", "AAA=", "AB", "AAB", "A+AA", "A/AA", "AA A", "AAAAA"};
-    uint8_t data[64], back[64];
+    static const char *const bad[] = {"A",    "AA=",  "AAA=", "AB",   "AAB",
+                                      "A+AA", "A/AA", "AA A", "AAAAA"};
+    uint8_t data[64] = {0}, back[64];
     char text[100];
     (void)state;
     for (size_t size = 0; size < sizeof data; size++) {
@@ -192,7 +197,7 @@ static void siphash(void **state)
     assert_memory_equal(out, one, 16);
 }
 
-/* ---- The cache --------------------------------------------------------------------------------------------------------- */
+/* ---- The cache ------------------------------------------------------------------------------- */
 
 static void cache(void **state)
 {
@@ -261,9 +266,10 @@ static void cache_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),     cmocka_unit_test(patterns),  cmocka_unit_test(grants_as_text),
-        cmocka_unit_test(roles),     cmocka_unit_test(grants_add_up), cmocka_unit_test(expiry),
-        cmocka_unit_test(base64url), cmocka_unit_test(siphash),   cmocka_unit_test(cache),
-        cmocka_unit_test(cache_is_bounded)};
+        cmocka_unit_test(names),          cmocka_unit_test(patterns),
+        cmocka_unit_test(grants_as_text), cmocka_unit_test(roles),
+        cmocka_unit_test(grants_add_up),  cmocka_unit_test(expiry),
+        cmocka_unit_test(base64url),      cmocka_unit_test(siphash),
+        cmocka_unit_test(cache),          cmocka_unit_test(cache_is_bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,8 +21,7 @@ static omen_db *db;
 static om_access *access_;
 static const om_principal *anybody;
 static om_rt_shared shared;
-static om_operation_request checkpoint = {
-    .kind = OM_OPERATION_CHECKPOINT, .name = "", .other = ""};
+static om_operation_request checkpoint = {.kind = OM_OPERATION_CHECKPOINT, .name = "", .other = ""};
 static _Atomic uint64_t now = 5 * SECOND;
 static char folder[64];
 
@@ -63,7 +62,7 @@ static int tear_down(void **state)
     return system(command);
 }
 
-/* ---- Names ----------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static void names_are_single_and_plain(void **state)
 {
@@ -324,7 +323,8 @@ static void failures_are_told(void **state)
     (void)state;
     shared.opt.backup_dir = folder;
     om_operations *ops = om_operations_create(&shared, fake_now);
-    om_operation_request q = {.who = anybody, .kind = OM_OPERATION_VERIFY, .name = "there", .other = ""};
+    om_operation_request q = {
+        .who = anybody, .kind = OM_OPERATION_VERIFY, .name = "there", .other = ""};
     om_operation_view v = start(ops, &q); /* an empty folder is no database */
     v = wait_for(ops, v.id);
     assert_int_equal(v.state, OM_OPERATION_FAILED);
@@ -334,11 +334,13 @@ static void failures_are_told(void **state)
     q.name = "nowhere";
     assert_false(om_operations_start(ops, &q, &v, &f));
     assert_int_equal(f.code, OMEN_NOT_FOUND);
-    q = (om_operation_request){.who = anybody, .kind = OM_OPERATION_RESTORE, .name = "there", .other = "there"};
+    q = (om_operation_request){
+        .who = anybody, .kind = OM_OPERATION_RESTORE, .name = "there", .other = "there"};
     assert_false(om_operations_start(ops, &q, &v, &f));
     assert_int_equal(f.code, OMEN_ALREADY_EXISTS);
     assert_string_equal(f.field, "to");
-    q = (om_operation_request){.who = anybody, .kind = OM_OPERATION_BACKUP, .name = "new", .other = "missing"};
+    q = (om_operation_request){
+        .who = anybody, .kind = OM_OPERATION_BACKUP, .name = "new", .other = "missing"};
     assert_false(om_operations_start(ops, &q, &v, &f));
     assert_string_equal(f.field, "previous");
     om_operations_stop(ops);
@@ -348,7 +350,7 @@ static void failures_are_told(void **state)
     shared.opt.backup_dir = NULL;
 }
 
-/* ---- Listings --------------------------------------------------------------------------------------- */
+/* ---- Listings -------------------------------------------------------------------------------- */
 
 static om_cursor open_cursor(om_colls *colls)
 {

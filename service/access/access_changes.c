@@ -1,5 +1,6 @@
-/* access_keys.c - keys, tenants and owners of collections: made, ended, told. A change is in the catalogue before it
- * counts, so that what was acknowledged survives. SPDX-License-Identifier: Apache-2.0 */
+/* access_changes.c - keys, tenants and owners of collections: made, ended, told. A change is in the
+ * catalogue before it counts, so that what was acknowledged survives. SPDX-License-Identifier:
+ * Apache-2.0 */
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@ static bool needs_catalog(const om_access *access, om_failure *f)
                           "this server has no catalog: start omend with --catalog FILE");
 }
 
-/* ---- Making keys ------------------------------------------------------------------------------------------------ */
+/* ---- Making keys ----------------------------------------------------------------------------- */
 
 /* What looks like an id could not be told from one. */
 static bool looks_like_id(const char *name)
@@ -66,8 +67,7 @@ static bool check_request(const om_key_request *q, om_failure *f)
     }
     if (q->expires < 0 || (q->expires > 0 && q->expires <= om_access_now())) {
         return om_failure_set(f, OMEN_INVALID_ARGUMENT, "EXPIRY", "expires_unix",
-                              "expires_unix is %lld, which is over already",
-                              (long long)q->expires);
+                              "expires_unix is %lld, which is over already", (long long)q->expires);
     }
     return check_grants(q, f) && check_certificate(q->certificate, f);
 }
@@ -132,9 +132,11 @@ static bool add_key(om_access *access, const om_key_request *q, om_key_row *row,
     size_t count = om_keyring_count(access->ring, false);
     pthread_rwlock_unlock(&access->lock);
     if (key == NULL) {
-        om_failure ignored; /* it is as if it had never been made; a restart would read it otherwise */
+        om_failure
+            ignored; /* it is as if it had never been made; a restart would read it otherwise */
         (void)om_catalog_forget_key(access->catalog, row->number, &ignored);
-        return om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the key");
+        return om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL,
+                              "no memory for the key");
     }
     om_metrics_auth_keys(access->metrics, count);
     om_key told;
@@ -156,7 +158,8 @@ bool om_access_create_key(om_access *access, const om_key_request *q, char *secr
     }
     om_key_row *row = calloc(1, sizeof *row);
     if (row == NULL) {
-        return om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the key");
+        return om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL,
+                              "no memory for the key");
     }
     (void)snprintf(row->name, sizeof row->name, "%s", q->name);
     (void)snprintf(row->tenant, sizeof row->tenant, "%s", name);
@@ -178,7 +181,7 @@ bool om_access_create_key(om_access *access, const om_key_request *q, char *secr
     return ok;
 }
 
-/* ---- Ending and telling --------------------------------------------------------------------------------------------- */
+/* ---- Ending and telling ---------------------------------------------------------------------- */
 
 /* Only so many are remembered after their end: the one that was made first goes. `write` is held. */
 static void forget_oldest(om_access *access)
@@ -275,15 +278,15 @@ void om_access_save_used(om_access *access)
     }
 }
 
-/* ---- Tenants and owners ---------------------------------------------------------------------------------------------- */
+/* ---- Tenants and owners ---------------------------------------------------------------------- */
 
 om_tenants *om_access_tenants(om_access *access)
 {
     return access->tenants;
 }
 
-om_tenant *om_access_set_tenant(om_access *access, const char *name,
-                                const om_tenant_limits *limits, om_failure *f)
+om_tenant *om_access_set_tenant(om_access *access, const char *name, const om_tenant_limits *limits,
+                                om_failure *f)
 {
     om_tenant *tenant = NULL;
     if (!needs_catalog(access, f)) {
@@ -297,7 +300,7 @@ om_tenant *om_access_set_tenant(om_access *access, const char *name,
     pthread_mutex_lock(&access->write);
     /* The catalogue first; a tenant that finds no room in memory is taken back. */
     bool known = om_tenants_find(access->tenants, name) != NULL;
-    if (!known && om_tenants_at(access->tenants, OM_ACCESS_MAX_TENANTS - 1) != NULL) {
+    if (!known && om_tenants_count(access->tenants) >= OM_ACCESS_MAX_TENANTS) {
         om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "LIMIT", NULL,
                        "there are %d tenants, which is the limit", OM_ACCESS_MAX_TENANTS);
     } else if (om_catalog_set_tenant(access->catalog, name, limits, f)) {
@@ -348,8 +351,8 @@ void om_access_disown(om_access *access, const char *collection)
     om_failure f;
     pthread_mutex_lock(&access->write);
     bool known = om_owners_get(access->owners, collection) != NULL;
-    bool ok = !known || access->catalog == NULL ||
-              om_catalog_disown(access->catalog, collection, &f);
+    bool ok =
+        !known || access->catalog == NULL || om_catalog_disown(access->catalog, collection, &f);
     pthread_rwlock_wrlock(&access->lock);
     (void)om_owners_set(access->owners, collection, NULL);
     pthread_rwlock_unlock(&access->lock);
