@@ -45,6 +45,13 @@ if(OMEN_COVERAGE)
     target_link_options(omen_flags INTERFACE --coverage)
 endif()
 
+# What is shipped must not know where it was built: two builds in different folders are the same bytes. Builds
+# for development keep full paths, which debuggers and coverage want.
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(omen_flags INTERFACE -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.
+        -ffile-prefix-map=${PROJECT_BINARY_DIR}=./build)
+endif()
+
 target_link_options(omen_flags INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
 if(NOT OMEN_BUILD_FUZZ AND NOT (OMEN_SANITIZE AND CMAKE_C_COMPILER_ID MATCHES "Clang"))
     # clang leaves the sanitizer runtime to the program, so its shared libraries have open symbols.
