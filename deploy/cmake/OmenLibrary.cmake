@@ -19,6 +19,7 @@ target_link_options(omendb PRIVATE
 set_target_properties(omendb PROPERTIES LINKER_LANGUAGE C INSTALL_RPATH "" SOVERSION ${OMEN_ABI_MAJOR}
     VERSION ${OMEN_ABI_MAJOR}.${OMEN_ABI_MINOR}.0 LINK_DEPENDS ${OMEN_MAP}
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+om_harden(omendb)
 add_library(omendb::omendb ALIAS omendb)
 
 # The archive holds one object whose hidden symbols are local, so that om_* names of two copies in one
