@@ -66,12 +66,17 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$" AND NOT OMEN_SANITIZE AND N
     check_linker_flag(C "-Wl,-z,ibt,-z,shstk" OMEN_LINKER_CET)
 endif()
 function(om_harden target)
+    get_target_property(type ${target} TYPE)
+    if(type STREQUAL "EXECUTABLE" AND CMAKE_INSTALL_LIBDIR STREQUAL "lib")
+        # The build tree is laid out as what is installed. CMake would pad the path that it puts in later with an
+        # empty element, which means the working directory.
+        set_target_properties(${target} PROPERTIES BUILD_WITH_INSTALL_RPATH ON)
+    endif()
     if(NOT OMEN_LINKER_CET)
         return()
     endif()
     target_link_options(${target} PRIVATE
         -Wl,-z,ibt,-z,shstk -Wl,-init=om_no_init,-fini=om_no_fini)
-    get_target_property(type ${target} TYPE)
     if(type STREQUAL "EXECUTABLE")
         target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/service/entry.c)
         target_link_options(${target} PRIVATE -Wl,-e,om_entry)

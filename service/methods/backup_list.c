@@ -133,7 +133,7 @@ static bool collect(collected *all, int top, const char *name, om_failure *f)
     }
     om_backup_entry *e = &all->entries[all->count++];
     memset(e, 0, sizeof *e);
-    (void)snprintf(e->name, sizeof e->name, "%s", name);
+    (void)snprintf(e->name, sizeof e->name, "%.*s", (int)OM_BACKUP_NAME, name);
     e->created_ms = created;
     measure(top, name, 0, e);
     return true;
