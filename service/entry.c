@@ -1,5 +1,5 @@
-/* entry.c - where the loader enters omend and omen on x86-64: a landing place for a jump through a pointer, which
- * _start of the C library is not (Debian builds its startup files without). Without this a kernel that tracks
+/* entry.c - where the loader enters omend and omen on x86-64: a landing place for a jump through a pointer.
+ * _start of the C library is none (Debian builds its startup files without), so that a kernel that tracks
  * indirect branches would end the process at its first instruction; see om_harden() in OmenFlags.cmake.
  * SPDX-License-Identifier: Apache-2.0 */
 void om_entry(void);

@@ -72,8 +72,8 @@ def serve_and_find(debian, rows):
         server.until("serves", lambda: harness.http_get("127.0.0.1:%d/readyz" % ports[1])[0] == 200)
         if rows:
             debian.run("omen", "create", "things", "--dim", "4", "--server", address)
-            debian.run("omen", "import", "things", "/root/rows.jsonl", "--server", address)
-        found = debian.run("omen", "search", "things", "/root/rows.jsonl", "-k", "1", "-n", "1", "--server", address)
+            debian.run("omen", "import", "things", "/srv/rows.jsonl", "--server", address)
+        found = debian.run("omen", "search", "things", "/srv/rows.jsonl", "-k", "1", "-n", "1", "--server", address)
         pid = server.process.pid
         assert "7" in found.stdout, found.stdout
         status = read("/proc/%d/status" % pid).decode()  # of unshare; omend is its child
@@ -97,26 +97,26 @@ def life():
 
     # What the unit would make (StateDirectory); no systemd runs here, check_systemd has one.
     debian.run("install", "-d", "-o", "omend", "-m", "0700", "/var/lib/omend", "/var/lib/omend/backups")
-    write(debian.inside("root/rows.jsonl"), "".join(
+    write(debian.inside("srv/rows.jsonl"), "".join(
         '{"id": %d, "vector": [%d, %d, 1, 0]}\n' % (i, i == 7, i) for i in [7, 1, 2, 3]))
     serve_and_find(debian, True)
 
     work = folder("upgrade-")
     consumer = os.path.join(ROOT, "tests/abi/consumer/consumer.c")
-    built = debian.inside("root/consumer")
+    built = debian.inside("srv/consumer")
     library = os.path.dirname(debian.run("sh", "-c", "ls /usr/lib/*/libomendb.so").stdout.strip())
     run("cc", "-std=c99", "-Wall", "-Werror", "-I" + debian.inside("usr/include"), "-o", built, consumer,
         "-L" + debian.inside(library), "-lomendb", "-Wl,--allow-shlib-undefined")
-    debian.run("/root/consumer", "/root/consumer.omen")
+    debian.run("/srv/consumer", "/srv/consumer.omen")
 
     conf = debian.inside("etc/omend/omend.conf")
     own = read(conf).decode() + "log-level = warn\n"
     write(conf, own)
-    debian.run("cp", "-p", "/etc/omend/omend.conf", "/root/kept.conf")
+    debian.run("cp", "-p", "/etc/omend/omend.conf", "/srv/kept.conf")
     next_package = newer(out, work)
-    place = debian.inside("root/next.deb")
+    place = debian.inside("srv/next.deb")
     write(place, read(next_package))
-    debian.run("dpkg", "--force-confold", "-i", "/root/next.deb", timeout=distro.NETWORK)
+    debian.run("dpkg", "--force-confold", "-i", "/srv/next.deb", timeout=distro.NETWORK)
     assert read(conf).decode() == own, "an upgrade has overwritten the administrator's configuration"
     serve_and_find(debian, False)
 

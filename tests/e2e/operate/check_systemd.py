@@ -139,8 +139,8 @@ def live(machine):
     assert told["Uid"].split() == [uid] * 4 and uid != "0", told["Uid"]
     assert int(told["CapEff"], 16) == 0 and told["NoNewPrivs"] == "1" and told["Seccomp"] == "2", told
     machine.run("omen", "create", "things", "--dim", "2")
-    write(machine.debian.inside("root/rows.jsonl"), '{"id": 7, "vector": [1, 0]}\n{"id": 8, "vector": [0, 1]}\n')
-    machine.run("omen", "import", "things", "/root/rows.jsonl")
+    write(machine.debian.inside("srv/rows.jsonl"), '{"id": 7, "vector": [1, 0]}\n{"id": 8, "vector": [0, 1]}\n')
+    machine.run("omen", "import", "things", "/srv/rows.jsonl")
 
     machine.run("systemctl", "reload", "omend")
     machine.run("kill", "-KILL", first)

@@ -62,12 +62,12 @@ class Chroot:
 
     def install_files(self, paths):
         """Package files, with what they depend on."""
-        place = self.inside("root/packages")
+        place = self.inside("srv/packages")
         os.makedirs(place, exist_ok=True)
         names = []
         for path in paths:
             shutil.copy(path, place)
-            names.append("/root/packages/" + os.path.basename(path))
+            names.append("/srv/packages/" + os.path.basename(path))
         return self.apt("install", *names)
 
 
