@@ -106,10 +106,8 @@ static int check_owner(om_app *app)
 static int start_admin(om_app *app)
 {
     char error[512];
-    om_admin_options options = {.listen = app->config.admin_listen,
-                                .metrics = app->metrics,
-                                .health = &app->health,
-                                .log = app->log};
+    om_admin_options options = {app->config.admin_listen, app->metrics, &app->health, app->log,
+                                NULL};
     if (options.listen == NULL) {
         return OM_EXIT_OK;
     }
@@ -248,6 +246,15 @@ static int start_rpc(om_app *app)
     options.max_in_flight = c->max_inflight;
     options.max_streams = c->max_streams_per_connection;
     options.max_message_bytes = c->max_message_bytes;
+    options.max_connections = c->max_connections;
+    options.max_connections_per_address = c->max_connections_per_address;
+    options.connection_idle_ms = c->connection_idle_ms;
+    options.connection_age_ms = c->connection_age_ms;
+    options.connection_grace_ms = c->connection_grace_ms;
+    options.keepalive_ms = c->keepalive_ms;
+    options.keepalive_timeout_ms = c->keepalive_timeout_ms;
+    options.stalled_call_ms = c->stalled_call_ms;
+    options.max_resets = c->max_resets;
     options.stream_window_bytes = c->stream_window_bytes;
     options.slow_log_ms = c->slow_log_ms;
     options.memory_limit_bytes = c->memory_limit;
@@ -398,6 +405,7 @@ void om_app_tick(om_app *app)
     om_rt_get_stats(app->rt, &stats);
     om_health_beat(&app->health, stats.oldest_beat_ns);
     om_metrics_queues(app->metrics, stats.searches_queued, stats.ingest_queued);
+    om_rt_tick(app->rt);
     om_admin_sweep(app->admin);
     om_access_tick(app->access, false);
     watch_database(app);

@@ -52,7 +52,7 @@ static omen_status_t add_word(making *m, const char *bytes, uint32_t length, uin
     const om_queryword word = {.target = m->target,
                                .at = q->byte_count,
                                .length = length,
-                               .hash = om_text_row_hash(bytes, length)};
+                               .hash = (uint32_t)(om_text_hash(bytes, length, 0) >> 32)};
     uint32_t at = word.hash & m->mask;
     for (; m->words[at] != 0; at = (at + 1) & m->mask) {
         if (is_word(m, m->words[at] - 1, &word, bytes)) {
@@ -183,10 +183,10 @@ static omen_status_t copy_target(making *m, const om_targetspan *from, omen_erro
     const uint32_t words = from->word_end - from->word, parts = from->part_end - from->part;
     const uint32_t clauses = from->clause_end - from->clause;
     const uint32_t word = q->word_count - from->word, part = q->part_count - from->part;
-    OM_TRY(om_text_room(q->alloc, (void **)&q->words, &q->words_room,
-                        (size_t)q->word_count + words, sizeof *q->words, err));
-    OM_TRY(om_text_room(q->alloc, (void **)&q->parts, &q->parts_room,
-                        (size_t)q->part_count + parts, sizeof *q->parts, err));
+    OM_TRY(om_text_room(q->alloc, (void **)&q->words, &q->words_room, (size_t)q->word_count + words,
+                        sizeof *q->words, err));
+    OM_TRY(om_text_room(q->alloc, (void **)&q->parts, &q->parts_room, (size_t)q->part_count + parts,
+                        sizeof *q->parts, err));
     OM_TRY(om_text_room(q->alloc, (void **)&q->clauses, &q->clauses_room,
                         (size_t)q->clause_count + clauses, sizeof *q->clauses, err));
     for (uint32_t i = from->word; i < from->word_end; i++) {
@@ -207,8 +207,7 @@ out:
     return status;
 }
 
-static omen_status_t analyse_target(making *m, const om_textquery_options *options,
-                                    omen_error *err)
+static omen_status_t analyse_target(making *m, const om_textquery_options *options, omen_error *err)
 {
     const om_analyser *analyser = options->targets[m->target].analyser;
     om_words *words = NULL;
@@ -282,8 +281,7 @@ static omen_status_t copy_targets(om_textquery *q, const om_textquery_options *o
 
 /* Tables of twice the words that there can be at least: three bytes of UTF-8 become eighteen characters at
  * most, so a text has fewer than eight words a byte, whatever they are made of. */
-static omen_status_t make_all(om_textquery *q, const om_textquery_options *options,
-                              omen_error *err)
+static omen_status_t make_all(om_textquery *q, const om_textquery_options *options, omen_error *err)
 {
     making m = {.q = q};
     uint32_t weighted = 0, slots = 64;

@@ -1,5 +1,5 @@
-/* tenants.c - the limits of tenants. Counters are atomics that everybody may read and change without waiting; only
- * the table of names has a lock. SPDX-License-Identifier: Apache-2.0 */
+/* tenants.c - the limits of tenants. Counters are atomics that everybody may read and change without
+ * waiting; only the table of names has a lock. SPDX-License-Identifier: Apache-2.0 */
 #include "tenants.h"
 
 #include <pthread.h>
@@ -23,8 +23,9 @@ struct om_tenant {
     /* The bucket as the time at which it is full again: a rate, a depth and one atomic number. */
     _Atomic uint64_t full_ns;
     _Atomic uint32_t calls, streams;
-    _Atomic int64_t used_rows, used_bytes;       /* as measured last, plus what was added since   */
-    _Atomic uint64_t claimed_rows, claimed_bytes; /* by batches that are under way                 */
+    _Atomic int64_t used_rows, used_bytes; /* as measured last, plus what was added since   */
+    _Atomic uint64_t claimed_rows,
+        claimed_bytes; /* by batches that are under way                 */
 };
 
 struct om_tenants {
@@ -186,8 +187,8 @@ static bool refuse_more(const om_tenant *t, const char *what, uint32_t limit, om
     return false;
 }
 
-/* Takes a token. A call moves the time at which the bucket is full again by its share of a second; more than a
- * second ahead means empty. */
+/* Takes a token. A call moves the time at which the bucket is full again by its share of a second;
+ * more than a second ahead means empty. */
 static bool take_token(om_tenant *t, uint64_t now_ns, om_failure *f)
 {
     uint32_t rate = atomic_load_explicit(&t->calls_a_second, memory_order_relaxed);
@@ -246,9 +247,10 @@ static uint64_t positive(int64_t value)
     return value > 0 ? (uint64_t)value : 0;
 }
 
-/* Whether `more` fits, and then claims it. Batches that come together cannot pass the limit together, since each
- * sees the claims of those before it. */
-static bool claim(_Atomic uint64_t *claimed, const _Atomic int64_t *used, uint64_t more, uint64_t limit)
+/* Whether `more` fits, and then claims it. Batches that come together cannot pass the limit together,
+ * since each sees the claims of those before it. */
+static bool claim(_Atomic uint64_t *claimed, const _Atomic int64_t *used, uint64_t more,
+                  uint64_t limit)
 {
     uint64_t all = atomic_fetch_add(claimed, more) + more;
     /* What adds nothing (deletes, updates) is always welcome. */

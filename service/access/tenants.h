@@ -28,7 +28,8 @@ void om_tenants_free(om_tenants *tenants);
  * empty or too long. Stays valid until free. */
 om_tenant *om_tenants_set(om_tenants *tenants, const char *name, const om_tenant_limits *limits);
 om_tenant *om_tenants_find(om_tenants *tenants, const char *name); /* [locks] NULL: none */
-/* [locks] In the order of their making, `default` first; at: NULL: there is none. They stay valid until free. */
+/* [locks] In the order of their making, `default` first; at: NULL: there is none. They stay valid
+ * until free. */
 uint32_t om_tenants_count(om_tenants *tenants);
 om_tenant *om_tenants_at(om_tenants *tenants, uint32_t i);
 const char *om_tenant_name(const om_tenant *tenant);
@@ -47,15 +48,15 @@ typedef struct om_tenant_claim {
     uint64_t rows, bytes;
 } om_tenant_claim;
 /* Room for what a batch would add? Then it is claimed until om_tenant_settle. RESOURCE_EXHAUSTED / QUOTA with
- * a QuotaFailure: what, used, limit. Use is what the last om_tenant_used said, plus what was added and claimed
- * since. */
+ * a QuotaFailure: what, used, limit. Use is what the last om_tenant_used said, plus what was added and
+ * claimed since. */
 bool om_tenant_claim_room(om_tenant *tenant, const om_tenant_claim *claim, om_failure *f);
 /* The batch is over: the claim ends, `added` is what it added indeed. */
 void om_tenant_settle(om_tenant *tenant, const om_tenant_claim *claim,
                       const om_tenant_claim *added);
 /* Measuring its use, about once a second: om_tenant_look before the figures are taken and om_tenant_used
- * afterwards, so that what is added meanwhile is not lost (it may count twice until the next look). One thread
- * at a time. */
+ * afterwards, so that what is added meanwhile is not lost (it may count twice until the next look).
+ * One thread at a time. */
 typedef struct om_tenant_look_t {
     int64_t rows, bytes;
 } om_tenant_look_t;

@@ -60,7 +60,12 @@ typedef struct om_rt_options {
     uint32_t
         connection_grace_ms; /* after the age, for calls that still run [10 minutes]              */
     uint32_t handshake_ms;   /* [10,000]                                                          */
-    uint32_t slow_log_ms;    /* calls that took longer are logged [0: off]                        */
+    uint32_t stalled_call_ms; /* a client's silence that ends a call: [120,000]                   */
+    uint32_t max_connections; /* [what descriptors allow, less a reserve]                         */
+    uint32_t max_connections_per_address; /* [any number]                                         */
+    uint32_t
+        max_resets; /* calls a second that a connection may cancel [any number]               */
+    uint32_t slow_log_ms; /* calls that took longer are logged [0: off]                        */
     uint64_t
         memory_limit_bytes; /* only told to clients by GetServerInfo                             */
 } om_rt_options;
@@ -93,4 +98,6 @@ typedef struct om_rt_stats {
         oldest_beat_ns; /* CLOCK_MONOTONIC: every queue thread has run since; liveness          */
 } om_rt_stats;
 void om_rt_get_stats(const om_rt *rt, om_rt_stats *out);
+/* Once a second: ends stalled calls, counts connections, drops listings and measures tenants. */
+void om_rt_tick(om_rt *rt);
 #endif

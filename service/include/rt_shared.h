@@ -33,6 +33,15 @@ enum {
     OM_RT_IN_FLIGHT = 4096
 };
 
+struct om_rt_shared;
+/* usage.h: measuring what tenants store. */
+typedef struct om_usage {
+    om_job job; /* first */
+    struct om_rt_shared *shared;
+    _Atomic bool running;
+    _Atomic uint64_t next_ns;
+} om_usage;
+
 typedef struct om_rt_shared {
     om_rt_options opt;
     om_pool *search; /* searches and gets                                        */
@@ -47,6 +56,8 @@ typedef struct om_rt_shared {
     _Atomic uint32_t drain_grace_ms;
     _Atomic uint64_t streams;
     _Atomic uint64_t ingest_bytes; /* batches received and not yet applied, of all calls */
+    _Atomic uint64_t answer_bytes; /* of large answers that clients have not taken yet    */
+    om_usage usage;
     _Atomic uint32_t recalls;
 } om_rt_shared;
 
@@ -55,6 +66,10 @@ void om_rt_note_ingest(om_rt_shared *shared, int64_t bytes);
 /* Whether batches hold so much memory that only calls which hold none may go on reading. Half of what
  * the transport may buffer: its quota must never be what ends a stream. */
 bool om_rt_ingest_full(const om_rt_shared *shared);
+/* Counts bytes of answers that wait in (or out, when negative). */
+void om_rt_note_answers(om_rt_shared *shared, int64_t bytes);
+/* Whether answers that wait for their clients, and `more` bytes, pass what they may hold: the other half. */
+bool om_rt_answers_full(const om_rt_shared *shared, uint64_t more);
 
 om_rt_shared *om_rt_shared_of(om_rt *rt);
 #endif

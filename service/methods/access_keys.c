@@ -35,11 +35,7 @@ void om_access_submit(om_rpc *rpc, om_rpc_message *message, const ProtobufCMessa
     }
     call->job.run = run;
     call->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_rpc_hold(rpc);
-    if (!om_pool_submit(s->admin, &call->job)) {
-        om_method_fail_full(rpc, "administrative calls");
-        om_rpc_release(rpc);
-    }
+    om_method_submit(rpc, s->admin, &call->job, "administrative calls");
 }
 
 /* ---- Messages out of keys -------------------------------------------------------------------- */

@@ -270,12 +270,55 @@ static bool prepare(om_apply *a, bool *final, om_failure *f)
     return true;
 }
 
+/* ---- Quotas ----------------------------------------------------------------------------------------- */
+
+/* What the batch may add. Updates and deletes add no rows, and deletes nothing at all. */
+static om_tenant_claim claim_of(const om_wire_batch *b)
+{
+    om_tenant_claim claim = {0, 0};
+    if (b->op != OP_DELETE) {
+        claim.rows = b->op == OP_UPDATE || b->op == OP_PATCH ? 0 : b->ids.count;
+        claim.bytes = om_wire_batch_bytes(b);
+    }
+    return claim;
+}
+
+/* A batch that finds no room keeps its seq: it is no fault of the batch, and may come again. */
+static bool claim_room(om_apply *a, om_failure *f)
+{
+    a->claim = claim_of(a->batch);
+    if (a->coll->tenant == NULL || om_tenant_claim_room(a->coll->tenant, &a->claim, f)) {
+        return true;
+    }
+    om_metrics_rpc_shed(a->shared->opt.metrics, OM_SHED_QUOTA);
+    return false;
+}
+
+static void settle(om_apply *a, omen_status_t status)
+{
+    om_tenant_claim added = {0, 0};
+    const omen_write_result *w = &a->result;
+    if (a->coll->tenant == NULL) {
+        return;
+    }
+    if (status == OMEN_OK && w->replayed == 0) {
+        uint64_t fresh = w->applied > w->replaced ? w->applied - w->replaced : 0;
+        added.rows = fresh < a->claim.rows ? fresh : a->claim.rows;
+        added.bytes = a->claim.bytes;
+    }
+    om_tenant_settle(a->coll->tenant, &a->claim, &added);
+}
+
 om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
 {
     omen_error err = {.item = OMEN_NONE};
     omen_batch batch;
     *final = true;
     if (!prepare(a, final, f)) {
+        return OM_APPLY_FAILED;
+    }
+    *final = false;
+    if (!claim_room(a, f)) {
         return OM_APPLY_FAILED;
     }
     *final = true;
@@ -285,6 +328,7 @@ om_apply_end_t om_apply_run(om_apply *a, bool *final, om_failure *f)
     omen_status_t status = write_batch(a, &batch, &err);
     uint64_t took = om_pool_now_ns() - start;
     a->engine_ns += took;
+    settle(a, status);
     if (status != OMEN_OK) {
         return report(a, &err, final, f);
     }

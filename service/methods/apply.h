@@ -4,6 +4,7 @@
 #ifndef OM_APPLY_H
 #define OM_APPLY_H
 #include "method_util.h"
+#include "tenants.h"
 #include "write_reader.h"
 
 typedef struct om_apply {
@@ -15,8 +16,9 @@ typedef struct om_apply {
     uint64_t stream_epoch;
     const char *request_id; /* NULL: none                     */
     omen_op *op;
-    int32_t *item_status; /* set with per_item_errors; freed by om_apply_end */
-    omen_filter *filter;  /* of a delete by filter; freed by om_apply_end    */
+    om_tenant_claim claim; /* on the quota of the collection's tenant, while it is in the engine */
+    int32_t *item_status;  /* set with per_item_errors; freed by om_apply_end */
+    omen_filter *filter;   /* of a delete by filter; freed by om_apply_end    */
     omen_write_result result;
     uint64_t engine_ns;
     uint64_t busy_rows;   /* backlog when the engine was busy last      */

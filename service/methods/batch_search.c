@@ -11,7 +11,8 @@
 #include "searcher.h"
 #include "wwrite.h"
 
-enum { LANES = 16, WAITING = 32 /* answers that wait for a slow reader */ };
+/* Answers that wait for a slow reader: so many, of so many bytes, and the lanes rest. */
+enum { LANES = 16, WAITING = 32, WAITING_BYTES = 4 << 20 };
 
 typedef struct lane {
     om_job job;
@@ -35,6 +36,7 @@ typedef struct batch_call {
     uint32_t taken, total;
     answer *answers, **tail;
     uint32_t waiting, done; /* answers in the list; searches answered */
+    size_t waiting_bytes;
     bool short_of_memory;
     /* The actor's. */
     bool started, writing, ended;
@@ -94,7 +96,10 @@ static answer *search_one(batch_call *c, uint32_t index, const om_wire_search *q
                      .queue_ns = queue_ns};
     s.coll = om_method_find(c->rpc, q->collection, &f);
     answer *a = NULL;
-    if (s.coll != NULL && om_search_check(q, s.coll, &f) && om_search_run(&s, &f)) {
+    if (om_rt_answers_full(c->shared, 0)) {
+        om_method_answers_full(&f);
+        a = failed_answer(index, &f);
+    } else if (s.coll != NULL && om_search_check(q, s.coll, &f) && om_search_run(&s, &f)) {
         a = found_answer(index, &s);
     } else {
         a = failed_answer(index, &f);
@@ -141,6 +146,8 @@ static void add_answer(batch_call *c, answer *a)
         *c->tail = a;
         c->tail = &a->next;
         c->waiting++;
+        c->waiting_bytes += a->out.size;
+        om_rt_note_answers(c->shared, (int64_t)a->out.size);
     } else {
         c->short_of_memory = true;
     }
@@ -159,7 +166,7 @@ static void lane_run(om_job *job, bool expired)
     uint64_t waited = om_pool_now_ns() - job->queued_ns;
     pthread_mutex_lock(&c->mutex);
     bool stop = om_rpc_is_cancelled(c->rpc) || c->taken == c->total;
-    l->parked = !stop && c->waiting >= WAITING;
+    l->parked = !stop && (c->waiting >= WAITING || c->waiting_bytes >= WAITING_BYTES);
     if (stop || l->parked) {
         om_rpc *rpc = c->rpc;
         pthread_mutex_unlock(&c->mutex);
@@ -179,6 +186,7 @@ static void lane_run(om_job *job, bool expired)
 static void start_lane(batch_call *c, lane *l)
 {
     l->job.run = lane_run;
+    om_method_lane(c->rpc, &l->job);
     l->call = c;
     l->parked = false;
     om_rpc_hold(c->rpc);
@@ -211,11 +219,14 @@ static void send_next(om_rpc *rpc)
         c->answers = a->next;
         c->tail = c->answers == NULL ? &c->answers : c->tail;
         c->waiting--;
+        c->waiting_bytes -= a->out.size;
+        om_rt_note_answers(c->shared, -(int64_t)a->out.size);
     }
     bool over = a == NULL && c->done == c->total;
     lane *wake[LANES];
     uint32_t woken = 0;
-    for (uint32_t i = 0; i < c->lane_count && c->waiting < WAITING / 2; i++) {
+    bool room = c->waiting < WAITING / 2 && c->waiting_bytes < WAITING_BYTES / 2;
+    for (uint32_t i = 0; i < c->lane_count && room; i++) {
         if (c->lanes[i].parked) {
             c->lanes[i].parked = false;
             wake[woken++] = &c->lanes[i];
@@ -284,7 +295,8 @@ static void message(om_rpc *rpc, om_rpc_message *received)
         om_rpc_finish(rpc, &f);
         return;
     }
-    if (om_pool_queued(c->shared->search) >= c->shared->opt.search_queue) {
+    om_method_lane(rpc, &c->lanes[0].job);
+    if (!om_pool_has_room(c->shared->search, &c->lanes[0].job)) {
         c->ended = true;
         om_method_fail_full(rpc, "searches");
         return;
@@ -303,6 +315,7 @@ static void destroy(om_rpc *rpc)
     batch_call *c = om_rpc_state(rpc);
     while (c->answers != NULL) {
         answer *next = c->answers->next;
+        om_rt_note_answers(c->shared, -(int64_t)c->answers->out.size);
         om_rpc_out_drop(&c->answers->out);
         free(c->answers);
         c->answers = next;

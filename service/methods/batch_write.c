@@ -188,11 +188,7 @@ static void message(om_rpc *rpc, om_rpc_message *received)
     c->op = om_rpc_op(rpc);
     c->job.run = run;
     c->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_rpc_hold(rpc);
-    if (!om_pool_submit(s->ingest, &c->job)) {
-        om_method_fail_full(rpc, "batches");
-        om_rpc_release(rpc);
-    }
+    om_method_submit(rpc, s->ingest, &c->job, "batches");
 }
 
 static void destroy(om_rpc *rpc)

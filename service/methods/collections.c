@@ -377,11 +377,7 @@ static void submit(om_rpc *rpc, void *request, void (*work)(admin_call *))
     *call = (admin_call){.rpc = rpc, .request = request, .work = work};
     call->job.run = admin_run;
     call->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_rpc_hold(rpc);
-    if (!om_pool_submit(s->admin, &call->job)) {
-        om_method_fail_full(rpc, "administrative calls");
-        om_rpc_release(rpc);
-    }
+    om_method_submit(rpc, s->admin, &call->job, "administrative calls");
 }
 
 static void create_message(om_rpc *rpc, om_rpc_message *m)

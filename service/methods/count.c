@@ -168,11 +168,7 @@ static void count_message(om_rpc *rpc, om_rpc_message *message)
     om_rpc_op(rpc);
     c->job.run = count_run;
     c->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_rpc_hold(rpc);
-    if (!om_pool_submit(reads ? s->search : s->admin, &c->job)) {
-        om_method_fail_full(rpc, "counts");
-        om_rpc_release(rpc);
-    }
+    om_method_submit(rpc, reads ? s->search : s->admin, &c->job, "counts");
 }
 
 static void count_destroy(om_rpc *rpc)

@@ -434,11 +434,7 @@ static void get_message(om_rpc *rpc, om_rpc_message *message)
     om_rpc_op(rpc);
     c->job.run = get_run;
     c->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_rpc_hold(rpc);
-    if (!om_pool_submit(s->search, &c->job)) {
-        om_method_fail_full(rpc, "reads");
-        om_rpc_release(rpc);
-    }
+    om_method_submit(rpc, s->search, &c->job, "reads");
 }
 
 static void get_destroy(om_rpc *rpc)

@@ -379,11 +379,7 @@ static void list_message(om_rpc *rpc, om_rpc_message *message)
     }
     c->job.run = list_run;
     c->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_rpc_hold(rpc);
-    if (!om_pool_submit(s->search, &c->job)) {
-        om_method_fail_full(rpc, "reads");
-        om_rpc_release(rpc);
-    }
+    om_method_submit(rpc, s->search, &c->job, "reads");
 }
 
 static void list_destroy(om_rpc *rpc)

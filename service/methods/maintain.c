@@ -93,6 +93,7 @@ static void recall_message(om_rpc *rpc, om_rpc_message *message)
     c->op = om_rpc_op(rpc);
     c->job.run = recall_run;
     c->job.deadline_ns = om_rpc_deadline_ns(rpc);
+    om_method_lane(rpc, &c->job);
     om_rpc_hold(rpc);
     om_pool_submit_always(s->admin, &c->job);
 }

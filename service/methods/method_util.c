@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "tenants.h"
+
 void om_rt_note_ingest(om_rt_shared *shared, int64_t bytes)
 {
     atomic_fetch_add_explicit(&shared->ingest_bytes, (uint64_t)bytes, memory_order_relaxed);
@@ -12,6 +14,17 @@ void om_rt_note_ingest(om_rt_shared *shared, int64_t bytes)
 bool om_rt_ingest_full(const om_rt_shared *shared)
 {
     return atomic_load_explicit(&shared->ingest_bytes, memory_order_relaxed) >=
+           shared->opt.transport_quota / 2;
+}
+
+void om_rt_note_answers(om_rt_shared *shared, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&shared->answer_bytes, (uint64_t)bytes, memory_order_relaxed);
+}
+
+bool om_rt_answers_full(const om_rt_shared *shared, uint64_t more)
+{
+    return atomic_load_explicit(&shared->answer_bytes, memory_order_relaxed) + more >
            shared->opt.transport_quota / 2;
 }
 
@@ -73,6 +86,52 @@ bool om_method_db_failed(const om_rt_shared *shared, om_failure *f)
                    "the log could not be written, the server restarts: %s", stats.reason);
     f->retry_ms = 1000;
     return true;
+}
+
+void om_method_answers_full(om_failure *f)
+{
+    om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "ANSWERS", NULL,
+                   "answers that clients have not taken yet hold as much memory as may be");
+    f->retry_ms = 1000;
+}
+
+void om_method_lane(const om_rpc *rpc, om_job *job)
+{
+    const om_tenant *tenant = om_rpc_tenant(rpc);
+    job->lane = tenant != NULL ? om_tenant_index(tenant) : 0;
+    job->weight = tenant != NULL ? om_tenant_weight(tenant) : 1;
+}
+
+/* Told now, not when the deadline is over: the client may still ask another server. */
+static void fail_late(om_rpc *rpc, uint64_t wait_ns, const char *what)
+{
+    om_failure f;
+    om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    uint32_t wait_ms = (uint32_t)(wait_ns / 1000000u);
+    om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "DEADLINE", NULL,
+                   "the %s that wait on this server take about %u ms, longer than the deadline of "
+                   "this call",
+                   what, wait_ms);
+    f.retry_ms = wait_ms > 0 ? wait_ms : 1;
+    om_metrics_rpc_shed(s->opt.metrics, OM_SHED_DEADLINE);
+    om_rpc_finish(rpc, &f);
+}
+
+void om_method_submit(om_rpc *rpc, om_pool *pool, om_job *job, const char *what)
+{
+    uint64_t wait_ns = 0;
+    om_method_lane(rpc, job);
+    om_rpc_hold(rpc);
+    om_pool_answer answer = om_pool_submit(pool, job, &wait_ns);
+    if (answer == OM_POOL_TAKEN) {
+        return;
+    }
+    if (answer == OM_POOL_LATE) {
+        fail_late(rpc, wait_ns, what);
+    } else {
+        om_method_fail_full(rpc, what);
+    }
+    om_rpc_release(rpc);
 }
 
 void om_method_fail_full(om_rpc *rpc, const char *what)

@@ -19,7 +19,15 @@ void om_method_fail_engine(om_rpc *rpc, const omen_error *err);
 /* Whether the log of the database has failed: then *f says UNAVAILABLE, since the server is about to be
  * started again. */
 bool om_method_db_failed(const om_rt_shared *shared, om_failure *f);
-/* Ends the call: its queue is full. */
+/* The job is of the call's tenant: which lane of a pool it waits in, and with which weight. */
+void om_method_lane(const om_rpc *rpc, om_job *job);
+/* Gives a job with its deadline set to a pool, which holds the call until om_rpc_release at the end of
+ * run. When the queue is full, or longer than the deadline, the call is ended at once. Last thing to
+ * do in an actor's function: the job may have ended the call before this returns. */
+void om_method_submit(om_rpc *rpc, om_pool *pool, om_job *job, const char *what);
+/* RESOURCE_EXHAUSTED / ANSWERS. */
+void om_method_answers_full(om_failure *f);
+/* Ends the call: there is no room for it now. */
 void om_method_fail_full(om_rpc *rpc, const char *what);
 /* Ends the call: its deadline passed while it waited. */
 void om_method_fail_expired(om_rpc *rpc);

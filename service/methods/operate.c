@@ -244,11 +244,7 @@ static void wait_message(om_rpc *rpc, om_rpc_message *m)
     uint64_t ms = q->timeout_ms == 0 ? WAIT_DEFAULT_MS : q->timeout_ms;
     *c = (wait_call){.rpc = rpc, .id = q->id, .until_ns = om_pool_now_ns() + ms * NS_PER_MS};
     c->job.run = wait_run;
-    om_rpc_hold(rpc);
-    if (!om_pool_submit(s->admin, &c->job)) {
-        om_method_fail_full(rpc, "administrative calls");
-        om_rpc_release(rpc);
-    }
+    om_method_submit(rpc, s->admin, &c->job, "administrative calls");
 }
 
 /* ---- The database ---------------------------------------------------------------------------- */

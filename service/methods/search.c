@@ -108,11 +108,7 @@ static void message(om_rpc *rpc, om_rpc_message *received)
     c->op = om_rpc_op(rpc);
     c->job.run = run;
     c->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_rpc_hold(rpc);
-    if (!om_pool_submit(s->search, &c->job)) {
-        om_method_fail_full(rpc, "searches");
-        om_rpc_release(rpc);
-    }
+    om_method_submit(rpc, s->search, &c->job, "searches");
 }
 
 static void destroy(om_rpc *rpc)

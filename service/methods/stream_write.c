@@ -156,6 +156,9 @@ static void start(om_rpc *rpc)
     s->work_job.run = om_stream_work;
     s->flush_job.run = om_stream_flush;
     s->ack_job.run = om_stream_recheck;
+    om_method_lane(rpc, &s->work_job);
+    om_method_lane(rpc, &s->flush_job);
+    om_method_lane(rpc, &s->ack_job);
     s->why = "";
     s->window_share = 8;
     s->notes_tail = &s->notes;

@@ -1,5 +1,5 @@
-/* history.h - what the server did in each of the last 15 minutes' seconds, for the console: a ring of samples,
- * taken once a second by a thread of its own (observe.h).
+/* history.h - what the server did in each of the last 15 minutes' seconds, for the console: a ring of
+ * samples, taken once a second by a thread of its own (observe.h).
  * Depends on: metrics.h.  Threads: tick: one; the rest any.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_HISTORY_H
 #define OM_HISTORY_H

@@ -1,4 +1,5 @@
-/* observe.h - the parts of observation together: history, slow calls, recall monitor, and the thread that ticks.
+/* observe.h - the parts of observation together: history, slow calls, recall monitor, and the thread
+ * that ticks.
  * Depends on: history.h, slow.h, recall.h.  Threads: start, attach and stop: one.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_OBSERVE_H

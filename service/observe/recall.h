@@ -24,8 +24,8 @@ enum {
     OM_RECALL_WINDOW = 1024           /* queries; at twice as many the old half weighs half */
 };
 
-/* A query as it ran. Everything is borrowed until offer returns, but collection and damaged: they live as long
- * as owner, which is held by hold and given back by release. */
+/* A query as it ran. Everything is borrowed until offer returns, but collection and damaged: they live
+ * as long as owner, which is held by hold and given back by release. */
 typedef struct om_recall_query {
     void *owner;
     void (*hold)(void *owner);

@@ -52,6 +52,10 @@ typedef struct om_config {
     uint32_t threads, search_workers, io_threads; /* 0: chosen */
     uint64_t memory_limit;                        /* bytes; 0: none. "auto" is resolved by load */
     uint32_t max_message_bytes, max_streams_per_connection, max_inflight;
+    uint32_t max_connections, max_connections_per_address; /* 0: chosen, none */
+    uint32_t connection_idle_ms, connection_age_ms, connection_grace_ms;
+    uint32_t keepalive_ms, keepalive_timeout_ms;
+    uint32_t stalled_call_ms, max_resets; /* max_resets 0: any number */
     uint64_t stream_window_bytes;
     uint32_t predrain_ms, grace_ms, slow_log_ms; /* slow_log_ms 0: off */
     int32_t log_level;                           /* OMEN_LOG_* */

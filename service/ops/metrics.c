@@ -69,9 +69,9 @@ static void add_set(om_metrics *m, int family, const char *const *labels, om_cel
 
 static void add_service_families(om_metrics *m)
 {
-    static const char *const why[OM_SHED_REASONS] = {"why=\"inflight\"", "why=\"queue\"",
-                                                     "why=\"draining\"", "why=\"memory\"",
-                                                     "why=\"deadline\""};
+    static const char *const why[OM_SHED_REASONS] = {
+        "why=\"inflight\"", "why=\"queue\"", "why=\"draining\"",    "why=\"memory\"",
+        "why=\"deadline\"", "why=\"rate\"",  "why=\"concurrency\"", "why=\"quota\""};
     static const char *const queues[2] = {"queue=\"search\"", "queue=\"ingest\""};
     static const char *const results[2] = {"result=\"failed\"", "result=\"ok\""};
     om_registry *r = m->registry;
@@ -220,6 +220,7 @@ om_metrics *om_metrics_create(const om_metrics_options *options)
     add_ingest_families(m);
     add_maintenance_families(m);
     om_metrics_add_auth(m);
+    om_metrics_add_limits(m);
     return m;
 }
 

@@ -26,7 +26,26 @@ enum {
     OM_SHED_DRAINING = 2,
     OM_SHED_MEMORY = 3,
     OM_SHED_DEADLINE = 4,
-    OM_SHED_REASONS = 5
+    OM_SHED_RATE = 5,        /* of the tenant: calls a second */
+    OM_SHED_CONCURRENCY = 6, /* of the tenant: calls at once  */
+    OM_SHED_QUOTA = 7,       /* of the tenant: rows or bytes  */
+    OM_SHED_REASONS = 8
+};
+/* Why a connection was not let in. */
+enum {
+    OM_REFUSED_LIMIT = 0,
+    OM_REFUSED_ADDRESS = 1,
+    OM_REFUSED_DESCRIPTORS = 2,
+    OM_REFUSED_REASONS = 3
+};
+/* Why something that ran was ended: connections (RESETS, MEMORY), calls (the others). */
+enum {
+    OM_CUT_RESETS = 0,
+    OM_CUT_MEMORY = 1,
+    OM_CUT_SLOW_READER = 2,
+    OM_CUT_SLOW_WRITER = 3,
+    OM_CUT_ANSWERS = 4, /* answers that nobody takes hold as much as may be */
+    OM_CUT_REASONS = 5
 };
 /* Why a caller was not let in, and which files of keys there are. */
 enum {
@@ -68,6 +87,10 @@ void om_metrics_rpc_sent(om_metrics_method *method, uint64_t bytes);
 void om_metrics_rpc_shed(om_metrics *m, uint32_t why); /* OM_SHED_* */
 void om_metrics_rpc_unimplemented(om_metrics *m);      /* an unknown method was called */
 void om_metrics_accept_failure(om_metrics *m);
+void om_metrics_refused(om_metrics *m, uint32_t why); /* OM_REFUSED_*: a connection */
+void om_metrics_cut(om_metrics *m, uint32_t why);     /* OM_CUT_* */
+void om_metrics_connections(om_metrics *m, uint64_t open);
+void om_metrics_answer_bytes(om_metrics *m, uint64_t bytes); /* that peers have not taken yet */
 void om_metrics_queue_wait(om_metrics *m, uint64_t ns); /* from submit to a search worker's start */
 
 typedef struct om_metrics_search_event {

@@ -19,6 +19,11 @@ typedef struct om_metrics_families {
     int started, handled, seconds, inflight, received, received_bytes, sent, sent_bytes;
 } om_metrics_families;
 
+/* metrics_limits.c */
+typedef struct om_metrics_limits {
+    om_cell_t refused[OM_REFUSED_REASONS], cut[OM_CUT_REASONS], connections, answer_bytes;
+} om_metrics_limits;
+
 struct om_metrics {
     om_registry *registry;
     pthread_mutex_t mutex; /* guards the making of series, a running scrape, runtime, db, members */
@@ -41,6 +46,7 @@ struct om_metrics {
     om_cell_t log_suppressed, log_failed;
     om_cell_t auth_failures[OM_AUTH_REASONS], auth_denied, auth_lookups, auth_keys, audit_failures;
     om_cell_t auth_reloads[OM_AUTH_FILES][2]; /* failed, ok */
+    om_metrics_limits limits;
     /* Collections with a label of their own. Who is in stays in until it is dropped: a series that
      * came and went with its rank would look like a counter that was reset. */
     uint32_t top_collections, member_count;
@@ -49,6 +55,7 @@ struct om_metrics {
 
 /* metrics_auth.c */
 void om_metrics_add_auth(om_metrics *m);
+void om_metrics_add_limits(om_metrics *m);
 /* Each puts its families onto the page. The mutex is held. */
 void om_metrics_put_build(om_page *page);
 void om_metrics_put_database(om_metrics *m, om_page *page);

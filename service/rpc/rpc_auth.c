@@ -77,6 +77,8 @@ static bool enter(om_rpc *rpc, om_failure *f)
         return true;
     }
     if (!om_tenant_enter(tenant, rpc->started_ns, om_rpc_methods[rpc->index].client_stream, f)) {
+        om_metrics_rpc_shed(rpc->rt->shared.opt.metrics,
+                            strcmp(f->reason, "RATE") == 0 ? OM_SHED_RATE : OM_SHED_CONCURRENCY);
         return false;
     }
     rpc->tenant = tenant;

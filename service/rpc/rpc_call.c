@@ -62,6 +62,9 @@ static om_rpc *rpc_new(om_queue *q, uint32_t method)
     grpc_call_details_init(&rpc->details);
     om_arena_init(&rpc->arena, rpc->room, sizeof rpc->room, sizeof rpc->room);
     atomic_fetch_add_explicit(&q->rt->allocated, 1, memory_order_relaxed);
+    pthread_mutex_lock(&q->free_mutex);
+    om_rpc_watch_add(rpc);
+    pthread_mutex_unlock(&q->free_mutex);
     return rpc;
 }
 
@@ -73,6 +76,7 @@ static void rpc_free(om_rpc *rpc)
     grpc_metadata_array_destroy(&rpc->metadata);
     grpc_call_details_destroy(&rpc->details);
     pthread_mutex_lock(&q->free_mutex);
+    om_rpc_watch_remove(rpc);
     bool keep = KEEP_CALLS && q->free_count < RPC_FREE_KEPT;
     if (keep) {
         rpc->next = q->free_list;
@@ -311,7 +315,8 @@ static void admit(om_rpc *rpc)
         refuse(rpc, OMEN_UNAVAILABLE, "DRAINING", OM_SHED_DRAINING, "the server is stopping");
         return;
     }
-    if (now >= rt->shared.opt.max_in_flight && !quiet) {
+    /* Health must answer when all others are refused, but not to everybody for ever. */
+    if (now >= rt->shared.opt.max_in_flight + (quiet ? (uint64_t)RPC_QUIET_MORE : 0)) {
         refuse(rpc, OMEN_RESOURCE_EXHAUSTED, "RATE", OM_SHED_INFLIGHT,
                "too many calls are in flight on this server");
         return;
@@ -341,6 +346,7 @@ static void admit(om_rpc *rpc)
     if (impl->start != NULL) {
         impl->start(rpc);
     }
+    om_rpc_wait_begins(&rpc->reading_ns, rpc);
     om_rpc_read(rpc);
 }
 
@@ -368,7 +374,8 @@ static void on_new(om_rpc *rpc, bool ok)
         return;
     }
     om_rpc_listen(rpc->queue, rpc->index);
-    atomic_store_explicit(&rpc->pending, 1, memory_order_relaxed);
+    /* From here on om_rpc_watch may hold the call. */
+    atomic_store_explicit(&rpc->pending, 1, memory_order_release);
     atomic_fetch_add_explicit(&rpc->queue->live, 1, memory_order_relaxed);
     rpc->started_ns = om_pool_now_ns();
     bool known = rpc->index < om_rpc_method_count;
@@ -394,6 +401,7 @@ static void on_close(om_rpc *rpc, bool ok)
     }
     if (rpc->close_cancelled != 0 && !atomic_load(&rpc->finished)) {
         atomic_store(&rpc->cancelled, true);
+        om_rpc_note_reset(rpc, om_pool_now_ns());
         if (rpc->op != NULL) {
             omen_op_cancel(rpc->op);
         }
@@ -480,6 +488,8 @@ static void on_read(om_rpc *rpc, bool ok)
 {
     grpc_byte_buffer *buffer = rpc->received;
     rpc->received = NULL;
+    om_rpc_wait_ends(
+        &rpc->reading_ns); /* of the first message; later ones of a stream may take their time */
     bool streams = om_rpc_methods[rpc->index].client_stream;
     if (buffer != NULL) {
         give_message(rpc, buffer);

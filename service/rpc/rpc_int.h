@@ -17,7 +17,9 @@ enum {
     RPC_REQUEST_ID = 36,  /* longest x-request-id that is accepted               */
     RPC_FREE_KEPT = 1024, /* idle call objects kept by a queue                   */
     RPC_SLOTS = 4,        /* requests waiting for a call, per method and queue   */
-    RPC_SLOTS_HOT = 16
+    RPC_SLOTS_HOT = 16,
+    RPC_QUIET_MORE = 1024, /* calls of health and reflection beyond the limit of the others */
+    RPC_LARGE = 16 << 10   /* bytes of an answer from which on it is counted                 */
 };
 
 /* What comes back from a completion queue. hb carries happens-before in our own code: the transport is
@@ -35,8 +37,9 @@ typedef struct om_queue {
     _Atomic uint64_t beat_ns;
     _Atomic uint32_t live; /* calls that run on this queue */
     pthread_mutex_t free_mutex;
-    om_rpc *free_list; /* guarded by free_mutex */
+    om_rpc *free_list; /* guarded by free_mutex, as the next two */
     uint32_t free_count;
+    om_rpc *calls; /* all of this queue, waiting slots included, by watch_next */
 } om_queue;
 
 typedef struct om_tls_port {
@@ -60,6 +63,7 @@ struct om_rt {
     om_access *own_access;      /* made here, since none was given */
     _Atomic bool failed;        /* fatal was told */
     _Atomic bool down;          /* the server's shutdown is complete */
+    bool over_quota;            /* at the last tick */
     om_tag down_tag;
 };
 
@@ -91,11 +95,16 @@ struct om_rpc {
     size_t authorization_size;
     uint64_t deadline_ns, started_ns, queue_ns, engine_ns;
     _Atomic uint64_t bytes_in, bytes_out;
+    /* Since when the client is waited for: to send its first message, to take what is sent to it. 0:
+     * it is not. In time of the queue's beat; looked at by om_rpc_watch. */
+    _Atomic uint64_t reading_ns, sending_ns;
+    size_t write_large, final_large; /* bytes counted in om_rt.shared.answer_bytes */
     uint32_t code;
     char request_id[RPC_REQUEST_ID + 1];
     char collection[OMEN_MAX_NAME + 1];
     char why[128]; /* of a failure, for the slow log */
     om_rpc *prev, *next;
+    om_rpc *watch_prev, *watch_next;
     void *state;
     om_arena arena;
     /* What follows is not cleared between calls. */
@@ -123,6 +132,22 @@ bool om_rpc_authorize(om_rpc *rpc, om_failure *f);
 /* Whether the caller of a stream is still good; identifies again where that helps. False: *f. */
 bool om_rpc_still(om_rpc *rpc, om_failure *f);
 void om_rpc_leave(om_rpc *rpc); /* gives back what authorize took */
+/* rpc_watch.c: the queue's free_mutex is held by whoever calls the first two. */
+void om_rpc_watch_add(om_rpc *rpc);
+void om_rpc_watch_remove(om_rpc *rpc);
+static inline void om_rpc_wait_begins(_Atomic uint64_t *since, const om_rpc *rpc)
+{
+    uint64_t now = atomic_load_explicit(&rpc->queue->beat_ns, memory_order_relaxed);
+    atomic_store_explicit(since, now, memory_order_relaxed);
+}
+static inline void om_rpc_wait_ends(_Atomic uint64_t *since)
+{
+    atomic_store_explicit(since, 0, memory_order_relaxed);
+}
+/* Ends calls whose client has kept them waiting for too long. */
+void om_rpc_watch(om_rt *rt, uint64_t now_ns);
+/* The call was cancelled by its client: a connection that does so too often is cut. */
+void om_rpc_note_reset(om_rpc *rpc, uint64_t now_ns);
 
 /* rpc_creds.c: NULL: *err says why. */
 grpc_server_credentials *om_rpc_credentials(om_rt *rt, size_t port);

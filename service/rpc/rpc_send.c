@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "method_util.h"
 #include "rpc_int.h"
 
 static_assert(sizeof(grpc_slice) <= sizeof(((om_rpc_out *)NULL)->slice),
@@ -48,6 +49,23 @@ static size_t add_initial(om_rpc *rpc, grpc_op *op)
         op->data.send_initial_metadata.metadata = rpc->initial;
     }
     return 1;
+}
+
+/* Large answers are held until their clients take them; small ones are bounded by the number of calls. */
+static void hold_large(om_rpc *rpc, size_t *held, size_t size)
+{
+    if (size >= RPC_LARGE) {
+        *held = size;
+        om_rt_note_answers(&rpc->rt->shared, (int64_t)size);
+    }
+}
+
+static void drop_large(om_rpc *rpc, size_t *held)
+{
+    if (*held > 0) {
+        om_rt_note_answers(&rpc->rt->shared, -(int64_t)*held);
+        *held = 0;
+    }
 }
 
 static grpc_byte_buffer *buffer_of(om_rpc *rpc, om_rpc_out *out)
@@ -111,6 +129,8 @@ static size_t add_status(om_rpc *rpc, grpc_op *op, const om_failure *failure)
 void om_rpc_write(om_rpc *rpc, om_rpc_out *out)
 {
     grpc_op ops[2];
+    hold_large(rpc, &rpc->write_large, out->size);
+    om_rpc_wait_begins(&rpc->sending_ns, rpc);
     rpc->sent_message = buffer_of(rpc, out);
     size_t n = add_initial(rpc, ops);
     n += add_message(&ops[n], rpc->sent_message);
@@ -121,19 +141,42 @@ void om_rpc_on_written(om_rpc *rpc, bool ok)
 {
     grpc_byte_buffer_destroy(rpc->sent_message);
     rpc->sent_message = NULL;
+    drop_large(rpc, &rpc->write_large);
+    if (!atomic_load(&rpc->finished)) {
+        om_rpc_wait_ends(&rpc->sending_ns);
+    }
     if (ok && rpc->state != NULL && rpc->impl->written != NULL) {
         rpc->impl->written(rpc);
     }
     om_rpc_release(rpc);
 }
 
+/* Whether the answer would be one too many of those that wait for slow clients. */
+static bool refuse_answer(om_rpc *rpc, om_rpc_out *out)
+{
+    om_failure f;
+    if (out->size < RPC_LARGE || !om_rt_answers_full(&rpc->rt->shared, out->size)) {
+        return false;
+    }
+    om_rpc_out_drop(out);
+    om_method_answers_full(&f);
+    om_metrics_cut(rpc->rt->shared.opt.metrics, OM_CUT_ANSWERS);
+    om_rpc_finish(rpc, &f);
+    return true;
+}
+
 void om_rpc_reply(om_rpc *rpc, om_rpc_out *out)
 {
+    if (refuse_answer(rpc, out)) {
+        return;
+    }
     if (atomic_exchange(&rpc->finished, true)) {
         om_rpc_out_drop(out);
         return;
     }
     grpc_op ops[3];
+    hold_large(rpc, &rpc->final_large, out->size);
+    om_rpc_wait_begins(&rpc->sending_ns, rpc);
     rpc->sent_final = buffer_of(rpc, out);
     size_t n = add_initial(rpc, ops);
     n += add_message(&ops[n], rpc->sent_final);
@@ -147,6 +190,7 @@ void om_rpc_finish(om_rpc *rpc, const om_failure *failure)
         return;
     }
     grpc_op ops[2];
+    om_rpc_wait_begins(&rpc->sending_ns, rpc);
     size_t n = add_initial(rpc, ops);
     n += add_status(rpc, &ops[n], failure);
     om_rpc_start_tag(rpc, &rpc->t_status, ops, n);
@@ -157,6 +201,8 @@ void om_rpc_on_status(om_rpc *rpc, bool ok)
     (void)ok;
     grpc_byte_buffer_destroy(rpc->sent_final);
     rpc->sent_final = NULL;
+    drop_large(rpc, &rpc->final_large);
+    om_rpc_wait_ends(&rpc->sending_ns);
     if (rpc->code != 0) {
         grpc_slice_unref(rpc->status_text);
         grpc_slice_unref(rpc->status_details);

@@ -8,11 +8,14 @@
 #include <unistd.h>
 
 #include "colls.h"
+#include "heap.h"
 #include "listings.h"
 #include "operations.h"
+#include "rpc_accept.h"
 #include "rpc_int.h"
+#include "usage.h"
 
-enum { CANCEL_WAIT_MS = 60000, BEAT_MS = 1000 };
+enum { CANCEL_WAIT_MS = 60000, BEAT_MS = 1000, CUT_LEAST = 8 << 20 };
 
 om_rt_shared *om_rt_shared_of(om_rt *rt)
 {
@@ -61,6 +64,7 @@ static void fill_options(om_rt_options *o)
     or_default(&o->connection_age_ms, 30 * 60000);
     or_default(&o->connection_grace_ms, 10 * 60000);
     or_default(&o->handshake_ms, 10000);
+    or_default(&o->stalled_call_ms, 120000);
     o->stream_window_bytes =
         o->stream_window_bytes == 0 ? OM_RT_WINDOW_BYTES : o->stream_window_bytes;
     o->transport_quota = o->transport_quota == 0 ? 512ull << 20 : o->transport_quota;
@@ -277,6 +281,18 @@ static omen_status_t start_server(om_rt *rt, omen_error *err)
     if (status != OMEN_OK) {
         return status;
     }
+    om_accept_options accept = {.owner = rt,
+                                .listen = rt->shared.opt.listen,
+                                .ports = rt->ports,
+                                .listen_count = rt->shared.opt.listen_count,
+                                .max_connections = rt->shared.opt.max_connections,
+                                .max_per_address = rt->shared.opt.max_connections_per_address,
+                                .max_resets = rt->shared.opt.max_resets,
+                                .metrics = rt->shared.opt.metrics,
+                                .log = rt->shared.opt.log};
+    if (!om_accept_guard(&accept)) {
+        return fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_NO_MEMORY, "no memory for the server", "");
+    }
     grpc_server_start(rt->server);
     if (!start_queues(rt)) {
         return fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_NO_MEMORY, "no thread for the server", "");
@@ -425,6 +441,7 @@ void om_rt_free(om_rt *rt)
     if (rt == NULL) {
         return;
     }
+    om_accept_leave(rt);
     om_cursors_free(rt->shared.cursors);
     om_colls_free(rt->shared.colls);
     om_rpc_log_remove(rt);
@@ -440,7 +457,6 @@ void om_rt_free(om_rt *rt)
 
 void om_rt_get_stats(const om_rt *rt, om_rt_stats *out)
 {
-    om_cursors_sweep(rt->shared.cursors); /* this is called once a second */
     *out = (om_rt_stats){.in_flight = atomic_load(&rt->in_flight),
                          .streams = atomic_load(&rt->shared.streams),
                          .searches_queued = om_pool_queued(rt->shared.search),
@@ -450,4 +466,36 @@ void om_rt_get_stats(const om_rt *rt, om_rt_stats *out)
         uint64_t at = atomic_load_explicit(&rt->queue[i].beat_ns, memory_order_relaxed);
         out->oldest_beat_ns = at < out->oldest_beat_ns ? at : out->oldest_beat_ns;
     }
+}
+
+/* Bytes of the transport and the methods: all but the engine's. 0: not known. */
+static uint64_t own_bytes(void)
+{
+    om_heap_stats heap;
+    return om_heap_get_stats(&heap) && heap.allocated > heap.engine_allocated
+               ? heap.allocated - heap.engine_allocated
+               : 0;
+}
+
+/* The transport's quota is soft, and headers do not count in it at all: an endless header block grows
+ * until the process ends. What the methods hold has limits of its own below the quota, so that more
+ * than it, for as long as a second, is somebody's doing: the connection that sends most is cut. */
+static void watch_memory(om_rt *rt)
+{
+    uint64_t quota = rt->shared.opt.transport_quota;
+    uint64_t used = own_bytes();
+    if (used > quota) {
+        (void)om_accept_cut_largest(rt->over_quota ? CUT_LEAST : UINT64_MAX);
+    }
+    rt->over_quota = used > quota;
+}
+
+void om_rt_tick(om_rt *rt)
+{
+    om_cursors_sweep(rt->shared.cursors);
+    om_rpc_watch(rt, om_pool_now_ns());
+    om_usage_tick(&rt->shared, om_pool_now_ns());
+    om_accept_tick();
+    watch_memory(rt);
+    om_metrics_answer_bytes(rt->shared.opt.metrics, atomic_load(&rt->shared.answer_bytes));
 }

@@ -40,6 +40,24 @@ static void run(om_job *job, bool expired)
     sem_post(t->done);
 }
 
+typedef struct slow_task {
+    om_job job; /* first */
+    sem_t *done;
+    uint64_t ns;
+} slow_task;
+
+/* Takes at least so long, on a clock. */
+static void run_slow(om_job *job, bool expired)
+{
+    slow_task *t = (slow_task *)(void *)job;
+    uint64_t end = om_pool_now_ns() + t->ns;
+    assert_false(expired);
+    while (om_pool_now_ns() < end) {
+        sched_yield();
+    }
+    sem_post(t->done);
+}
+
 static void test_order_of_one_worker(void **state)
 {
     (void)state;
@@ -51,7 +69,7 @@ static void test_order_of_one_worker(void **state)
     assert_non_null(pool);
     for (uint32_t i = 0; i < JOBS; i++) {
         tasks[i] = (task){.job.run = run, .done = &done, .order = &order};
-        assert_true(om_pool_submit(pool, &tasks[i].job));
+        assert_int_equal(om_pool_submit(pool, &tasks[i].job, NULL), OM_POOL_TAKEN);
     }
     for (uint32_t i = 0; i < JOBS; i++) {
         sem_wait(&done);
@@ -84,7 +102,8 @@ static void test_capacity_and_deadline(void **state)
         waiting[i] = (task){.job.run = run, .done = &done};
         waiting[i].job.deadline_ns = i == 1 ? 1 : 0; /* long past */
         if (i < 4) {
-            assert_int_equal(om_pool_submit(pool, &waiting[i].job), i < 3);
+            assert_int_equal(om_pool_submit(pool, &waiting[i].job, NULL),
+                             i < 3 ? OM_POOL_TAKEN : OM_POOL_FULL);
         }
     }
     assert_int_equal(om_pool_queued(pool), 3);
@@ -96,6 +115,50 @@ static void test_capacity_and_deadline(void **state)
     assert_true(waiting[1].expired);
     assert_false(waiting[0].expired || waiting[2].expired || waiting[4].expired);
     assert_int_equal(waiting[3].ran_ns, 0);
+    om_pool_free(pool);
+    sem_destroy(&done);
+    sem_destroy(&gate);
+}
+
+/* Once it is known what jobs take, one whose deadline is nearer than those ahead of it is refused at
+ * once, and one that can wait, or has no deadline, is taken. */
+static void test_refused_at_once_when_it_must_be_late(void **state)
+{
+    (void)state;
+    sem_t done;
+    sem_t gate;
+    uint64_t wait_ns = 0;
+    sem_init(&done, 0, 0);
+    sem_init(&gate, 0, 0);
+    om_pool *pool = om_pool_start("test", 1, 16);
+    assert_non_null(pool);
+    slow_task slow = {.job.run = run_slow, .done = &done, .ns = 20000000};
+    assert_int_equal(om_pool_submit(pool, &slow.job, NULL), OM_POOL_TAKEN);
+    sem_wait(&done);
+    /* What it took is booked before the worker takes the next job. */
+    task held = {.job.run = run, .done = &done, .gate = &gate};
+    om_pool_submit_always(pool, &held.job);
+    while (om_pool_running(pool) == 0 || om_pool_queued(pool) != 0) {
+        sched_yield();
+    }
+    task waiting[4] = {0};
+    for (uint32_t i = 0; i < 4; i++) {
+        waiting[i] = (task){.job.run = run, .done = &done};
+    }
+    assert_int_equal(om_pool_submit(pool, &waiting[0].job, &wait_ns), OM_POOL_TAKEN);
+    assert_int_equal(wait_ns, 0);
+    waiting[1].job.deadline_ns = om_pool_now_ns() + 1000000;
+    assert_int_equal(om_pool_submit(pool, &waiting[1].job, &wait_ns), OM_POOL_LATE);
+    assert_true(wait_ns >= 19000000);
+    waiting[2].job.deadline_ns = om_pool_now_ns() + UINT64_C(3600000000000);
+    assert_int_equal(om_pool_submit(pool, &waiting[2].job, &wait_ns), OM_POOL_TAKEN);
+    assert_int_equal(om_pool_submit(pool, &waiting[3].job, &wait_ns), OM_POOL_TAKEN);
+    assert_true(wait_ns >= 2 * 19000000);
+    sem_post(&gate);
+    for (uint32_t i = 0; i < 4; i++) {
+        sem_wait(&done);
+    }
+    assert_int_equal(waiting[1].ran_ns, 0);
     om_pool_free(pool);
     sem_destroy(&done);
     sem_destroy(&gate);
@@ -172,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_of_one_worker),
         cmocka_unit_test(test_capacity_and_deadline),
+        cmocka_unit_test(test_refused_at_once_when_it_must_be_late),
         cmocka_unit_test(test_later),
         cmocka_unit_test(test_free_runs_what_waits),
         cmocka_unit_test(test_jobs_that_queue_themselves),
