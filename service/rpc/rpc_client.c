@@ -217,6 +217,11 @@ bool om_rpcc_open(const om_rpcc_options *opt, om_rpcc **out, om_rpcc_status *sta
         return om_rpcc_set_status(status, 3, "the TLS files are not usable");
     }
     c->queue = grpc_completion_queue_create_for_next(NULL);
+    if (opt->authorization != NULL) {
+        c->metadata_count = 1;
+        c->metadata[0].key = grpc_slice_from_static_string("authorization");
+        c->metadata[0].value = grpc_slice_from_copied_string(opt->authorization);
+    }
     *out = c;
     return true;
 }
@@ -257,6 +262,9 @@ void om_rpcc_close(om_rpcc *c)
     }
     drain_queue(c);
     grpc_channel_destroy(c->channel);
+    if (c->metadata_count > 0) {
+        grpc_slice_unref(c->metadata[0].value);
+    }
     free(c);
     grpc_shutdown();
 }
@@ -293,6 +301,13 @@ grpc_call *om_rpcc_new_call(om_rpcc *c, const char *method, gpr_timespec deadlin
     return call;
 }
 
+void om_rpcc_initial_op(om_rpcc *c, grpc_op *op)
+{
+    op->op = GRPC_OP_SEND_INITIAL_METADATA;
+    op->data.send_initial_metadata.count = c->metadata_count;
+    op->data.send_initial_metadata.metadata = c->metadata_count > 0 ? c->metadata : NULL;
+}
+
 bool om_rpcc_start(om_rpcc *c, const char *method, om_rpcc_buf *request, uint64_t timeout_ms,
                    void *user)
 {
@@ -306,7 +321,7 @@ bool om_rpcc_start(om_rpcc *c, const char *method, om_rpcc_buf *request, uint64_
     u->call = om_rpcc_new_call(c, method, om_rpcc_deadline(timeout_ms));
     grpc_op ops[6];
     memset(ops, 0, sizeof ops);
-    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    om_rpcc_initial_op(c, &ops[0]);
     ops[1].op = GRPC_OP_SEND_MESSAGE;
     ops[1].data.send_message.send_message = u->sent;
     ops[2].op = GRPC_OP_SEND_CLOSE_FROM_CLIENT;

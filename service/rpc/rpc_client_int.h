@@ -36,6 +36,8 @@ struct om_rpcc {
     grpc_completion_queue *queue;
     om_rpcc_unary *running;
     size_t in_flight;
+    grpc_metadata metadata[1]; /* of every call: authorization */
+    size_t metadata_count;
     struct {
         char name[64];
         void *handle;
@@ -48,6 +50,8 @@ void om_rpcc_take_status(const om_rpcc_result *result, om_rpcc_status *status);
 /* Returns whether the code is 0. */
 bool om_rpcc_set_status(om_rpcc_status *status, int code, const char *message);
 gpr_timespec om_rpcc_deadline(uint64_t timeout_ms);
+/* What a call begins with. */
+void om_rpcc_initial_op(om_rpcc *c, grpc_op *op);
 grpc_call *om_rpcc_new_call(om_rpcc *c, const char *method, gpr_timespec deadline);
 /* A byte buffer that holds a reference to buf. */
 grpc_byte_buffer *om_rpcc_wrap(om_rpcc_buf *buf);

@@ -55,7 +55,7 @@ bool om_rpcc_stream_open(om_rpcc *c, const char *method, om_rpcc_stream **out,
     bool ok = start_op(s, ops, 1, &tag_status);
     s->status_in = !ok;
     memset(ops, 0, sizeof ops);
-    ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
+    om_rpcc_initial_op(c, &ops[0]);
     ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
     ops[1].data.recv_initial_metadata.recv_initial_metadata = &s->result.initial;
     s->started = ok && start_op(s, ops, 2, &tag_start);

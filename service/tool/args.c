@@ -25,6 +25,10 @@ const om_option om_options[] = {
      "the client's private key, PEM (OMEN_TLS_KEY)"},
     {"tls-name", 0, OM_OPT_TEXT, true, FIELD(tls_name), "NAME",
      "the name the server's certificate carries, when it is not HOST"},
+    {"key-file", 0, OM_OPT_TEXT, true, FIELD(key_file), "FILE",
+     "show the API key or JWT in this file; -: standard input (OMEN_KEY_FILE)"},
+    {"plain-key", 0, OM_OPT_FLAG, true, FIELD(plain_key), NULL,
+     "send it to another machine without TLS, where others may read it"},
     {"timeout", 0, OM_OPT_NUMBER, true, FIELD(timeout_ms), "MS",
      "deadline of each call to the server (30000)"},
 
@@ -149,6 +153,32 @@ const om_option om_options[] = {
     {"desc", 0, OM_OPT_FLAG, false, FIELD(descending), NULL, "largest first"},
     {"if-version", 0, OM_OPT_NUMBER, false, FIELD(if_version), "V",
      "only while the item has this version (as get --versions shows it)"},
+
+    {"grant", 0, OM_OPT_TEXTS, false, FIELD(grants), "ROLE:COLLECTION",
+     "what the key may do (repeatable): read, write or manage; of a collection, of prefix*, of *"},
+    {"tenant", 0, OM_OPT_TEXT, false, FIELD(tenant), "NAME", "whose limits hold for it (default)"},
+    {"expires", 0, OM_OPT_TEXT, false, FIELD(expires), "WHEN",
+     "after this time (90m, 12h, 30d) or on this day (2027-01-31); never, if not given"},
+    {"certificate", 0, OM_OPT_TEXT, false, FIELD(certificate), "NAME",
+     "no secret: who shows a client certificate of this name"},
+    {"out", 'o', OM_OPT_TEXT, false, FIELD(out), "FILE",
+     "write the secret to a new file that only its owner may read"},
+    {"all", 0, OM_OPT_FLAG, false, FIELD(all), NULL, "revoked and expired ones too"},
+    {"max-rows", 0, OM_OPT_NUMBER, false, FIELD(max_rows), "N", "items in its collections; 0: any"},
+    {"max-bytes", 0, OM_OPT_NUMBER, false, FIELD(max_bytes), "N",
+     "bytes of them: vectors, ids, metadata; 0: any"},
+    {"max-calls", 0, OM_OPT_NUMBER, false, FIELD(max_calls), "N", "calls a second; 0: any"},
+    {"max-concurrent", 0, OM_OPT_NUMBER, false, FIELD(max_at_once), "N", "calls at once; 0: any"},
+    {"max-streams", 0, OM_OPT_NUMBER, false, FIELD(max_streams), "N", "uploads at once; 0: any"},
+    {"share", 0, OM_OPT_NUMBER, false, FIELD(share), "N",
+     "of the search workers, against those of others, when they are short (1)"},
+    {"host", 0, OM_OPT_TEXTS, false, FIELD(hosts), "NAME",
+     "a name or address of the server (repeatable), beside localhost, 127.0.0.1 and ::1"},
+    {"client", 0, OM_OPT_TEXTS, false, FIELD(clients), "NAME",
+     "a client (repeatable; client)"},
+    {"days", 0, OM_OPT_NUMBER, false, FIELD(days), "N", "how long they are valid (30)"},
+    {"renew", 0, OM_OPT_FLAG, false, FIELD(renew), NULL,
+     "replace certificates and keys that are there; the authority stays"},
 };
 const size_t om_options_count = sizeof om_options / sizeof *om_options;
 
@@ -298,7 +328,8 @@ static bool from_environment(om_args *args, om_tool_error *err)
         size_t field;
     } known[] = {{"OMEN_SERVER", FIELD(server)},         {"OMEN_DB", FIELD(db)},
                  {"OMEN_COLLECTION", FIELD(collection)}, {"OMEN_TLS_CA", FIELD(tls_ca)},
-                 {"OMEN_TLS_CERT", FIELD(tls_cert)},     {"OMEN_TLS_KEY", FIELD(tls_key)}};
+                 {"OMEN_TLS_CERT", FIELD(tls_cert)},     {"OMEN_TLS_KEY", FIELD(tls_key)},
+                 {"OMEN_KEY_FILE", FIELD(key_file)}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const char *value = getenv(known[i].name);
         const char **field = (const char **)(void *)((char *)args + known[i].field);
@@ -318,7 +349,8 @@ static bool from_environment(om_args *args, om_tool_error *err)
 /* Of the lists: none can be longer than the command line. */
 static bool make_room(om_args *args, size_t n, om_tool_error *err)
 {
-    om_texts *lists[] = {&args->fields, &args->params, &args->like, &args->weights, &args->facets};
+    om_texts *lists[] = {&args->fields, &args->params, &args->like,  &args->weights,
+                         &args->facets, &args->grants, &args->hosts, &args->clients};
     args->rest = calloc(n, sizeof *args->rest);
     bool ok = args->rest != NULL;
     for (size_t i = 0; ok && i < sizeof lists / sizeof *lists; i++) {
@@ -336,6 +368,9 @@ void om_args_free(om_args *args)
     free(args->like.items);
     free(args->weights.items);
     free(args->facets.items);
+    free(args->grants.items);
+    free(args->hosts.items);
+    free(args->clients.items);
     memset(args, 0, sizeof *args);
 }
 
@@ -351,6 +386,9 @@ bool om_args_parse(const om_command *command, int argc, char **argv, om_args *ar
     args->seconds = 3;
     args->in_flight = 1;
     args->id_bytes = 16;
+    args->days = 30;
+    args->max_rows = args->max_bytes = args->max_calls = OMEN_NONE;
+    args->max_at_once = args->max_streams = args->share = OMEN_NONE;
     if (!make_room(args, (size_t)argc + 1, err)) {
         return false;
     }

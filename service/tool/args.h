@@ -16,7 +16,8 @@ typedef struct om_texts {
 /* Everything that options can set. Texts point into argv or the environment. */
 typedef struct om_args {
     bool help, json, quiet;
-    const char *server, *db, *collection, *tls_ca, *tls_cert, *tls_key, *tls_name;
+    const char *server, *db, *collection, *tls_ca, *tls_cert, *tls_key, *tls_name, *key_file;
+    bool plain_key;
     uint64_t timeout_ms;
     uint64_t dim, m, ef_construction, capacity, max_backlog; /* create */
     const char *metric, *dtype, *id_type, *quantization, *rotation, *entry, *durability;
@@ -41,6 +42,11 @@ typedef struct om_args {
     const char *group_by, *shown_fields, *order_by;
     uint64_t skip, group_size, if_version;
     bool metadata, versions, descending, versioned; /* versioned: if_version was given */
+    om_texts grants, hosts, clients;                /* keys, certs */
+    const char *tenant, *expires, *certificate, *out;
+    bool all, renew;
+    /* OMEN_NONE: not given */
+    uint64_t max_rows, max_bytes, max_calls, max_at_once, max_streams, share, days;
     const char **rest;                              /* arguments that are no options, in order */
     size_t rest_count;
 } om_args;
@@ -117,6 +123,9 @@ bool om_cmd_load(const om_args *args, om_tool_error *err);
 bool om_cmd_list(const om_args *args, om_tool_error *err);
 bool om_cmd_drop(const om_args *args, om_tool_error *err);
 bool om_cmd_info(const om_args *args, om_tool_error *err);
+bool om_cmd_keys(const om_args *args, om_tool_error *err);
+bool om_cmd_tenants(const om_args *args, om_tool_error *err);
+bool om_cmd_certs(const om_args *args, om_tool_error *err);
 bool om_cmd_version(const om_args *args, om_tool_error *err);
 bool om_cmd_completion(const om_args *args, om_tool_error *err);
 bool om_cmd_help(const om_args *args, om_tool_error *err);

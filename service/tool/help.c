@@ -85,6 +85,7 @@ void om_help_exit_codes(FILE *to)
         "    6  unavailable: no server there, or it did not answer in time\n"
         "    7  precondition: exists already, in use, read-only, another version, a full disk, or "
         "a limit reached\n"
+        "    8  denied: no valid key or certificate, or it may not do this\n"
         "  130  interrupted (Ctrl-C)\n",
         to);
 }

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "remote.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,74 @@ static bool read_pem(const char *path, char **out, om_tool_error *err)
     return true;
 }
 
+bool om_endpoint_is_local(const char *address)
+{
+    static const char *const names[] = {"unix:", "localhost:", "[::1]:"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strncmp(address, names[i], strlen(names[i])) == 0) {
+            return true;
+        }
+    }
+    unsigned char bytes[4];
+    char host[16];
+    size_t length = strcspn(address, ":");
+    if (length >= sizeof host || strcmp(address, "localhost") == 0) {
+        return length < sizeof host;
+    }
+    memcpy(host, address, length);
+    host[length] = '\0';
+    return inet_pton(AF_INET, host, bytes) == 1 && bytes[0] == 127;
+}
+
+/* The first line of the file, without the blanks around it, as the header's value. */
+static bool read_key(const char *path, char **out, om_tool_error *err)
+{
+    enum { PREFIX = 7, KEY_MAX = 8192 - PREFIX };
+    bool piped = strcmp(path, "-") == 0;
+    FILE *f = piped ? stdin : fopen(path, "rbe");
+    if (f == NULL) {
+        return om_tool_fail(err, OM_EXIT_NOT_FOUND, "%s: cannot open: %s", path, strerror(errno));
+    }
+    char line[KEY_MAX + 66]; /* the blanks have a limit too */
+    bool ok = fgets(line, sizeof line, f) != NULL;
+    if (!piped) {
+        (void)fclose(f);
+    }
+    size_t first = ok ? strspn(line, " \t\r\n") : 0;
+    size_t length = ok ? strcspn(line + first, " \t\r\n") : 0;
+    ok = length > 0 && length <= KEY_MAX &&
+         line[first + length + strspn(line + first + length, " \t\r\n")] == '\0';
+    for (size_t i = 0; ok && i < length; i++) {
+        ok = line[first + i] > 0x20 && line[first + i] < 0x7f;
+    }
+    *out = ok ? malloc(PREFIX + length + 1) : NULL;
+    if (*out != NULL) {
+        (void)snprintf(*out, PREFIX + length + 1, "Bearer %.*s", (int)length, line + first);
+    }
+    explicit_bzero(line, sizeof line);
+    if (!ok) {
+        return om_tool_fail(err, OM_EXIT_BAD_INPUT,
+                            "%s: its first line must be an API key or a JWT and nothing else",
+                            piped ? "standard input" : path);
+    }
+    return *out != NULL ? true : om_tool_no_memory(err, length);
+}
+
+/* Never over a wire where it could be read, unless that is wanted. */
+static bool load_key(const om_args *args, om_endpoint *e, om_tool_error *err)
+{
+    if (args->key_file == NULL) {
+        return true;
+    }
+    if (args->tls_ca == NULL && !args->plain_key && !om_endpoint_is_local(args->server)) {
+        return om_tool_fail(err, OM_EXIT_USAGE,
+                            "the key would go to %s in plain text: use TLS (--tls-ca), or say "
+                            "--plain-key when nobody else can read it on the way",
+                            args->server);
+    }
+    return read_key(args->key_file, &e->authorization, err);
+}
+
 bool om_endpoint_load(const om_args *args, om_endpoint *e, om_tool_error *err)
 {
     memset(e, 0, sizeof *e);
@@ -44,7 +113,7 @@ bool om_endpoint_load(const om_args *args, om_endpoint *e, om_tool_error *err)
         return om_tool_fail(err, OM_EXIT_USAGE, "TLS needs --tls-ca: the roots to trust");
     }
     if (!read_pem(args->tls_ca, &e->ca, err) || !read_pem(args->tls_cert, &e->cert, err) ||
-        !read_pem(args->tls_key, &e->key, err)) {
+        !read_pem(args->tls_key, &e->key, err) || !load_key(args, e, err)) {
         om_endpoint_free(e);
         return false;
     }
@@ -53,17 +122,24 @@ bool om_endpoint_load(const om_args *args, om_endpoint *e, om_tool_error *err)
     e->options.tls_cert = e->cert;
     e->options.tls_key = e->key;
     e->options.tls_name = args->tls_name;
+    e->options.authorization = e->authorization;
     return true;
+}
+
+static void free_secret(char *text)
+{
+    if (text != NULL) {
+        explicit_bzero(text, strlen(text));
+    }
+    free(text);
 }
 
 void om_endpoint_free(om_endpoint *e)
 {
     free(e->ca);
     free(e->cert);
-    if (e->key != NULL) {
-        explicit_bzero(e->key, strlen(e->key));
-    }
-    free(e->key);
+    free_secret(e->key);
+    free_secret(e->authorization);
     memset(e, 0, sizeof *e);
 }
 

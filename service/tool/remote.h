@@ -15,10 +15,13 @@
 typedef struct om_endpoint {
     om_rpcc_options options;
     char *ca, *cert, *key; /* PEM texts */
+    char *authorization;   /* "Bearer ...", or NULL */
     uint64_t timeout_ms;
 } om_endpoint;
 bool om_endpoint_load(const om_args *args, om_endpoint *out, om_tool_error *err);
 void om_endpoint_free(om_endpoint *e);
+/* Whether an address is of this machine, so that what is sent to it cannot be read on the way. */
+bool om_endpoint_is_local(const char *address);
 bool om_endpoint_connect(const om_endpoint *e, om_rpcc **out, om_tool_error *err);
 
 /* A message as bytes; NULL when memory runs out. */
@@ -32,6 +35,13 @@ void *om_remote_unpack(const ProtobufCMessageDescriptor *type, om_rpcc_buf *from
 void *om_remote_call(const om_endpoint *e, om_rpcc *c, const char *method,
                      const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
                      om_arena *arena, om_tool_error *err);
+
+/* A connection without a collection. */
+struct om_remote_link {
+    om_endpoint endpoint;
+    om_rpcc *client;
+    om_arena arena;
+};
 
 /* Ids [first, first + count) as a message; strings are copied into *texts, to be freed. */
 bool om_remote_ids(const om_ids *ids, size_t first, size_t count, Omen__V1__Ids *out, char ***texts,

@@ -7,12 +7,6 @@
 
 #include "remote.h"
 
-struct om_remote_link {
-    om_endpoint endpoint;
-    om_rpcc *client;
-    om_arena arena;
-};
-
 const char *om_operation_kind_name(uint32_t kind)
 {
     static const char *const names[] = {"?",      "optimize", "checkpoint",

@@ -42,9 +42,13 @@ bool om_tool_wrap(om_tool_error *err, const char *fmt, ...)
 
 int om_tool_exit_code(int status)
 {
+    enum { PERMISSION_DENIED = 7, UNAUTHENTICATED = 16 }; /* of gRPC: the library has no callers to check */
     switch (status) {
     case OMEN_OK:
         return OM_EXIT_OK;
+    case PERMISSION_DENIED:
+    case UNAUTHENTICATED:
+        return OM_EXIT_DENIED;
     case OMEN_CANCELLED:
         return interrupted ? OM_EXIT_INTERRUPTED : OM_EXIT_RUNTIME;
     case OMEN_INVALID_ARGUMENT:

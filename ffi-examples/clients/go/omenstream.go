@@ -54,6 +54,18 @@ type Writer struct {
 	ended                        chan struct{}
 }
 
+// Key is an API key or a JWT that goes with every call: grpc.WithPerRPCCredentials(omenstream.Key("omen_...")).
+// Over plain text others could read it: use that on this machine only.
+type Key string
+
+// GetRequestMetadata is called by gRPC.
+func (k Key) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(k)}, nil
+}
+
+// RequireTransportSecurity is called by gRPC.
+func (k Key) RequireTransportSecurity() bool { return false }
+
 // Open connects and learns what the server has of the stream. refused gets every BatchError (the batch had no
 // effect; its seq is used up); nil, or an error that it returns, ends the writer.
 func Open(target, collection, streamID string, refused func(*pb.StreamWriteResponse_BatchError) error,

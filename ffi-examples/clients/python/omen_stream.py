@@ -45,10 +45,12 @@ class StreamWriter:
     """with StreamWriter("localhost:7700", "images", "loader-1") as w:
            for batch in batches[w.last_seq:]:          # what an earlier run has written is left out
                w.write(TYPES.Ids(u64=...), numpy_rows)
+    credentials: of grpc.ssl_channel_credentials, for TLS.  key: an API key or a JWT, or a function that gives
+    the one of the moment.
     refused: called with every BatchError (the batch had no effect; its seq is used up).  Default: raise."""
 
-    def __init__(self, target, collection, stream_id, durability=0, credentials=None, refused=None):
-        self._target, self._credentials = target, credentials
+    def __init__(self, target, collection, stream_id, durability=0, credentials=None, refused=None, key=None):
+        self._target, self._credentials, self._key = target, credentials, key
         self._open = ITEMS.StreamWriteRequest(open=ITEMS.StreamWriteRequest.Open(
             collection=collection, stream_id=stream_id, durability=durability))
         self._refused = refused or self._fail
@@ -167,8 +169,11 @@ class StreamWriter:
             with self._cond:
                 self._life += 1
                 life, self._opened = self._life, False
+            key = self._key() if callable(self._key) else self._key
+            metadata = [("authorization", "Bearer " + key)] if key else None
             try:
-                for message in RPC.ItemsStub(channel).StreamWrite(self._requests(life), wait_for_ready=True):
+                for message in RPC.ItemsStub(channel).StreamWrite(
+                        self._requests(life), wait_for_ready=True, metadata=metadata):
                     self._take(message)
                 return self._closing and not self._kept
             except grpc.RpcError as error:
