@@ -25,13 +25,14 @@ SINGLE = "^(simd|quant|ds|fuzz|tool_import)"
 STAGES = {
     "check": ("check", "^check$", "", "everything that a change must pass"),
     "asan": ("asan", "^(c|asan)$", "", "address and undefined-behaviour sanitizer"),
+    "operate": ("check", "^operate$", "", "what an operator does, with the real programs"),
     "slow": ("check", "^full$", "", "slow tests"),
     "tsan": ("tsan", "^(c|tsan)$", SINGLE, "thread sanitizer"),
     "fuzz": ("fuzz", "^fuzz$", "", "fuzzing for FUZZ_SECONDS a target"),
     "clang": ("clang", "^c$", "", "the second compiler"),
 }
 # What a stage needs at least to be worth starting, in seconds.
-LEAST = {"asan": 240, "slow": 300, "tsan": 240, "fuzz": 180, "clang": 180}
+LEAST = {"asan": 240, "operate": 300, "slow": 300, "tsan": 240, "fuzz": 180, "clang": 180}
 
 ENVIRONMENT = {
     # Not detect_stack_use_after_return: gcc's fake stack does not keep the alignment of 64 bytes.
@@ -97,6 +98,9 @@ def run_stage(stage, jobs, deadline, result):
     env = dict(os.environ)
     for key, value in ENVIRONMENT.items():
         env.setdefault(key, value)
+    if stage == "operate":
+        # A package that cannot be had only skips the checks that want it.
+        run(["deploy/setup.sh", "operate"], deadline, env)
     build = os.path.join(ROOT, "build" if preset == "release" else "build-" + preset)
     for command in (["cmake", "--preset", preset],
                     ["cmake", "--build", build, "-j", str(jobs), "--", "-k", "0"]):
