@@ -24,7 +24,7 @@ const om_option om_options[] = {
     {"tls-key", 0, OM_OPT_TEXT, true, FIELD(tls_key), "FILE",
      "the client's private key, PEM (OMEN_TLS_KEY)"},
     {"tls-name", 0, OM_OPT_TEXT, true, FIELD(tls_name), "NAME",
-     "the name the server's certificate carries, when it is not HOST"},
+     "the name the server's certificate carries, when it is not HOST (OMEN_TLS_NAME)"},
     {"key-file", 0, OM_OPT_TEXT, true, FIELD(key_file), "FILE",
      "show the API key or JWT in this file; -: standard input (OMEN_KEY_FILE)"},
     {"plain-key", 0, OM_OPT_FLAG, true, FIELD(plain_key), NULL,
@@ -329,7 +329,7 @@ static bool from_environment(om_args *args, om_tool_error *err)
     } known[] = {{"OMEN_SERVER", FIELD(server)},         {"OMEN_DB", FIELD(db)},
                  {"OMEN_COLLECTION", FIELD(collection)}, {"OMEN_TLS_CA", FIELD(tls_ca)},
                  {"OMEN_TLS_CERT", FIELD(tls_cert)},     {"OMEN_TLS_KEY", FIELD(tls_key)},
-                 {"OMEN_KEY_FILE", FIELD(key_file)}};
+                 {"OMEN_TLS_NAME", FIELD(tls_name)},     {"OMEN_KEY_FILE", FIELD(key_file)}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         const char *value = getenv(known[i].name);
         const char **field = (const char **)(void *)((char *)args + known[i].field);

@@ -199,6 +199,14 @@ static void list_key(const om_args *args, const Omen__V1__Key *k)
     (void)printf("%s%s\n", k->certificate[0] != '\0' ? "  certificate " : "", k->certificate);
 }
 
+static void list_head(const om_args *args, size_t shown)
+{
+    if (shown == 0 && !args->json && !args->quiet) {
+        (void)printf("%-16s  %-20s  %-12s  %-7s  %-16s  %-16s  %s\n", "id", "name", "tenant",
+                     "state", "expires (UTC)", "last used", "grants");
+    }
+}
+
 static bool list(const om_args *args, om_tool_error *err)
 {
     om_remote_link *r;
@@ -208,16 +216,24 @@ static bool list(const om_args *args, om_tool_error *err)
     if (!om_remote_link_open(args, &r, err)) {
         return false;
     }
-    const Omen__V1__ListKeysResponse *answer = om_remote_keys(r, args->all, err);
-    bool ok = answer != NULL;
-    if (ok && answer->n_keys == 0 && !args->json && !args->quiet) {
-        (void)printf("no keys\n");
-    } else if (ok && !args->json && !args->quiet) {
-        (void)printf("%-16s  %-20s  %-12s  %-7s  %-16s  %-16s  %s\n", "id", "name", "tenant",
-                     "state", "expires (UTC)", "last used", "grants");
+    char token[256] = "";
+    size_t shown = 0;
+    bool ok = true, more = true;
+    while (ok && more) {
+        const Omen__V1__ListKeysResponse *page = om_remote_keys(r, args->all, token, err);
+        ok = page != NULL;
+        for (size_t i = 0; ok && i < page->n_keys; i++, shown++) {
+            list_head(args, shown);
+            list_key(args, page->keys[i]);
+        }
+        /* A token that does not change would go round for ever. */
+        more = ok && page->next_page_token[0] != '\0' && strcmp(page->next_page_token, token) != 0;
+        if (more) {
+            (void)snprintf(token, sizeof token, "%s", page->next_page_token);
+        }
     }
-    for (size_t i = 0; ok && i < answer->n_keys; i++) {
-        list_key(args, answer->keys[i]);
+    if (ok && shown == 0 && !args->json && !args->quiet) {
+        (void)printf("no keys\n");
     }
     om_remote_link_close(r);
     return ok;

@@ -53,35 +53,50 @@ bool om_endpoint_is_local(const char *address)
     return inet_pton(AF_INET, host, bytes) == 1 && bytes[0] == 127;
 }
 
-/* The first line of the file, without the blanks around it, as the header's value. */
+enum { KEY_PREFIX = 7, KEY_MAX = 8192 - KEY_PREFIX }; /* "Bearer " */
+
+/* The first line that is neither empty nor a comment. Returns its length, 0 when there is none. */
+static size_t first_line(FILE *f, char *line, size_t cap, size_t *start)
+{
+    while (fgets(line, (int)cap, f) != NULL) {
+        *start = strspn(line, " \t\r\n");
+        size_t length = strcspn(line + *start, "\r\n");
+        if (length > 0 && line[*start] != '#') {
+            return length;
+        }
+    }
+    return 0;
+}
+
+/* The key in the file, without the blanks around it, as the header's value. */
 static bool read_key(const char *path, char **out, om_tool_error *err)
 {
-    enum { PREFIX = 7, KEY_MAX = 8192 - PREFIX };
     bool piped = strcmp(path, "-") == 0;
     FILE *f = piped ? stdin : fopen(path, "rbe");
     if (f == NULL) {
         return om_tool_fail(err, OM_EXIT_NOT_FOUND, "%s: cannot open: %s", path, strerror(errno));
     }
     char line[KEY_MAX + 66]; /* the blanks have a limit too */
-    bool ok = fgets(line, sizeof line, f) != NULL;
+    size_t first = 0;
+    size_t length = first_line(f, line, sizeof line, &first);
     if (!piped) {
         (void)fclose(f);
     }
-    size_t first = ok ? strspn(line, " \t\r\n") : 0;
-    size_t length = ok ? strcspn(line + first, " \t\r\n") : 0;
-    ok = length > 0 && length <= KEY_MAX &&
-         line[first + length + strspn(line + first + length, " \t\r\n")] == '\0';
+    while (length > 0 && (line[first + length - 1] == ' ' || line[first + length - 1] == '\t')) {
+        length--;
+    }
+    bool ok = length > 0 && length <= KEY_MAX;
     for (size_t i = 0; ok && i < length; i++) {
         ok = line[first + i] > 0x20 && line[first + i] < 0x7f;
     }
-    *out = ok ? malloc(PREFIX + length + 1) : NULL;
+    *out = ok ? malloc(KEY_PREFIX + length + 1) : NULL;
     if (*out != NULL) {
-        (void)snprintf(*out, PREFIX + length + 1, "Bearer %.*s", (int)length, line + first);
+        (void)snprintf(*out, KEY_PREFIX + length + 1, "Bearer %.*s", (int)length, line + first);
     }
     explicit_bzero(line, sizeof line);
     if (!ok) {
         return om_tool_fail(err, OM_EXIT_BAD_INPUT,
-                            "%s: its first line must be an API key or a JWT and nothing else",
+                            "%s: there must be an API key or a JWT in it, alone in a line",
                             piped ? "standard input" : path);
     }
     return *out != NULL ? true : om_tool_no_memory(err, length);

@@ -26,11 +26,13 @@ om_remote_key_create(om_remote_link *r, const Omen__V1__CreateKeyRequest *q, om_
     return call(r, "CreateKey", &q->base, &omen__v1__create_key_response__descriptor, err);
 }
 
-const Omen__V1__ListKeysResponse *om_remote_keys(om_remote_link *r, bool all, om_tool_error *err)
+const Omen__V1__ListKeysResponse *om_remote_keys(om_remote_link *r, bool all, const char *token,
+                                                 om_tool_error *err)
 {
     Omen__V1__ListKeysRequest request;
     omen__v1__list_keys_request__init(&request);
     request.with_revoked = all;
+    request.page_token = om_remote_text(token);
     return call(r, "ListKeys", &request.base, &omen__v1__list_keys_response__descriptor, err);
 }
 

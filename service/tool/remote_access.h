@@ -10,7 +10,9 @@
 const Omen__V1__Principal *om_remote_who(om_remote_link *r, om_tool_error *err);
 const Omen__V1__CreateKeyResponse *
 om_remote_key_create(om_remote_link *r, const Omen__V1__CreateKeyRequest *q, om_tool_error *err);
-const Omen__V1__ListKeysResponse *om_remote_keys(om_remote_link *r, bool all, om_tool_error *err);
+/* A page of them; token: of the page before, or "". */
+const Omen__V1__ListKeysResponse *om_remote_keys(om_remote_link *r, bool all, const char *token,
+                                                 om_tool_error *err);
 const Omen__V1__Key *om_remote_key_revoke(om_remote_link *r, const char *key, om_tool_error *err);
 const Omen__V1__ListTenantsResponse *om_remote_tenants(om_remote_link *r, om_tool_error *err);
 const Omen__V1__Tenant *om_remote_tenant_set(om_remote_link *r, Omen__V1__Tenant *tenant,
