@@ -27,9 +27,8 @@ static json_t *key_json(const Omen__V1__Key *k)
     json_t *o = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I}", "id", k->id, "name", k->name,
                           "tenant", k->tenant, "grants", grants_json(k->grants, k->n_grants),
                           "created_unix", (json_int_t)k->created_unix, "expires_unix",
-                          (json_int_t)k->expires_unix, "revoked_unix",
-                          (json_int_t)k->revoked_unix, "last_used_unix",
-                          (json_int_t)k->last_used_unix);
+                          (json_int_t)k->expires_unix, "revoked_unix", (json_int_t)k->revoked_unix,
+                          "last_used_unix", (json_int_t)k->last_used_unix);
     if (k->certificate[0] != '\0') {
         (void)json_object_set_new(o, "certificate", json_string(k->certificate));
     }
@@ -239,7 +238,7 @@ static bool list(const om_args *args, om_tool_error *err)
     return ok;
 }
 
-static bool revoke(const om_args *args, om_tool_error *err)
+static bool revoke_key(const om_args *args, om_tool_error *err)
 {
     om_remote_link *r;
     if (args->rest_count != 2) {
@@ -293,7 +292,7 @@ bool om_cmd_keys(const om_args *args, om_tool_error *err)
     static const struct {
         const char *name;
         bool (*run)(const om_args *args, om_tool_error *err);
-    } verbs[] = {{"create", create}, {"list", list}, {"revoke", revoke}, {"whoami", whoami}};
+    } verbs[] = {{"create", create}, {"list", list}, {"revoke", revoke_key}, {"whoami", whoami}};
     if (args->server == NULL) {
         return om_tool_fail(err, OM_EXIT_USAGE, "keys are a server's: give --server HOST:PORT");
     }
@@ -302,6 +301,6 @@ bool om_cmd_keys(const om_args *args, om_tool_error *err)
             return verbs[i].run(args, err);
         }
     }
-    return om_tool_fail(err, OM_EXIT_USAGE,
-                        "omen keys has no '%s': create, list, revoke or whoami", args->rest[0]);
+    return om_tool_fail(err, OM_EXIT_USAGE, "omen keys has no '%s': create, list, revoke or whoami",
+                        args->rest[0]);
 }

@@ -103,8 +103,8 @@ bool om_cmd_tenants(const om_args *args, om_tool_error *err)
 {
     om_remote_link *r;
     bool setting = args->rest_count == 2 && strcmp(args->rest[0], "set") == 0;
-    bool listing = args->rest_count == 0 ||
-                   (args->rest_count == 1 && strcmp(args->rest[0], "list") == 0);
+    bool listing =
+        args->rest_count == 0 || (args->rest_count == 1 && strcmp(args->rest[0], "list") == 0);
     if (!setting && !listing) {
         return om_tool_fail(err, OM_EXIT_USAGE,
                             "usage: omen tenants [list], or omen tenants set NAME [OPTIONS]");

@@ -346,19 +346,26 @@ const om_command om_commands[] = {
      "  omen info vectors.npy\n"
      "  omen info --server localhost:7700\n",
      om_cmd_info},
-    {"keys", "the keys that callers show to a server", "keys create|list|revoke|whoami [NAME] [OPTIONS]",
-     "grant tenant expires certificate out all", 1, 2, false,
-     "A server that was started with a catalogue (omend --catalog) asks its callers for a key. The first "
+    {"keys", "the keys that callers show to a server",
+     "keys create|list|revoke|whoami [NAME] [OPTIONS]", "grant tenant expires certificate out all",
+     1, 2, false,
+     "A server that was started with a catalogue (omend --catalog) asks its callers for a key. The "
+     "first "
      "one\n"
      "is the one of its --bootstrap-key-file. Creating, listing and revoking needs manage:*.\n"
      "\n"
-     "create makes a key and prints its secret, once; the server keeps only a hash. What is printed beside\n"
-     "it goes to standard error, so that > FILE takes the secret alone; --out makes a file that only its\n"
-     "owner may read. --grant ROLE:COLLECTION says what it is for: read (search, get, list, count), write\n"
+     "create makes a key and prints its secret, once; the server keeps only a hash. What is "
+     "printed beside\n"
+     "it goes to standard error, so that > FILE takes the secret alone; --out makes a file that "
+     "only its\n"
+     "owner may read. --grant ROLE:COLLECTION says what it is for: read (search, get, list, "
+     "count), write\n"
      "(and add, change, delete items), manage (and create, drop, optimize collections), each of a\n"
-     "collection, of all whose names begin alike (shop-*), or of all (*). With --certificate it is no\n"
+     "collection, of all whose names begin alike (shop-*), or of all (*). With --certificate it is "
+     "no\n"
      "secret: who shows a client certificate with this name has the grants.\n"
-     "revoke ends a key at once, for calls that run too. whoami tells who the server thinks one is.\n"
+     "revoke ends a key at once, for calls that run too. whoami tells who the server thinks one "
+     "is.\n"
      "\n"
      "Examples:\n"
      "  omen keys create loader --grant write:films --out loader.key --server localhost:7700\n"
@@ -369,18 +376,21 @@ const om_command om_commands[] = {
      om_cmd_keys},
     {"tenants", "the limits of those who share a server", "tenants [list | set NAME [OPTIONS]]",
      "max-rows max-bytes max-calls max-concurrent max-streams share", 0, 2, false,
-     "A key belongs to a tenant, and a collection to the tenant of who created it. set adds a tenant or\n"
+     "A key belongs to a tenant, and a collection to the tenant of who created it. set adds a "
+     "tenant or\n"
      "changes the limits that are told; the others stay. 0 takes a limit away. Needs manage:*.\n"
      "\n"
      "Examples:\n"
      "  omen tenants --server localhost:7700\n"
      "  omen tenants set shop --max-rows 10M --max-calls 500 --server localhost:7700\n",
      om_cmd_tenants},
-    {"certs", "make certificates for tests", "certs dev [FOLDER] [OPTIONS]", "host client days renew", 1,
-     2, true,
-     "Makes a local authority in FOLDER (certs), and signs a pair for a server and for each client: "
+    {"certs", "make certificates for tests", "certs dev [FOLDER] [OPTIONS]",
+     "host client days renew", 1, 2, true,
+     "Makes a local authority in FOLDER (certs), and signs a pair for a server and for each "
+     "client: "
      "NAME.pem\n"
-     "and NAME.key. What is there is kept; --renew makes all but the authority anew, and a running omend\n"
+     "and NAME.key. What is there is kept; --renew makes all but the authority anew, and a running "
+     "omend\n"
      "takes them up. The authority's key lies beside: this is for tests, not for production.\n"
      "\n"
      "Examples:\n"

@@ -39,8 +39,7 @@ static bool fail_openssl(const char *what, om_tool_error *err)
 bool om_dev_name_ok(const char *name)
 {
     size_t n = strlen(name);
-    bool ok = n >= 1 && n <= 63 &&
-              strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n;
+    bool ok = n >= 1 && n <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n;
     return ok && strchr("._-", name[0]) == NULL;
 }
 
@@ -129,8 +128,8 @@ static bool set_serial(X509 *certificate)
     }
     bytes[0] = (unsigned char)((bytes[0] & 0x7f) | 0x40); /* positive, and of full length */
     BIGNUM *number = BN_bin2bn(bytes, sizeof bytes, NULL);
-    bool ok = number != NULL &&
-              BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != NULL;
+    bool ok =
+        number != NULL && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != NULL;
     BN_free(number);
     return ok;
 }
@@ -140,14 +139,14 @@ static X509 *blank(const char *name, X509 *issuer, EVP_PKEY *key, long days)
 {
     X509 *c = X509_new();
     X509_NAME *subject = c != NULL ? X509_get_subject_name(c) : NULL;
-    bool ok = subject != NULL && X509_set_version(c, 2) == 1 && set_serial(c) &&
-              X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name,
-                                         -1, -1, 0) == 1 &&
-              X509_set_issuer_name(c, issuer != NULL ? X509_get_subject_name(issuer) : subject) ==
-                  1 &&
-              X509_gmtime_adj(X509_getm_notBefore(c), -EARLIER) != NULL &&
-              X509_time_adj_ex(X509_getm_notAfter(c), (int)days, 0, NULL) != NULL &&
-              X509_set_pubkey(c, key) == 1;
+    bool ok =
+        subject != NULL && X509_set_version(c, 2) == 1 && set_serial(c) &&
+        X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1,
+                                   -1, 0) == 1 &&
+        X509_set_issuer_name(c, issuer != NULL ? X509_get_subject_name(issuer) : subject) == 1 &&
+        X509_gmtime_adj(X509_getm_notBefore(c), -EARLIER) != NULL &&
+        X509_time_adj_ex(X509_getm_notAfter(c), (int)days, 0, NULL) != NULL &&
+        X509_set_pubkey(c, key) == 1;
     if (!ok) {
         X509_free(c);
         c = NULL;
@@ -242,8 +241,8 @@ static bool names_of(const om_dev_leaf *leaf, char *out, size_t cap, om_tool_err
             return om_tool_fail(err, OM_EXIT_USAGE, "--host %s is neither a name nor an address",
                                 host);
         }
-        int written = snprintf(out + at, cap - at, "%s%s:%s", i > 0 ? "," : "", ip ? "IP" : "DNS",
-                               host);
+        int written =
+            snprintf(out + at, cap - at, "%s%s:%s", i > 0 ? "," : "", ip ? "IP" : "DNS", host);
         if (written < 0 || (size_t)written >= cap - at) {
             return om_tool_fail(err, OM_EXIT_USAGE, "too many names for one certificate");
         }

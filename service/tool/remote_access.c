@@ -41,8 +41,8 @@ const Omen__V1__Key *om_remote_key_revoke(om_remote_link *r, const char *key, om
     Omen__V1__RevokeKeyRequest request;
     omen__v1__revoke_key_request__init(&request);
     request.key = om_remote_text(key);
-    const Omen__V1__RevokeKeyResponse *answer = call(
-        r, "RevokeKey", &request.base, &omen__v1__revoke_key_response__descriptor, err);
+    const Omen__V1__RevokeKeyResponse *answer =
+        call(r, "RevokeKey", &request.base, &omen__v1__revoke_key_response__descriptor, err);
     if (answer != NULL && answer->key == NULL) {
         om_tool_fail(err, OM_EXIT_RUNTIME, "the server's answer names no key");
     }
@@ -92,16 +92,15 @@ bool om_grant_parse(const char *text, uint32_t *role, const char **collection, o
 
 static bool parse_day(const char *text, int64_t *out)
 {
-    struct tm day, same;
+    struct tm day;
     memset(&day, 0, sizeof day);
     const char *end = strptime(text, "%Y-%m-%d", &day);
     if (end == NULL || *end != '\0') {
         return false;
     }
-    time_t at = timegm(&day);
-    /* timegm makes 1 March of 29 February where there is none. */
-    *out = (int64_t)at;
-    return gmtime_r(&at, &same) != NULL && same.tm_mday == day.tm_mday && same.tm_mon == day.tm_mon;
+    int mday = day.tm_mday;
+    *out = (int64_t)timegm(&day);
+    return day.tm_mday == mday; /* it makes 1 March of 29 February where there is none */
 }
 
 bool om_expiry_parse(const char *text, int64_t now, int64_t *out, om_tool_error *err)
@@ -110,7 +109,7 @@ bool om_expiry_parse(const char *text, int64_t now, int64_t *out, om_tool_error 
         char letter;
         int64_t seconds;
     } units[] = {{'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
-    char *end;
+    char *end = NULL;
     long number = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : 0;
     bool ok = false;
     for (size_t i = 0; number > 0 && i < sizeof units / sizeof *units && !ok; i++) {

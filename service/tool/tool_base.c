@@ -42,7 +42,10 @@ bool om_tool_wrap(om_tool_error *err, const char *fmt, ...)
 
 int om_tool_exit_code(int status)
 {
-    enum { PERMISSION_DENIED = 7, UNAUTHENTICATED = 16 }; /* of gRPC: the library has no callers to check */
+    enum {
+        PERMISSION_DENIED = 7,
+        UNAUTHENTICATED = 16
+    }; /* of gRPC: the library has no callers to check */
     switch (status) {
     case OMEN_OK:
         return OM_EXIT_OK;

@@ -65,7 +65,8 @@ static bool load(const char *address, bool plain, om_endpoint *e, om_tool_error 
 static void a_key_file(void **state)
 {
     (void)state;
-    static const char *const good[] = {"omen_abc", "omen_abc\n", "  omen_abc \t\r\n", "\n\nomen_abc\n",
+    static const char *const good[] = {"omen_abc", "omen_abc\n", "  omen_abc \t\r\n",
+                                       "\n\nomen_abc\n",
                                        "# the key of March\nomen_abc\n# and a word\n"};
     om_endpoint e;
     om_tool_error err;
@@ -81,8 +82,8 @@ static void a_key_file(void **state)
 static void a_bad_key_file(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "\n", "# nothing\n", "two words\n", "ctrl\x01\n",
-                                      "\xc3\xa4\n"};
+    static const char *const bad[] = {"",           "\n",        "# nothing\n", "two words\n",
+                                      "ctrl\x01\n", "\xc3\xa4\n"};
     om_endpoint e;
     om_tool_error err;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -115,11 +116,12 @@ static void a_bad_key_file(void **state)
 static void a_key_stays_on_this_machine(void **state)
 {
     (void)state;
-    static const char *const local[] = {"localhost:7700", "localhost",     "127.0.0.1:7700",
-                                        "127.8.8.8:1",    "[::1]:7700",    "unix:/run/omend.sock"};
-    static const char *const other[] = {"10.0.0.1:7700",     "db.example.org:7700", "localhost.evil:1",
-                                        "127.0.0.1.evil:77", "[::2]:7700",          "dns:localhost:1",
-                                        "128.0.0.1:7700",    "",                    "127.1:7700"};
+    static const char *const local[] = {"localhost:7700", "localhost",  "127.0.0.1:7700",
+                                        "127.8.8.8:1",    "[::1]:7700", "unix:/run/omend.sock"};
+    static const char *const other[] = {
+        "10.0.0.1:7700", "db.example.org:7700", "localhost.evil:1", "127.0.0.1.evil:77",
+        "[::2]:7700",    "dns:localhost:1",     "128.0.0.1:7700",   "",
+        "127.1:7700"};
     om_endpoint e;
     om_tool_error err;
     write_file("key", "omen_abc\n");
@@ -141,7 +143,7 @@ static void a_key_stays_on_this_machine(void **state)
 static void grants(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",      "read",  "read:",    ":films", "reads:films",
+    static const char *const bad[] = {"",       "read",  "read:",   ":films", "reads:films",
                                       "Read:x", "rea:x", "admin:x", " read:x"};
     uint32_t role;
     const char *collection;
@@ -169,13 +171,27 @@ static void ends_of_keys(void **state)
     static const struct {
         const char *text;
         int64_t at; /* from 1,000,000 on; 0: refused */
-    } cases[] = {{"1m", 1000060},       {"90m", 1005400},   {"12h", 1043200}, {"30d", 3592000},
-                 {"2w", 2209600},       {"2000-02-29", 951782400},
+    } cases[] = {{"1m", 1000060},
+                 {"90m", 1005400},
+                 {"12h", 1043200},
+                 {"30d", 3592000},
+                 {"2w", 2209600},
+                 {"2000-02-29", 951782400},
                  {"2027-01-31", 1801353600},
-                 {"1970-01-12", 0},     {"2001-02-29", 0},  {"2027-13-01", 0}, {"2027-01-31x", 0},
-                 {"", 0},               {"0d", 0},          {"-1d", 0},       {"30", 0},
-                 {"d", 0},              {"30dd", 0},        {"30s", 0},       {" 30d", 0},
-                 {"99999999999999999999d", 0}, {"9223372036854775807w", 0}};
+                 {"1970-01-12", 0},
+                 {"2001-02-29", 0},
+                 {"2027-13-01", 0},
+                 {"2027-01-31x", 0},
+                 {"", 0},
+                 {"0d", 0},
+                 {"-1d", 0},
+                 {"30", 0},
+                 {"d", 0},
+                 {"30dd", 0},
+                 {"30s", 0},
+                 {" 30d", 0},
+                 {"99999999999999999999d", 0},
+                 {"9223372036854775807w", 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t at = 0;
         om_tool_error err;
@@ -299,7 +315,8 @@ static void bad_names(void **state)
 {
     (void)state;
     static const char *const names[] = {"", "ca", "../x", "a/b", "A", ".a", "-a", "a b", "a,DNS:b"};
-    static const char *const hosts[] = {"", "a,DNS:b", "a b", "a/b", "a\n", "DNS:a", "1.2.3.4,IP:1.2.3.5"};
+    static const char *const hosts[] = {"",      "a,DNS:b",           "a b", "a/b", "a\n",
+                                        "DNS:a", "1.2.3.4,IP:1.2.3.5"};
     om_dev_ca *ca;
     bool made;
     om_tool_error err;

@@ -52,7 +52,7 @@ class Feed:
         self.error = None
         self._stop = threading.Event()
         self.writer = Watched(address, "feed", "feed-%d" % number)
-        self._thread = threading.Thread(target=self._work)
+        self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def _work(self):
@@ -65,12 +65,28 @@ class Feed:
         except BaseException as error:  # pylint: disable=broad-except
             self.error = error
 
+    def progress(self, batches):
+        """Waits until so many more are acknowledged."""
+        want = self.writer._acked + batches
+        try:
+            poll("progress", lambda: self.error or self.writer._acked >= want)
+        except AssertionError as error:
+            w = self.writer
+            raise AssertionError("a stream stands still: acked %d, sent %d, next %d, window %d, opened %s, "
+                                 "error %s" % (w._acked, w._sent, w._next, w._window, w._opened, w._error)) from error
+
     def stop(self):
         self._stop.set()
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), "a stream does not end"
         if self.error:
             raise self.error
+
+
+def client_of(address):
+    """One that outlives the server: what a program has that is not told of restarts."""
+    quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
+    return wire.Client(grpc.insecure_channel(address, wire.OPTIONS + quick))
 
 
 class Singles:
@@ -145,23 +161,21 @@ def save_import(path, count):
 @check("streams, single writes, searches and `omen import` while the server is restarted", seconds=900)
 def restarts_under_ingest():
     data, seen = folder("rolling-"), codes_seen()
-    options = ("--grace-ms=5000", "--durability=batch")
+    options = ("--grace-ms=5000", "--max-message-bytes=1MiB", "--stream-window-bytes=1MiB")
     server = Omend(*options, data=os.path.join(data, "db"))
     address = server.address
     server.client().create("feed", DIM)
     imported = 60000
     path = save_import(os.path.join(data, "rows.fvecs"), imported)
     feeds = [Feed(address, number) for number in (1, 2)]
-    quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
-    single = Singles(server.client(options=quick), 3 << 32)
-    search = Searches(server.client(options=quick))
+    single = Singles(client_of(address), 3 << 32)
+    search = Searches(client_of(address))
     tool = Child(OMEN, "import", "feed", path, "--mode", "insert", "--batch", "200", "--server", address)
     working = 0
     with Load([single]) as writes, Load([search]) as searches:
         for _ in range(RESTARTS):
-            reached = [feed.count + 20 * ROWS for feed in feeds]
-            poll("progress", lambda: any(feed.error for feed in feeds) or all(
-                feed.writer._acked * ROWS >= want for feed, want in zip(feeds, reached)))
+            for feed in feeds:
+                feed.progress(20)
             writes.reach(1)
             working += tool.process.poll() is None
             server.stop()  # must end with 0

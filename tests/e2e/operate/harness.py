@@ -160,7 +160,10 @@ def main():
     for function, _, seconds in _checks:
         if not wanted or function.__name__ in wanted:
             ok = _run_one(area, function, seconds) and ok
-    sys.exit(0 if ok else 1)
+    atexit._run_exitfuncs()  # threads that a failed check has left behind must not keep it from ending
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0 if ok else 1)
 
 
 # ---- Folders, ports, programs -----------------------------------------------------------------
