@@ -1,5 +1,5 @@
-/* cmd_keys.c - keys: creates, lists and revokes what callers show to a server, and tells who one is. A secret is
- * shown once, when it is made. SPDX-License-Identifier: Apache-2.0 */
+/* cmd_keys.c - keys: creates, lists and revokes what callers show to a server, and tells who one is. A secret
+ * is shown once, when it is made. SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* dev_certs.h - a certificate authority for tests and first steps: a folder with ca.pem and ca.key, and pairs
- * NAME.pem, NAME.key that it has signed (P-256). Keys are files of 0600. A file that is there is only replaced when
- * that is asked for, and then at once. Depends on: tool.h, OpenSSL.
+ * NAME.pem, NAME.key that it has signed (P-256). Keys are files of 0600. A file that is there is only
+ * replaced when that is asked for, and then at once. Depends on: tool.h, OpenSSL.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_DEV_CERTS_H
 #define OM_DEV_CERTS_H

@@ -1,5 +1,5 @@
-/* tool_access_test.c - what the tool shows to a server and makes for it: key files, where they may go, grants,
- * ends of keys, certificates for tests. SPDX-License-Identifier: Apache-2.0 */
+/* tool_access_test.c - what the tool shows to a server and makes for it: key files, where they may go,
+ * grants, ends of keys, certificates for tests. SPDX-License-Identifier: Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
