@@ -37,7 +37,7 @@ class Cluster:
         self._keys()
         self.etcd = Child(etcd, "--data-dir", self.work + "/etcd", "--listen-client-urls", "http://127.0.0.1:2379",
                           "--advertise-client-urls", "http://127.0.0.1:2379", "--listen-peer-urls",
-                          "http://127.0.0.1:2380", "--unsafe-no-fsync")
+                          "http://127.0.0.1:2380")
         self.api_server = Child(
             apiserver, "--etcd-servers=http://127.0.0.1:2379", "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1", "--secure-port=6443", "--cert-dir=" + self.work + "/certificates",
