@@ -106,8 +106,10 @@ static int check_owner(om_app *app)
 static int start_admin(om_app *app)
 {
     char error[512];
-    om_admin_options options = {app->config.admin_listen, app->metrics, &app->health, app->log,
-                                NULL};
+    om_admin_options options = {.listen = app->config.admin_listen,
+                                .metrics = app->metrics,
+                                .health = &app->health,
+                                .log = app->log};
     if (options.listen == NULL) {
         return OM_EXIT_OK;
     }

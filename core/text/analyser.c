@@ -168,7 +168,7 @@ static next_t read_simple(om_words *words, om_chars *text, uint32_t *length)
 }
 
 /* Moves text->at over "'s" behind a word: "Ohm's law" has the words of "Ohm law". */
-static void skip_possessive(om_chars *text)
+static void skip_apostrophe(om_chars *text)
 {
     const uint8_t *at = text->at;
     size_t left = (size_t)(text->end - at);
@@ -193,6 +193,64 @@ static void skip_possessive(om_chars *text)
     text->at = at;
 }
 
+/* Most words end at a space or a full stop. */
+static inline void skip_possessive(om_chars *text)
+{
+    if (text->at < text->end && (*text->at == '\'' || *text->at >= 0xE2)) {
+        skip_apostrophe(text);
+    }
+}
+
+/* How many of eight bytes, from the first one on, are ASCII letters and digits; these folded, zeros behind
+ * them. Sums stay below 256 in every byte, so that none carries into the next. */
+static inline uint32_t fold_eight(uint64_t bytes, uint64_t *folded)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    const uint64_t low = bytes & ~high, small = low | ones << 5;
+    const uint64_t letter =
+        (small + ones * (0x80 - 'a')) & ~(small + ones * (0x7F - 'z')) & ~bytes & high;
+    const uint64_t digit =
+        (low + ones * (0x80 - '0')) & ~(low + ones * (0x7F - '9')) & ~bytes & high;
+    const uint64_t other = ~(letter | digit) & high;
+    *folded = bytes | letter >> 2;
+    if (other == 0) {
+        return 8;
+    }
+    const uint32_t count = (uint32_t)__builtin_ctzll(other) / 8;
+    *folded &= (UINT64_C(1) << 8 * count) - 1;
+    return count;
+}
+
+/* What the cache of stems has of the word at text->at, which is moved behind it; NULL, and text stays, when
+ * the word is not ASCII alone, is long, lies at the end of the text, or is not in the cache. Most words
+ * are. */
+static const om_stem_entry *quick_word(const om_words *words, const om_analyser *analyser,
+                                       om_chars *text)
+{
+    om_wordkey key = {0};
+    uint64_t part, third = 0;
+    if (text->end - text->at <= 24) {
+        return NULL;
+    }
+    memcpy(&part, text->at, sizeof part);
+    uint32_t length = fold_eight(part, &key.head[0]);
+    if (length == 8) {
+        memcpy(&part, text->at + 8, sizeof part);
+        length += fold_eight(part, &key.head[1]);
+    }
+    if (length == 16) {
+        memcpy(&part, text->at + 16, sizeof part);
+        length += fold_eight(part, &third);
+        key.tail = (uint32_t)third;
+    }
+    if (length == 0 || length > OM_CACHED_WORD || text->at[length] >= 0x80) {
+        return NULL;
+    }
+    const om_stem_entry *entry = om_stem_look(words, analyser, &key);
+    text->at += entry != NULL ? length : 0;
+    return entry;
+}
+
 static omen_status_t analyse_all(const om_analyser *analyser, om_chars *text, om_words *words,
                                  omen_error *err)
 {
@@ -200,6 +258,13 @@ static omen_status_t analyse_all(const om_analyser *analyser, om_chars *text, om
     while (text->at < text->end) {
         if (ascii[*text->at] == ASCII_GAP) {
             text->at++;
+            continue;
+        }
+        const om_stem_entry *known =
+            analyser->algorithm != NULL ? quick_word(words, analyser, text) : NULL;
+        if (known != NULL) {
+            OM_TRY(om_words_put_entry(words, known, err));
+            skip_possessive(text);
             continue;
         }
         uint32_t length = 0;

@@ -7,7 +7,7 @@
 #include "analyser.h"
 
 enum {
-    OM_CACHED_WORD = 24, /* longer words are not cached */
+    OM_CACHED_WORD = 20, /* longer words are not cached */
     OM_CACHED_END = 4,   /* nor those whose stem ends in more than so many other bytes */
     OM_CACHE_WAYS = 2,
     OM_MAX_STEMMERS = 64,
@@ -42,7 +42,15 @@ typedef struct om_stem_entry {
     uint8_t keep, extra;
     uint8_t unused;
     uint8_t end[OM_CACHED_END];
+    uint32_t hash; /* of the stem, as om_word has it */
 } om_stem_entry;
+/* A folded word of at most OM_CACHED_WORD bytes, zeros behind it, in registers: a word that was just written
+ * byte by byte cannot be read again in larger pieces without a wait for these writes. */
+typedef struct om_wordkey {
+    uint64_t head[2];
+    uint32_t tail;
+} om_wordkey;
+_Static_assert(sizeof(uint64_t) * 2 + sizeof(uint32_t) == OM_CACHED_WORD, "a key is a cached word");
 
 /* Sets of two entries; a set is a line of the processor's cache. Grows while words miss, up to a limit: what
  * is in it is never needed. */
@@ -92,6 +100,9 @@ omen_status_t om_words_append(om_words *words, const uint8_t *word, uint32_t len
  * a position. */
 omen_status_t om_words_end_word(om_words *words, const om_analyser *analyser, uint32_t length,
                                 omen_error *err) OM_NODISCARD;
+/* What the cache knows of a word, instead. */
+omen_status_t om_words_put_entry(om_words *words, const om_stem_entry *entry,
+                                 omen_error *err) OM_NODISCARD;
 static inline void om_words_begin_word(om_words *words)
 {
     memset(words->word, 0, OM_CACHED_WORD);
@@ -103,9 +114,17 @@ const char *om_stem_algorithm(const char *language, uint32_t *number);
 /* Names of algorithms for a message, cut to size. */
 void om_stem_names(char *out, size_t size);
 bool om_stem_is_stop_word(const uint8_t *word, uint32_t length);
-/* Where the cache has the word in words->word, or NULL. */
+/* Where the cache has the word, or NULL. */
 const om_stem_entry *om_stem_look(const om_words *words, const om_analyser *analyser,
-                                  uint32_t length);
+                                  const om_wordkey *key);
+/* The key of words->word. */
+static inline om_wordkey om_word_key(const om_words *words)
+{
+    om_wordkey key;
+    memcpy(key.head, words->word, sizeof key.head);
+    memcpy(&key.tail, words->word + sizeof key.head, sizeof key.tail);
+    return key;
+}
 /* What becomes of that word, which the cache did not have; it has it then. *stem_length 0: a stop word. *stem
  * lives until the next call. */
 omen_status_t om_stem_make(om_words *words, const om_analyser *analyser, uint32_t length,

@@ -5,6 +5,7 @@
  * What libstemmer allocates comes from the C library, not from om_alloc, as it knows no other: a stemmer of
  * an algorithm that is used takes about 300 bytes, whatever the words, since they are cut at OM_MAX_WORD. */
 #include "analyser_int.h"
+#include "texthash.h"
 
 #include <libstemmer.h>
 #include <stdio.h>
@@ -160,34 +161,34 @@ static omen_status_t run_stemmer(om_stems *stems, const om_analyser *analyser, c
     return OMEN_OK;
 }
 
-static om_stem_entry *set_of(const om_words *words, const om_analyser *analyser)
+static om_stem_entry *set_of(const om_words *words, const om_analyser *analyser,
+                             const om_wordkey *key)
 {
-    uint64_t part[3];
-    memcpy(part, words->word, sizeof part);
-    uint64_t hash = ((part[0] + analyser->config) * UINT64_C(0x9E3779B97F4A7C15)) ^
-                    (part[1] * UINT64_C(0xC2B2AE3D27D4EB4F)) ^
-                    (part[2] * UINT64_C(0x165667B19E3779F9));
+    uint64_t hash = ((key->head[0] + analyser->config) * UINT64_C(0x9E3779B97F4A7C15)) ^
+                    (key->head[1] * UINT64_C(0xC2B2AE3D27D4EB4F)) ^
+                    (key->tail * UINT64_C(0x165667B19E3779F9));
     hash = (hash ^ (hash >> 32)) * UINT64_C(0xBF58476D1CE4E5B9);
     return &words->stems.entries[(hash >> (64 - words->stems.bits + 1)) * OM_CACHE_WAYS];
 }
 
-static bool same_word(const om_stem_entry *entry, const uint8_t *word)
+static bool same_word(const om_stem_entry *entry, const om_wordkey *key)
 {
-    uint64_t x[3], y[3];
-    memcpy(x, entry->word, sizeof x);
-    memcpy(y, word, sizeof y);
-    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2])) == 0;
+    om_wordkey other;
+    memcpy(other.head, entry->word, sizeof other.head);
+    memcpy(&other.tail, entry->word + sizeof other.head, sizeof other.tail);
+    return ((other.head[0] ^ key->head[0]) | (other.head[1] ^ key->head[1]) |
+            (other.tail ^ key->tail)) == 0;
 }
 
 const om_stem_entry *om_stem_look(const om_words *words, const om_analyser *analyser,
-                                  uint32_t length)
+                                  const om_wordkey *key)
 {
-    if (OM_UNLIKELY(words->stems.bits == 0 || length > OM_CACHED_WORD)) {
+    if (OM_UNLIKELY(words->stems.bits == 0)) {
         return NULL;
     }
-    const om_stem_entry *set = set_of(words, analyser);
+    const om_stem_entry *set = set_of(words, analyser, key);
     for (uint32_t way = 0; way < OM_CACHE_WAYS; way++) {
-        if (same_word(&set[way], words->word) && set[way].config == analyser->config) {
+        if (same_word(&set[way], key) && set[way].config == analyser->config) {
             return &set[way];
         }
     }
@@ -212,10 +213,13 @@ static void remember(om_words *words, const om_analyser *analyser, uint32_t leng
     if (stems->bits == 0) {
         return;
     }
-    om_stem_entry *set = set_of(words, analyser);
+    const om_wordkey key = om_word_key(words);
+    om_stem_entry *set = set_of(words, analyser, &key);
     set[1] = set[0];
-    set[0] = (om_stem_entry){
-        .config = analyser->config, .keep = (uint8_t)keep, .extra = (uint8_t)(found_length - keep)};
+    set[0] = (om_stem_entry){.config = analyser->config,
+                             .keep = (uint8_t)keep,
+                             .extra = (uint8_t)(found_length - keep),
+                             .hash = om_text_row_hash((const char *)found, found_length)};
     memcpy(set[0].word, words->word, OM_CACHED_WORD);
     memcpy(set[0].end, found + keep, found_length - keep);
 }

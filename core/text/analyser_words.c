@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "analyser_int.h"
 
-#include "rng.h"
+#include "texthash.h"
 
 enum {
     FIRST_WORDS = 64,
@@ -152,10 +152,10 @@ static inline omen_status_t make_room(om_words *words, omen_error *err)
     return grow(words, err);
 }
 
-static void put_word(om_words *words, uint32_t length)
+static void put_word(om_words *words, uint32_t length, uint32_t hash)
 {
-    words->list[words->count++] =
-        (om_word){.offset = words->size, .length = length, .position = words->position};
+    words->list[words->count++] = (om_word){
+        .offset = words->size, .length = length, .position = words->position, .hash = hash};
     words->size += length;
     words->position++;
 }
@@ -167,7 +167,7 @@ omen_status_t om_words_append(om_words *words, const uint8_t *word, uint32_t len
     omen_status_t status = make_room(words, err);
     if (status == OMEN_OK) {
         memcpy(words->bytes + words->size, word, length);
-        put_word(words, length);
+        put_word(words, length, om_text_row_hash((const char *)word, length));
     }
     return status;
 }
@@ -193,17 +193,9 @@ static omen_status_t end_new_word(om_words *words, const om_analyser *analyser, 
     return om_words_append(words, stem, stem_length, err);
 }
 
-omen_status_t om_words_end_word(om_words *words, const om_analyser *analyser, uint32_t length,
-                                omen_error *err)
+omen_status_t om_words_put_entry(om_words *words, const om_stem_entry *entry, omen_error *err)
 {
-    const om_stem_entry *entry = NULL;
-    if (OM_LIKELY(analyser->algorithm != NULL)) {
-        entry = om_stem_look(words, analyser, length);
-    }
-    if (entry == NULL) {
-        return end_new_word(words, analyser, length, err);
-    }
-    uint32_t stem_length = (uint32_t)entry->keep + entry->extra;
+    const uint32_t stem_length = (uint32_t)entry->keep + entry->extra;
     if (stem_length == 0) {
         words->position++;
         return OMEN_OK;
@@ -214,9 +206,21 @@ omen_status_t om_words_end_word(om_words *words, const om_analyser *analyser, ui
         char *out = words->bytes + words->size;
         memcpy(out, entry->word, OM_CACHED_WORD);
         memcpy(out + entry->keep, entry->end, OM_CACHED_END);
-        put_word(words, stem_length);
+        put_word(words, stem_length, entry->hash);
     }
     return status;
+}
+
+omen_status_t om_words_end_word(om_words *words, const om_analyser *analyser, uint32_t length,
+                                omen_error *err)
+{
+    const om_stem_entry *entry = NULL;
+    if (OM_LIKELY(analyser->algorithm != NULL && length <= OM_CACHED_WORD)) {
+        const om_wordkey key = om_word_key(words);
+        entry = om_stem_look(words, analyser, &key);
+    }
+    return entry != NULL ? om_words_put_entry(words, entry, err)
+                         : end_new_word(words, analyser, length, err);
 }
 
 /* Suffixes, folding, composition and bigrams in the scripts that the stemmers know, and more. */

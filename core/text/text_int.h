@@ -1,24 +1,14 @@
 /* text_int.h - inside core/text: text rows, the bytes of an image, packed integers, lists of postings.
- * Depends on: textindex.h, rng.h.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
+ * Depends on: textindex.h, texthash.h, rng.h.  Locks: none.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_TEXT_INT_H
 #define OM_TEXT_INT_H
 #include <string.h>
 
 #include "rng.h"
+#include "texthash.h"
 #include "textindex.h"
 
 /* ---- Words ---------------------------------------------------------------------------------- */
-/* FORMAT.md: 8 bytes at a time, the last ones filled up with zeros. */
-static inline uint64_t om_text_hash(const char *word, uint32_t length, uint64_t seed)
-{
-    uint64_t hash = om_mix64(seed + length);
-    for (uint32_t at = 0; at < length; at += 8) {
-        uint64_t chunk = 0;
-        memcpy(&chunk, word + at, length - at < 8 ? length - at : 8);
-        hash = om_mix64(hash ^ chunk);
-    }
-    return hash;
-}
 /* The numbers in order[0 .. count), sorted by compare (below, at, above 0); spare: as many. Stable,
  * n log n whatever comes. */
 typedef int (*om_text_compare)(const void *ctx, uint32_t a, uint32_t b);

@@ -52,7 +52,7 @@ static omen_status_t add_word(making *m, const char *bytes, uint32_t length, uin
     const om_queryword word = {.target = m->target,
                                .at = q->byte_count,
                                .length = length,
-                               .hash = (uint32_t)(om_text_hash(bytes, length, 0) >> 32)};
+                               .hash = om_text_row_hash(bytes, length)};
     uint32_t at = word.hash & m->mask;
     for (; m->words[at] != 0; at = (at + 1) & m->mask) {
         if (is_word(m, m->words[at] - 1, &word, bytes)) {

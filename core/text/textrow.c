@@ -37,20 +37,28 @@ void om_text_sort(uint32_t *order, uint32_t *spare, uint32_t count, om_text_comp
     }
 }
 
-/* Keys are (hash << 32 | place): places of a hash stay in order, as every pass is stable. */
-static void sort_keys(uint64_t *keys, uint64_t *spare, uint32_t count)
+/* Keys are (hash << 32 | place), all different. Moves keys to where they belong among those before them;
+ * false: it came to more than `moves`, and the rest was left. */
+static bool insert_keys(uint64_t *keys, uint32_t count, uint64_t moves)
 {
-    if (count <= 48) {
-        for (uint32_t i = 1; i < count; i++) {
-            uint64_t value = keys[i];
-            uint32_t at = i;
-            for (; at > 0 && keys[at - 1] > value; at--) {
-                keys[at] = keys[at - 1];
-            }
-            keys[at] = value;
+    for (uint32_t i = 1; i < count; i++) {
+        const uint64_t value = keys[i];
+        uint32_t at = i;
+        for (; at > 0 && keys[at - 1] > value; at--) {
+            keys[at] = keys[at - 1];
         }
-        return;
+        keys[at] = value;
+        if (i - at > moves) {
+            return false;
+        }
+        moves -= i - at;
     }
+    return true;
+}
+
+/* By one byte of the hash after the other; places of a hash stay in order, as every pass is stable. */
+static void radix_keys(uint64_t *keys, uint64_t *spare, uint32_t count)
+{
     for (uint32_t shift = 32; shift < 64; shift += 8) {
         uint32_t begin[257] = {0};
         for (uint32_t i = 0; i < count; i++) {
@@ -68,11 +76,45 @@ static void sort_keys(uint64_t *keys, uint64_t *spare, uint32_t count)
     }
 }
 
+/* One pass by the upper bits, as many buckets as keys: hashes are spread evenly, so that every key is near
+ * its place then. */
+static void spread_keys(uint64_t *keys, uint64_t *spare, uint32_t count)
+{
+    enum { MOST = 1024 };
+    uint32_t begin[MOST + 1];
+    const uint32_t bits = om_min_u32(32 - (uint32_t)__builtin_clz(count - 1), 10);
+    memset(begin, 0, ((1u << bits) + 1) * sizeof begin[0]);
+    for (uint32_t i = 0; i < count; i++) {
+        begin[(keys[i] >> (64 - bits)) + 1]++;
+    }
+    for (uint32_t i = 0; i < 1u << bits; i++) {
+        begin[i + 1] += begin[i];
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        spare[begin[keys[i] >> (64 - bits)]++] = keys[i];
+    }
+    memcpy(keys, spare, count * sizeof *keys);
+}
+
+/* Somebody may have looked for words whose hashes lie together, and long texts have too few buckets: then
+ * insertion gives up early, and four passes by bytes follow, which take the same time whatever comes. Places
+ * of a hash are in order at any moment. */
+static void sort_keys(uint64_t *keys, uint64_t *spare, uint32_t count)
+{
+    if (count > 8) {
+        spread_keys(keys, spare, count);
+    }
+    if (!insert_keys(keys, count, 64 + 4 * (uint64_t)count)) {
+        radix_keys(keys, spare, count);
+    }
+}
+
 /* ---- Making --------------------------------------------------------------------------------- */
 typedef struct token_list {
     const om_word *words;
     const char *bytes;
     uint64_t *keys;
+    uint32_t *firsts; /* of each word, its first token in `keys` */
     uint32_t count;
 } token_list;
 
@@ -90,9 +132,11 @@ static int compare_tokens(const void *ctx, uint32_t a, uint32_t b)
     return order != 0 ? order : (x->length > y->length) - (x->length < y->length);
 }
 
-/* Different words of one hash lie mixed: nearly never, but somebody may have looked for them. */
-static void part_equal_hashes(token_list *list, uint32_t *spare)
+/* Different words of one hash lie mixed: nearly never, but somebody may have looked for them. Returns whether
+ * there are any: without, another word is another hash. */
+static bool part_equal_hashes(token_list *list, uint32_t *spare)
 {
+    bool any = false;
     for (uint32_t begin = 0, end; begin < list->count; begin = end) {
         bool mixed = false;
         for (end = begin + 1; end < list->count && list->keys[end] >> 32 == list->keys[begin] >> 32;
@@ -103,6 +147,7 @@ static void part_equal_hashes(token_list *list, uint32_t *spare)
         if (!mixed) {
             continue;
         }
+        any = true;
         const uint64_t hash = list->keys[begin] >> 32 << 32;
         const uint32_t count = end - begin;
         for (uint32_t i = 0; i < count; i++) {
@@ -113,12 +158,14 @@ static void part_equal_hashes(token_list *list, uint32_t *spare)
             list->keys[begin + i] = hash | spare[i];
         }
     }
+    return any;
 }
 
-static bool same_word(const token_list *list, uint32_t i)
+static bool same_word(const token_list *list, uint32_t i, bool mixed)
 {
     return list->keys[i] >> 32 == list->keys[i - 1] >> 32 &&
-           compare_tokens(list, (uint32_t)list->keys[i], (uint32_t)list->keys[i - 1]) == 0;
+           (!mixed ||
+            compare_tokens(list, (uint32_t)list->keys[i], (uint32_t)list->keys[i - 1]) == 0);
 }
 
 static void put_number(const om_rowhead *head, uint8_t *array, uint32_t i, uint32_t value)
@@ -128,6 +175,14 @@ static void put_number(const om_rowhead *head, uint8_t *array, uint32_t i, uint3
     } else {
         const uint16_t narrow = (uint16_t)value;
         memcpy(array + (size_t)i * 2, &narrow, 2);
+    }
+}
+
+/* Eight bytes at a time: up to 7 behind the word are read and written too. */
+static void copy_word(uint8_t *to, const char *from, uint32_t length)
+{
+    for (uint32_t at = 0; at < length; at += 8) {
+        memcpy(to + at, from + at, 8);
     }
 }
 
@@ -141,34 +196,32 @@ static size_t put_field(const token_list *list, const om_rowhead *head, uint8_t 
     uint8_t *first = start + ((size_t)head->words + 1) * unit;
     uint8_t *positions = first + ((size_t)head->words + 1) * unit;
     uint8_t *bytes = positions + (size_t)head->length * unit;
-    uint32_t word = 0, used = 0;
+    uint32_t used = 0;
     for (uint32_t i = 0; i < list->count; i++) {
-        const om_word *t = token(list, i);
-        if (i == 0 || !same_word(list, i)) {
-            const uint32_t hash = (uint32_t)(list->keys[i] >> 32);
-            memcpy(hashes + (size_t)word * 4, &hash, 4);
-            put_number(head, start, word, used);
-            put_number(head, first, word, i);
-            memcpy(bytes + used, list->bytes + t->offset, t->length);
-            used += t->length;
-            word++;
-        }
-        put_number(head, positions, i, t->position);
+        put_number(head, positions, i, token(list, i)->position);
     }
-    put_number(head, start, word, used);
-    put_number(head, first, word, list->count);
+    for (uint32_t word = 0; word < head->words; word++) {
+        const om_word *t = token(list, list->firsts[word]);
+        memcpy(hashes + (size_t)word * 4, &t->hash, 4);
+        put_number(head, start, word, used);
+        put_number(head, first, word, list->firsts[word]);
+        copy_word(bytes + used, list->bytes + t->offset, t->length);
+        used += t->length;
+    }
+    put_number(head, start, head->words, used);
+    put_number(head, first, head->words, list->count);
     const size_t size = (size_t)(bytes - out) + used;
     const size_t padded = om_round_up(size, 8);
     memset(out + size, 0, padded - size);
     return padded;
 }
 
-static void measure(const token_list *list, om_rowhead *head)
+static void measure(const token_list *list, bool mixed, om_rowhead *head)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < list->count; i++) {
-        if (i == 0 || !same_word(list, i)) {
-            head->words++;
+        if (i == 0 || !same_word(list, i, mixed)) {
+            list->firsts[head->words++] = i;
             bytes += token(list, i)->length;
         }
     }
@@ -220,7 +273,8 @@ static omen_status_t add_field(om_textbuf *out, size_t row, size_t at, uint16_t 
     for (uint32_t i = 0; i < list.count; i++) {
         bytes += list.words[i].length;
     }
-    /* At most 16 bytes a word in the arrays; behind them keys and their spare, which nobody keeps. */
+    /* At most 16 bytes a word in the arrays, 8 more of their ends, 7 of padding and 7 that copy_word takes;
+     * behind them keys and their spare, which nobody keeps. */
     const uint64_t arrays = bytes + (uint64_t)list.count * 16 + 32;
     if (list.count > MAX_WORDS || arrays + (out->size - row) > MAX_ROW_BYTES) {
         return om_fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_LIMIT,
@@ -233,13 +287,12 @@ static omen_status_t add_field(om_textbuf *out, size_t row, size_t at, uint16_t 
     }
     list.keys = (uint64_t *)(void *)(out->data + om_round_up(out->size + arrays, 8));
     for (uint32_t i = 0; i < list.count; i++) {
-        const om_word *word = &list.words[i];
-        uint64_t hash = om_text_hash(list.bytes + word->offset, word->length, 0);
-        list.keys[i] = (hash >> 32 << 32) | i;
+        list.keys[i] = (uint64_t)list.words[i].hash << 32 | i;
     }
     sort_keys(list.keys, list.keys + list.count, list.count);
-    part_equal_hashes(&list, (uint32_t *)(void *)(list.keys + list.count));
-    measure(&list, &head);
+    list.firsts = (uint32_t *)(void *)(list.keys + list.count);
+    const bool mixed = part_equal_hashes(&list, list.firsts);
+    measure(&list, mixed, &head);
     head.at = (uint32_t)(out->size - row);
     out->size += put_field(&list, &head, out->data + out->size);
     memcpy(out->data + at, &head, sizeof head);

@@ -1,14 +1,12 @@
-/* admin.c - the admin HTTP server on libmicrohttpd: one thread, four pages, nothing to write to.
- * Every answer closes its connection, so that no connection has a reason to be old.
+/* admin.c - the admin HTTP server on libmicrohttpd: one thread, four pages of its own with nothing to write
+ * to, and the routes of others (admin_route.c). Every answer closes its connection, so that no connection has a reason to be old.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "admin.h"
+#include "admin_int.h"
 
 #include "config.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <netdb.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +28,7 @@ struct om_admin {
     om_slog *log;
     uint64_t (*now_ns)(void);
     uint16_t port;
+    om_admin_requests requests;
     pthread_mutex_t mutex; /* guards clients: a descriptor in it is open */
     client clients[OM_ADMIN_MAX_CONNECTIONS];
 };
@@ -43,29 +42,49 @@ static uint64_t monotonic_ns(void)
 
 /* ---- Answers ----------------------------------------------------------------------------- */
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned code, const char *type,
-                              char *text, size_t length, enum MHD_ResponseMemoryMode mode)
+static bool add_headers(struct MHD_Response *response, const om_admin_answer *a)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(length, text, mode);
+    static const om_admin_header_line always[] = {{"Cache-Control", "no-store"},
+                                                  {"X-Content-Type-Options", "nosniff"},
+                                                  {"Connection", "close"}};
+    const char *type = a->type != NULL ? a->type : "text/plain; charset=utf-8";
+    bool ok = MHD_add_response_header(response, "Content-Type", type) == MHD_YES;
+    for (size_t i = 0; ok && i < sizeof always / sizeof always[0]; i++) {
+        ok = MHD_add_response_header(response, always[i].name, always[i].value) == MHD_YES;
+    }
+    for (size_t i = 0; ok && i < a->header_count; i++) {
+        ok = MHD_add_response_header(response, a->headers[i].name, a->headers[i].value) == MHD_YES;
+    }
+    return ok;
+}
+
+enum MHD_Result om_admin_send(struct MHD_Connection *connection, const om_admin_answer *a)
+{
+    char *text = a->text != NULL ? a->text : (char *)(uintptr_t)a->kept;
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        text != NULL ? a->size : 0, text,
+        a->text != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (response == NULL) {
-        if (mode == MHD_RESPMEM_MUST_FREE) {
-            free(text);
-        }
+        free(a->text);
         return MHD_NO; /* closes the connection */
     }
-    enum MHD_Result result = MHD_YES;
-    if (MHD_add_response_header(response, "Content-Type", type) != MHD_YES ||
-        MHD_add_response_header(response, "Cache-Control", "no-store") != MHD_YES ||
-        MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") != MHD_YES ||
-        MHD_add_response_header(response, "Connection", "close") != MHD_YES ||
-        (code == 405 && MHD_add_response_header(response, "Allow", "GET, HEAD") != MHD_YES)) {
-        result = MHD_NO;
-    }
-    if (result == MHD_YES) {
-        result = MHD_queue_response(connection, code, response);
+    enum MHD_Result result = MHD_NO;
+    if (add_headers(response, a)) {
+        result = MHD_queue_response(connection, a->code != 0 ? a->code : 500, response);
     }
     MHD_destroy_response(response);
     return result;
+}
+
+static enum MHD_Result answer_copy(struct MHD_Connection *connection, unsigned code,
+                                   const char *text, size_t length)
+{
+    om_admin_answer a = {.code = code, .text = malloc(length + 1), .size = length};
+    if (a.text == NULL) {
+        return MHD_NO;
+    }
+    memcpy(a.text, text, length);
+    return om_admin_send(connection, &a);
 }
 
 static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned code,
@@ -73,8 +92,7 @@ static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned c
 {
     char copy[128];
     int n = snprintf(copy, sizeof copy, "%s\n", text);
-    return answer(connection, code, "text/plain; charset=utf-8", copy, (size_t)n,
-                  MHD_RESPMEM_MUST_COPY);
+    return answer_copy(connection, code, copy, (size_t)n);
 }
 
 static enum MHD_Result answer_metrics(om_admin *admin, struct MHD_Connection *connection)
@@ -88,8 +106,20 @@ static enum MHD_Result answer_metrics(om_admin *admin, struct MHD_Connection *co
     if (text == NULL) {
         return answer_text(connection, 500, "no memory for the page");
     }
-    return answer(connection, 200, "text/plain; version=0.0.4; charset=utf-8", text, length,
-                  MHD_RESPMEM_MUST_FREE);
+    om_admin_answer a = {.code = 200,
+                         .type = "text/plain; version=0.0.4; charset=utf-8",
+                         .text = text,
+                         .size = length};
+    return om_admin_send(connection, &a);
+}
+
+static enum MHD_Result refuse_method(struct MHD_Connection *connection)
+{
+    static const om_admin_header_line allow = {"Allow", "GET, HEAD"};
+    static const char why[] = "only GET and HEAD\n";
+    om_admin_answer a = {
+        .code = 405, .headers = &allow, .header_count = 1, .kept = why, .size = sizeof why - 1};
+    return om_admin_send(connection, &a);
 }
 
 /* "?verbose", with or without a value. */
@@ -115,8 +145,7 @@ static enum MHD_Result answer_verbose(const om_admin *admin, struct MHD_Connecti
                      known && stats.state == OMEN_DB_WRITABLE ? "yes" : "no",
                      named ? states[stats.state] : "unknown", stats.reason[0] != '\0' ? ": " : "",
                      stats.reason);
-    return answer(connection, 200, "text/plain; charset=utf-8", text, (size_t)n,
-                  MHD_RESPMEM_MUST_COPY);
+    return answer_copy(connection, 200, text, (size_t)n);
 }
 
 static enum MHD_Result answer_probe(const om_admin *admin, struct MHD_Connection *connection,
@@ -141,7 +170,7 @@ static enum MHD_Result answer_probe(const om_admin *admin, struct MHD_Connection
 }
 
 /* A request with a body has no place here: it is refused before the body is read. */
-static bool has_body(struct MHD_Connection *connection)
+bool om_admin_has_body(struct MHD_Connection *connection)
 {
     const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Transfer-Encoding") != NULL ||
@@ -161,14 +190,16 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
                               size_t *upload_data_size, void **request)
 {
     om_admin *admin = ctx;
+    const om_admin_route *route = om_admin_find_route(&admin->requests, url);
     (void)version;
-    (void)upload_data;
-    (void)upload_data_size;
-    (void)request;
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
-        return answer_text(connection, 405, "only GET and HEAD");
+    if (route != NULL) {
+        om_admin_call call = {connection, method, upload_data, upload_data_size, request};
+        return om_admin_route_call(&admin->requests, route, &call);
     }
-    if (has_body(connection)) {
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+        return refuse_method(connection);
+    }
+    if (om_admin_has_body(connection)) {
         return answer_text(connection, 413, "a body is not accepted");
     }
     if (strcmp(url, "/metrics") == 0) {
@@ -194,6 +225,16 @@ static void set_client(om_admin *admin, int fd, bool started)
         }
     }
     (void)pthread_mutex_unlock(&admin->mutex);
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode why)
+{
+    (void)ctx;
+    (void)connection;
+    (void)why;
+    om_admin_exchange_free(*request);
+    *request = NULL;
 }
 
 /* The server closes a descriptor only after CLOSED was told. */
@@ -290,17 +331,29 @@ static uint16_t port_of(int fd)
 static struct MHD_Daemon *start_daemon(om_admin *admin, int fd)
 {
     return MHD_start_daemon(
-        MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, handle, admin,
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, admin,
         MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)OM_ADMIN_MAX_CONNECTIONS,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)OM_ADMIN_MAX_PER_ADDRESS,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)OM_ADMIN_TIMEOUT_S,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)OM_ADMIN_MAX_HEADER,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, admin,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 /* clang-format on */
+
+static void destroy(om_admin *admin)
+{
+    om_admin_requests_stop(&admin->requests);
+    if (admin->daemon != NULL) {
+        MHD_stop_daemon(admin->daemon); /* closes the socket too */
+    }
+    om_admin_requests_end(&admin->requests);
+    (void)pthread_mutex_destroy(&admin->mutex);
+    free(admin);
+}
 
 om_admin *om_admin_start(const om_admin_options *options, char *error, size_t error_size)
 {
@@ -318,18 +371,21 @@ om_admin *om_admin_start(const om_admin_options *options, char *error, size_t er
         admin->clients[i].fd = -1;
     }
     int fd = listen_on(options->listen, error, error_size);
-    if (fd >= 0) {
+    if (!om_admin_requests_start(&admin->requests, options)) {
+        (void)snprintf(error, error_size, "admin-listen: no threads");
+    } else if (fd >= 0) {
         admin->port = port_of(fd);
         admin->daemon = start_daemon(admin, fd);
         if (admin->daemon == NULL) {
             (void)snprintf(error, error_size, "admin-listen: %s: the HTTP server did not start",
                            options->listen);
-            (void)close(fd);
         }
     }
     if (admin->daemon == NULL) {
-        (void)pthread_mutex_destroy(&admin->mutex);
-        free(admin);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        destroy(admin);
         return NULL;
     }
     return admin;
@@ -342,10 +398,7 @@ uint16_t om_admin_port(const om_admin *admin)
 
 void om_admin_stop(om_admin *admin)
 {
-    if (admin == NULL) {
-        return;
+    if (admin != NULL) {
+        destroy(admin);
     }
-    MHD_stop_daemon(admin->daemon); /* closes the socket too */
-    (void)pthread_mutex_destroy(&admin->mutex);
-    free(admin);
 }

@@ -315,7 +315,8 @@ static void test_start_and_stop(void **state)
     char where[32];
     (void)state;
     (void)snprintf(where, sizeof where, "127.0.0.1:%u", om_admin_port(admin));
-    om_admin_options options = {where, metrics, &health, NULL, fake_clock};
+    om_admin_options options = {
+        .listen = where, .metrics = metrics, .health = &health, .now_ns = fake_clock};
     assert_null(om_admin_start(&options, error, sizeof error));
     assert_non_null(strstr(error, where));
     assert_non_null(strstr(error, "in use"));
@@ -344,7 +345,8 @@ static int start(void **state)
     om_metrics_options metrics_options = {4, NULL, NULL};
     (void)state;
     metrics = om_metrics_create(&metrics_options);
-    om_admin_options options = {"127.0.0.1:0", metrics, &health, NULL, fake_clock};
+    om_admin_options options = {
+        .listen = "127.0.0.1:0", .metrics = metrics, .health = &health, .now_ns = fake_clock};
     admin = om_admin_start(&options, error, sizeof error);
     return admin != NULL ? 0 : -1;
 }

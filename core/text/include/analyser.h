@@ -26,8 +26,9 @@ bool om_analyser_same(const om_analyser *a, const om_analyser *b);
 
 /* Words of a text in order. A position counts words, stop words included, so that phrases hold over them. */
 typedef struct om_word {
-    uint32_t offset, length; /* in bytes[] */
+    uint32_t offset, length; /* in bytes[], which may be read to 32 bytes behind the last word */
     uint32_t position;
+    uint32_t hash; /* om_text_row_hash of it */
 } om_word;
 typedef struct om_words om_words; /* reused: keeps its memory, and a cache of stems */
 omen_status_t om_words_create(const om_alloc *alloc, om_words **out, omen_error *err) OM_NODISCARD;

@@ -135,8 +135,10 @@ def check_server(objects):
 
 
 def check_config(text):
-    """omend itself reads the file: names, values and bounds of every option."""
-    path = write(os.path.join(folder("conf-"), "omend.conf"), text)
+    """omend itself reads the file: names, values and bounds of every option. Its folders are elsewhere here."""
+    place = folder("conf-")
+    os.makedirs(place + "/omend-backups")
+    path = write(place + "/omend.conf", text.replace("/var/lib/omend-backups", place + "/omend-backups"))
     done = run(OMEND, "--config", path, "--print-config", check=False)
     assert done.returncode == 0, "omend: %s\n%s" % (done.stderr, text)
     return done.stdout

@@ -294,6 +294,26 @@ class Backups(Durable):
         self.assertEqual(self.client.count("b"), 500)
         self.assertEqual(list(self.client.search("b", rows[3], limit=1).ids.u64), [3])
 
+    def test_backups_are_listed_and_deleted(self):
+        self.start()
+        stub = self.client.maintenance
+        self.client.create("b", 8)
+        self.client.add("b", rows_of(500))
+        self.maintain("Checkpoint")
+        for name, previous in (("n-1", ""), ("n-2", "n-1"), ("other", "n-2")):
+            self.maintain("Backup", name=name, previous=previous)
+        listed = stub.ListBackups(MAINTENANCE.ListBackupsRequest(prefix="n-"), timeout=PATIENCE)
+        self.assertEqual([b.name for b in listed.backups], ["n-2", "n-1"])
+        self.assertTrue(all(b.files > 0 and b.bytes > 0 and b.created_unix_ms > 0 for b in listed.backups))
+        # Files that others link stay with them.
+        stub.DeleteBackup(MAINTENANCE.DeleteBackupRequest(name="n-1"), timeout=PATIENCE)
+        self.maintain("Verify", name="n-2")
+        self.fails("NOT_FOUND", stub.DeleteBackup, MAINTENANCE.DeleteBackupRequest(name="n-1"),
+                   reason="BACKUP_NOT_FOUND")
+        self.maintain("Restore", name="n-2", to="restored")
+        self.fails("NOT_FOUND", stub.DeleteBackup, MAINTENANCE.DeleteBackupRequest(name="restored"))
+        self.assertEqual(sorted(os.listdir(self.path("backups"))), ["n-2", "other", "restored"])
+
     def test_a_damaged_backup_is_told(self):
         self.start()
         self.client.create("b", 8)
@@ -318,7 +338,7 @@ class Backups(Durable):
         self.start()
         stub = self.client.maintenance
         for name in ("", "..", ".", "a/b", "/etc", "a\\b", "x.partial", "ä", "a" * 64):
-            for what in ("Backup", "Verify"):
+            for what in ("Backup", "Verify", "DeleteBackup"):
                 request = getattr(MAINTENANCE, what + "Request")(name=name)
                 self.fails("INVALID_ARGUMENT", getattr(stub, what), request, reason="NAME", field="name")
             request = MAINTENANCE.RestoreRequest(name=name, to="x")
@@ -327,6 +347,9 @@ class Backups(Durable):
                    reason="BACKUP_NOT_FOUND")
         os.symlink("/", self.path("backups", "root"))
         self.fails("NOT_FOUND", stub.Verify, MAINTENANCE.VerifyRequest(name="root"))
+        self.fails("NOT_FOUND", stub.DeleteBackup, MAINTENANCE.DeleteBackupRequest(name="root"),
+                   reason="BACKUP_NOT_FOUND")
+        self.assertEqual(len(stub.ListBackups(MAINTENANCE.ListBackupsRequest()).backups), 0)
         self.fails("ALREADY_EXISTS", stub.Backup, MAINTENANCE.BackupRequest(name="root"))
         self.assertEqual(os.listdir(self.path("backups")), ["root"])
 

@@ -22,7 +22,7 @@ insecure-expose = true
 tls-cert = /etc/omend/tls/tls.crt
 tls-key = /etc/omend/tls/tls.key
 {{- if .Values.tls.clients.required }}
-tls-client-ca = {{ .Values.tls.clients.caSecret | ternary "/etc/omend/clients/ca.crt" "/etc/omend/tls/ca.crt" }}
+tls-client-ca = {{ ternary "/etc/omend/clients/ca.crt" "/etc/omend/tls/ca.crt" (ne .Values.tls.clients.caSecret "") }}
 {{- end }}
 {{- end }}
 {{- if ne .Values.auth.mode "off" }}
@@ -43,6 +43,10 @@ jwt-issuer = {{ . }}
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.server.config }}
-{{ $name }} = {{ kindIs "float64" $value | ternary (printf "%v" (int64 $value)) (printf "%v" $value) }}
+{{- /* Numbers come as floats: 1000000 must not become 1e+06. */}}
+{{- if and (kindIs "float64" $value) (eq (floor $value) (float64 $value)) }}
+{{- $value = int64 $value }}
+{{- end }}
+{{ $name }} = {{ $value }}
 {{- end }}
 {{ end }}

@@ -180,7 +180,7 @@ tolerations:
 - name: ca
   secret:
     secretName: {{ include "omendb.tlsSecret" . }}
-    defaultMode: 0440
+    defaultMode: 288  # 0440
     items:
       - key: ca.crt
         path: ca.crt
@@ -188,14 +188,14 @@ tolerations:
 - name: client
   secret:
     secretName: {{ include "omendb.jobsTlsSecret" . }}
-    defaultMode: 0440
+    defaultMode: 288  # 0440
 {{- end }}
 {{- end }}
 {{- if ne .Values.auth.mode "off" }}
 - name: key
   secret:
     secretName: {{ include "omendb.keySecret" . }}
-    defaultMode: 0440
+    defaultMode: 288  # 0440
     items:
       - key: {{ .Values.auth.secretKey }}
         path: key

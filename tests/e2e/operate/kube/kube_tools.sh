@@ -21,9 +21,19 @@ cp "$here/go.mod" "$out/src/go.mod"
 cd "$out/src"
 kubernetes=$(sed -n 's/^\tk8s.io\/kubernetes //p' go.mod)
 
+# What the programs say of themselves, and what helm takes a cluster for that it does not ask.
+minor=${kubernetes#v1.}
+minor=${minor%%.*}
+says="-s -w"
+for package in helm.sh/helm/v3/pkg/chartutil helm.sh/helm/v3/pkg/lint/rules; do
+    says="$says -X $package.k8sVersionMajor=1 -X $package.k8sVersionMinor=$minor"
+done
+for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    says="$says -X $package.gitVersion=$kubernetes -X $package.gitMajor=1 -X $package.gitMinor=$minor"
+done
+
 build() {
-    nice -n 10 go build -p "${JOBS:-2}" -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes
-        -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${kubernetes#v1.}" -o "$out/bin/$1" "$2"
+    nice -n 10 go build -p "${JOBS:-2}" -trimpath -ldflags "$says" -o "$out/bin/$1" "$2"
 }
 
 # The folder of a module in the cache of modules.
