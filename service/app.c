@@ -67,7 +67,7 @@ static int start_tls(om_app *app)
     return app->tls != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_CONFIG, "tls", error);
 }
 
-static int start_access(om_app *app)
+static int make_access(om_app *app, bool check)
 {
     char error[700];
     const om_config *c = &app->config;
@@ -79,10 +79,16 @@ static int start_access(om_app *app)
                                  .jwt_audience = c->jwt_audience,
                                  .certificate_identities = c->certificate_identities,
                                  .audit_file = c->audit_log,
+                                 .check = check,
                                  .metrics = app->metrics,
                                  .log = app->log};
     app->access = om_access_create(&options, error, sizeof error);
     return app->access != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_CONFIG, "access", error);
+}
+
+static int start_access(om_app *app)
+{
+    return make_access(app, false);
 }
 
 /* A folder of somebody else: files that we make there could not be read by its owner's omend, or
@@ -303,7 +309,8 @@ static void put_line(om_app *app)
 int om_app_check(om_app *app)
 {
     int code = start_log(app);
-    code = code != OM_EXIT_OK ? code : start_access(app);
+    code = code != OM_EXIT_OK ? code : make_access(app, true);
+    code = code != OM_EXIT_OK ? code : check_owner(app);
     code = code != OM_EXIT_OK ? code : start_tls(app);
     code = code != OM_EXIT_OK || app->config.open_count == 0 ? code : start_engine(app);
     return code != OM_EXIT_OK ? code : open_files(app);

@@ -401,7 +401,7 @@ void om_access_audit(om_access *access, const om_principal *principal, const cha
 
 const om_principal *om_access_anonymous(om_access *access)
 {
-    return &om_box_hold(access->anonymous)->principal;
+    return &om_box_hold(access->required ? access->nobody : access->anonymous)->principal;
 }
 
 bool om_access_takes_certificates(const om_access *access)

@@ -86,6 +86,7 @@ typedef struct om_access_options {
     const char *jwt_issuer, *jwt_audience;
     bool certificate_identities; /* a client certificate whose name has grants is a credential */
     const char *audit_file;      /* JSON lines; NULL: to the log                               */
+    bool check;                  /* --check-config: files are looked at, none is made or held  */
     om_metrics *metrics;
     om_slog *log;
 } om_access_options;
@@ -104,14 +105,15 @@ bool om_access_takes_certificates(const om_access *access);
  * credential that was good once. */
 const om_principal *om_access_identify(om_access *access, const om_credentials *credentials,
                                        om_failure *f);
-/* Who is nobody, for what needs no credential. Give it back. */
+/* Who is nobody, for what needs no credential: where credentials are asked for, it may do nothing
+ * else. Give it back. */
 const om_principal *om_access_anonymous(om_access *access);
 /* Whether who was identified a while ago is still good: not revoked, not expired, its signing key
  * in use. False: identify again. */
 bool om_principal_still(const om_principal *principal);
 void om_principal_release(const om_principal *principal); /* NULL is accepted */
 const om_principal *om_principal_hold(const om_principal *principal);
-/* Whether verb (READ, WRITE, MANAGE) of this collection is allowed. */
+/* Whether verb (READ, WRITE, MANAGE, ADMIN) of this collection is allowed; no other verb is about one. */
 bool om_principal_may(const om_principal *principal, const char *collection, uint32_t verb);
 /* Whether verb is allowed of anything at all: told before a message is read. */
 bool om_principal_may_some(const om_principal *principal, uint32_t verb);

@@ -1,6 +1,6 @@
 /* access_changes.c - keys, tenants and owners of collections: made, ended, told. A change is in the
- * catalogue before it counts, so that what was acknowledged survives. SPDX-License-Identifier:
- * Apache-2.0 */
+ * catalogue before it counts, so that what was acknowledged survives.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -101,6 +101,8 @@ typedef struct om_catalog_reader {
     bool (*key)(void *ctx, const om_key_row *row);
     bool (*owner)(void *ctx, const char *collection, const char *tenant);
 } om_catalog_reader;
+/* Whether it could be opened, as far as that can be told without making or taking it. */
+bool om_catalog_check(const char *path, char *error, size_t error_size);
 om_catalog *om_catalog_open(const char *path, char *error, size_t error_size);
 bool om_catalog_read(om_catalog *catalog, const om_catalog_reader *reader, char *error,
                      size_t error_size);

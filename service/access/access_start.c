@@ -48,6 +48,13 @@ static bool has_manager(const om_access *access)
 static bool start_catalog(om_access *access, const char *path, char *error, size_t error_size)
 {
     char why[400];
+    if (access->check) {
+        if (!om_catalog_check(path, why, sizeof why)) {
+            (void)snprintf(error, error_size, "catalog: %s", why);
+            return false;
+        }
+        return true;
+    }
     om_catalog_reader reader = {access, read_tenant, read_key, read_owner};
     access->ring = om_keyring_create();
     access->catalog = om_catalog_open(path, why, sizeof why);
@@ -75,6 +82,7 @@ static bool make_parts(om_access *access, const om_access_options *o, char *erro
     access->metrics = o->metrics;
     access->log = o->log;
     access->certificates = o->certificate_identities;
+    access->check = o->check;
     access->has_jwt = o->jwt_key_file != NULL;
     access->has_bootstrap = o->bootstrap_file != NULL;
     access->required = o->catalog != NULL || access->has_jwt || access->has_bootstrap;
@@ -92,11 +100,14 @@ static bool make_parts(om_access *access, const om_access_options *o, char *erro
                         .grants = &everything,
                         .grant_count = 1};
     access->anonymous = access->everybody != NULL ? om_box_create(&q) : NULL;
-    if (access->anonymous == NULL) {
+    q.grant_count = 0;
+    access->nobody = access->everybody != NULL ? om_box_create(&q) : NULL;
+    if (access->anonymous == NULL || access->nobody == NULL) {
         (void)snprintf(error, size, "no memory for keys and tenants");
         return false;
     }
-    access->audit = om_audit_create(o->audit_file, o->metrics, o->log, error, size);
+    access->audit =
+        om_audit_create(o->check ? NULL : o->audit_file, o->metrics, o->log, error, size);
     return access->audit != NULL;
 }
 
@@ -144,7 +155,12 @@ om_access *om_access_create(const om_access_options *o, char *error, size_t erro
         return NULL;
     }
     (void)pthread_mutex_init(&access->write, NULL);
-    (void)pthread_rwlock_init(&access->lock, NULL);
+    /* Not starved by readers: a revocation must not wait for those who try keys. */
+    pthread_rwlockattr_t attr;
+    (void)pthread_rwlockattr_init(&attr);
+    (void)pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    (void)pthread_rwlock_init(&access->lock, &attr);
+    (void)pthread_rwlockattr_destroy(&attr);
     atomic_init(&access->jwt_generation, 1);
     access->saved = om_access_now();
     access->swept = access->saved;
@@ -158,7 +174,7 @@ om_access *om_access_create(const om_access_options *o, char *error, size_t erro
     bool ok = make_parts(access, o, error, error_size) &&
               (o->catalog == NULL || start_catalog(access, o->catalog, error, error_size)) &&
               start_files(access, o, error, error_size);
-    if (ok && o->catalog != NULL && !access->has_bootstrap && !access->has_jwt &&
+    if (ok && access->catalog != NULL && !access->has_bootstrap && !access->has_jwt &&
         !has_manager(access)) {
         ok = false;
         (void)snprintf(error, error_size,
@@ -188,6 +204,7 @@ void om_access_free(om_access *access)
     om_owners_free(access->owners);
     om_jwt_keys_free(access->jwt_keys);
     om_box_release(access->anonymous);
+    om_box_release(access->nobody);
     om_tenants_free(access->tenants);
     om_catalog_close(access->catalog);
     om_audit_free(access->audit);

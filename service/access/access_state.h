@@ -17,8 +17,9 @@ struct om_access {
     om_cache *cache;
     om_tenants *tenants;
     om_tenant *everybody; /* the tenant `default` */
-    om_box *anonymous;
-    bool required, certificates, has_jwt, has_bootstrap;
+    om_box *anonymous;    /* everybody, where nothing is asked */
+    om_box *nobody; /* who needs no credential; may do nothing else, where they are asked for */
+    bool required, certificates, has_jwt, has_bootstrap, check;
     char *jwt_algorithm, *jwt_issuer, *jwt_audience; /* NULL: not given */
     om_watched bootstrap_file, jwt_file;
     pthread_mutex_t

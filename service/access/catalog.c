@@ -33,10 +33,10 @@ static const char schema[] =
 /* ---- The file -------------------------------------------------------------------------------- */
 
 /* Made with no rights for others, and ours: who else could write it could make keys. */
-static bool check_file(const char *path, char *error, size_t size)
+static bool check_file(const char *path, int make, char *error, size_t size)
 {
     struct stat st;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    int fd = open(path, O_RDWR | make | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
     const char *why = NULL;
     if (fd < 0) {
         (void)snprintf(error, size, "%.200s: %s: its folder must be there and writable", path,
@@ -123,9 +123,31 @@ static bool check_kind(om_catalog *c, const char *path, char *error, size_t size
     return true;
 }
 
+bool om_catalog_check(const char *path, char *error, size_t error_size)
+{
+    char folder[4096];
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        return check_file(path, 0, error, error_size);
+    }
+    (void)snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash == NULL) {
+        (void)snprintf(folder, sizeof folder, ".");
+    } else {
+        slash[slash == folder ? 1 : 0] = '\0';
+    }
+    if (access(folder, W_OK | X_OK) != 0) {
+        (void)snprintf(error, error_size, "%.200s: %s: its folder must be there and writable", path,
+                       strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 om_catalog *om_catalog_open(const char *path, char *error, size_t error_size)
 {
-    if (!check_file(path, error, error_size)) {
+    if (!check_file(path, O_CREAT, error, error_size)) {
         return NULL;
     }
     om_catalog *c = calloc(1, sizeof *c);

@@ -123,9 +123,6 @@ static bool matches(const char *pattern, const char *collection)
 bool om_principal_may(const om_principal *p, const char *collection, uint32_t verb)
 {
     uint32_t role = role_for(verb);
-    if (verb == OM_VERB_OPEN || verb == OM_VERB_ANY) {
-        return true;
-    }
     for (uint32_t i = 0; i < p->grant_count; i++) {
         const om_grant *g = &p->grants[i];
         if (g->role >= role && (verb == OM_VERB_ADMIN ? is_everything(g->collection)

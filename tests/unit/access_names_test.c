@@ -96,7 +96,8 @@ static void roles(void **state)
             assert_int_equal(om_principal_may(who, "films", OM_VERB_MANAGE),
                              covers[p] && role >= 3);
             assert_int_equal(om_principal_may(who, "films", OM_VERB_ADMIN), p == 0 && role == 3);
-            assert_true(om_principal_may(who, "films", OM_VERB_ANY));
+            assert_false(om_principal_may(who, "films", OM_VERB_ANY));
+            assert_false(om_principal_may(who, "films", OM_VERB_OPEN));
             assert_false(om_principal_may(who, "films", OM_VERB_NONE));
             assert_false(om_principal_may(who, "films", 99));
             assert_true(om_principal_may_some(who, OM_VERB_READ));
