@@ -111,8 +111,12 @@ class TlsCase(unittest.TestCase):
             self.assertIn("listen", done.stderr)
         server = self.start("--insecure-expose", listen="0.0.0.0:0")
         server.client(address="127.0.0.1:" + server.address.rsplit(":", 1)[1]).info()
-        server = self.start(*self.tls, listen="0.0.0.0:0")
-        self.works(server, self.credentials(self.authority))
+        # TLS alone hides what is said, not who may say it.
+        done = self.run_omend("--listen=0.0.0.0:0", *self.tls)
+        self.assertEqual(done.returncode, 78, done.stderr)
+        self.assertIn("nothing is asked of them", done.stderr)
+        server = self.start(*self.mtls, listen="0.0.0.0:0")
+        self.works(server, self.credentials(self.authority, self.authority.issue("client", "anybody")))
 
     def test_what_it_does_not_start_with(self):
         absent = os.path.join(self.folder, "absent")
