@@ -6,6 +6,7 @@
 #include "impls.h"
 #include "omen/v1/access.pb-c.h"
 #include "tenants.h"
+#include "usage.h"
 
 static void show(const om_tenant *tenant, Omen__V1__Tenant *out)
 {
@@ -53,6 +54,7 @@ static void list_work(om_rpc *rpc, const void *request)
     Omen__V1__Tenant *rows = calloc(OM_ACCESS_MAX_TENANTS, sizeof *rows);
     Omen__V1__Tenant **pointers = calloc(OM_ACCESS_MAX_TENANTS, sizeof(Omen__V1__Tenant *));
     (void)request;
+    om_usage_refresh(om_rt_shared_of(om_rpc_runtime(rpc)));
     if (rows != NULL && pointers != NULL) {
         const om_tenant *tenant = NULL;
         Omen__V1__ListTenantsResponse r;

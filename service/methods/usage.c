@@ -89,6 +89,14 @@ static void measure_job(om_job *job, bool expired)
     atomic_store(&usage->running, false);
 }
 
+void om_usage_refresh(om_rt_shared *shared)
+{
+    if (!atomic_exchange(&shared->usage.running, true)) {
+        om_usage_measure(shared);
+        atomic_store(&shared->usage.running, false);
+    }
+}
+
 void om_usage_tick(om_rt_shared *shared, uint64_t now_ns)
 {
     om_usage *usage = &shared->usage;

@@ -6,6 +6,8 @@
 
 /* Looks at every collection and tells the tenants. Blocks for a look at each. */
 void om_usage_measure(om_rt_shared *shared);
+/* The same, unless somebody is at it: for who wants to show the figures of now. Any thread. */
+void om_usage_refresh(om_rt_shared *shared);
 /* About once a second: measures on an admin worker when a tenant has a quota, so often that it takes a
  * twentieth of a core at most. */
 void om_usage_tick(om_rt_shared *shared, uint64_t now_ns);

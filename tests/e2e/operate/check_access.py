@@ -509,6 +509,45 @@ def harness_bearer(token):
     return Bearer(token)
 
 
+@check("collections count for the tenant of who made them, over a restart")
+def tenants():
+    data = folder("data-")
+    with start(data=data) as server:
+        admin = server.client(token=BOOT)
+        try:
+            make_key(admin, "early", [("manage", "*")], tenant="acme")
+            raise AssertionError("a key of a tenant that is not there")
+        except grpc.RpcError as error:
+            assert Failure(error).reason == "TENANT_NOT_FOUND", error
+        admin.access.SetTenant(A.SetTenantRequest(tenant=A.Tenant(name="acme", weight=2)))
+        mine = server.client(token=make_key(admin, "acme", [("manage", "acme-*")], tenant="acme"))
+        assert mine.access.WhoAmI(A.WhoAmIRequest()).tenant == "acme"
+        mine.create("acme-one", 4)
+        mine.add("acme-one", wire.gaussian(1, 7, 4))
+        admin.create("of-default", 4)
+        admin.add("of-default", wire.gaussian(1, 3, 4))
+
+        def rows(client):
+            told = client.access.ListTenants(A.ListTenantsRequest()).tenants
+            return {t.name: t.rows for t in told}
+
+        assert rows(admin) == {"default": 3, "acme": 7}, rows(admin)
+        keys = server.keys
+    again = [
+        "--catalog=" + os.path.join(keys, "access.db"), "--bootstrap-key-file=" + os.path.join(keys, "boot"),
+    ]
+    with Omend(*again, data=data) as server:
+        admin = server.client(token=BOOT)
+        assert rows(admin) == {"default": 3, "acme": 7}, rows(admin)
+        told = admin.access.ListTenants(A.ListTenantsRequest()).tenants
+        assert [t.weight for t in told if t.name == "acme"] == [2], told
+        admin.collections.DeleteCollection(C.DeleteCollectionRequest(name="acme-one"))
+        admin.create("acme-one", 4)  # by another: then it is of default
+        admin.add("acme-one", wire.gaussian(1, 2, 4))
+        assert rows(admin) == {"default": 5, "acme": 0}, rows(admin)
+    return "2 tenants, 3 collections, 1 restart"
+
+
 @check("the audit log tells who changed what, and nothing secret")
 def audit():
     with start() as server:
