@@ -93,7 +93,7 @@ class Cluster:
         self.call("PATCH", path + "?fieldManager=check&force=true", thing, "application/apply-patch+yaml")
 
         def established():
-            conditions = self.call("GET", path).get("status", {}).get("conditions", [])
+            conditions = self.call("GET", path).get("status", {}).get("conditions") or []
             return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
         poll("the definition of " + name, established)
