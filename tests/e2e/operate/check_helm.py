@@ -263,8 +263,8 @@ def plain_manifests():
     place = folder("kustomize-")
     run("cp", "-r", KUSTOMIZE, place)
     example = os.path.join(place, "kustomize", "overlays", "example")
-    for name in ("tls.crt", "tls.key", "ca.crt", "key"):
-        write(os.path.join(example, name), "for this check\n")
+    omen("certs", "dev", os.path.join(example, "certs"), "--host", "omendb")
+    write(os.path.join(example, "key"), base64.b64encode(os.urandom(32)) + b"\n")
     built = [o for o in yaml.safe_load_all(run(kubectl, "kustomize", example).stdout) if o]
     assert {o["metadata"].get("namespace") for o in built if o["kind"] != "Namespace"} == {"omendb"}
     assert named(built, "PersistentVolumeClaim", "omendb-data")["spec"]["resources"]["requests"]["storage"] == "100Gi"
