@@ -50,9 +50,21 @@ static int start_log(om_app *app)
 
 static int start_metrics(om_app *app)
 {
-    om_metrics_options options = {app->config.metrics_collections, NULL, NULL};
+    om_metrics_options options = {.top_collections = app->config.metrics_collections,
+                                  .data_dir = app->config.data_dir};
     app->metrics = om_metrics_create(&options);
     return app->metrics != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_INTERNAL, "metrics", "no memory");
+}
+
+static int start_observe(om_app *app)
+{
+    om_observe_options options = {.metrics = app->metrics,
+                                  .log = app->log,
+                                  .recall_sample = app->config.recall_sample,
+                                  .recall_permille = app->config.recall_cost};
+    return om_observe_start(&app->observe, &options)
+               ? OM_EXIT_OK
+               : fail(app, OM_EXIT_INTERNAL, "observe", "no memory or no thread");
 }
 
 static int start_tls(om_app *app)
@@ -230,6 +242,15 @@ static void on_fatal(void *ctx, const char *why)
     (void)pthread_kill(app->main_thread, SIGUSR1);
 }
 
+static void look(void *ctx, om_history_gauges *out)
+{
+    om_rt_stats stats;
+    memset(&stats, 0, sizeof stats);
+    om_rt_get_stats(ctx, &stats);
+    *out = (om_history_gauges){stats.in_flight, stats.streams, stats.searches_queued,
+                               stats.ingest_queued};
+}
+
 static int start_rpc(om_app *app)
 {
     const om_config *c = &app->config;
@@ -243,6 +264,7 @@ static int start_rpc(om_app *app)
     options.durability = c->durability;
     options.metrics = app->metrics;
     options.log = app->log;
+    options.observe = &app->observe;
     options.tls = app->tls;
     options.access = app->access;
     options.listen = (const char *const *)c->listen;
@@ -271,6 +293,7 @@ static int start_rpc(om_app *app)
         return fail(app, status == OMEN_INVALID_ARGUMENT ? OM_EXIT_CONFIG : OM_EXIT_INTERNAL,
                     "grpc", error.message);
     }
+    om_observe_attach(&app->observe, look, app->rt);
     return OM_EXIT_OK;
 }
 
@@ -318,9 +341,9 @@ int om_app_check(om_app *app)
 
 int om_app_start(om_app *app)
 {
-    static int (*const steps[])(om_app *) = {start_log,    start_metrics, start_access,
-                                             start_tls,    start_admin,   check_owner,
-                                             start_engine, open_files,    start_rpc};
+    static int (*const steps[])(om_app *) = {start_log,  start_metrics, start_observe, start_access,
+                                             start_tls,  start_admin,   check_owner,   start_engine,
+                                             open_files, start_rpc};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int code = steps[i](app);
         if (code != OM_EXIT_OK) {
@@ -439,10 +462,14 @@ void om_app_stop(om_app *app, uint32_t grace_ms)
 {
     om_health_set(&app->health, OM_HEALTH_DRAINING);
     if (app->rt != NULL) {
+        om_observe_attach(&app->observe, NULL, NULL);
         om_rt_stop(app->rt, grace_ms);
-        om_rt_free(app->rt);
     }
     om_admin_stop(app->admin); /* until here /livez answers */
+    om_observe_stop(&app->observe);
+    if (app->rt != NULL) {
+        om_rt_free(app->rt);
+    }
     om_metrics_attach(app->metrics, NULL, NULL);
     for (size_t i = 0; i < app->config.open_count; i++) {
         omen_collection_free(app->opened[i]);

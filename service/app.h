@@ -13,6 +13,7 @@
 #include "config.h"
 #include "metrics.h"
 #include "notify.h"
+#include "observe.h"
 #include "omen.h"
 #include "rt.h"
 #include "slog.h"
@@ -26,6 +27,7 @@ typedef struct om_app {
     om_notify notify;
     om_slog *log;
     om_metrics *metrics;
+    om_observe observe;
     om_tls *tls;
     om_access *access;
     om_admin *admin;

@@ -41,7 +41,7 @@ extern "C" {
 
 /* ---- Version ------------------------------------------------------------------------------------ */
 #define OMEN_ABI_MAJOR 0u   /* the soname: changes only if an old binary would break. 0: no promise  */
-#define OMEN_ABI_MINOR 3u   /* grows with every new symbol, field or constant                        */
+#define OMEN_ABI_MINOR 4u   /* grows with every new symbol, field or constant                        */
 OMEN_API uint32_t omen_abi_version(void);             /* MAJOR << 16 | MINOR of the loaded library   */
 OMEN_API uint32_t omen_format_version(void);          /* the segment file version that omen_save writes */
 OMEN_API const char *omen_version_string(void);       /* "0.1.0"; static storage                     */
@@ -209,6 +209,7 @@ OMEN_CALL omen_checkpoint(omen_db *db, omen_op *op, omen_error *err);
 OMEN_CALL omen_refresh(omen_db *db, uint32_t *changed, omen_error *err);
 enum { OMEN_DB_WRITABLE = 0, OMEN_DB_OPENED_READ_ONLY = 1, OMEN_DB_DISK_FULL = 2, OMEN_DB_FAILED = 3,
        OMEN_DB_DAMAGED = 4 };            /* state: FAILED: a log write failed, open again; DAMAGED: above */
+#define OMEN_SYNC_TIMES 17u
 typedef struct omen_db_stats {           /* [ext] a poll, cheap                                         */
     uint32_t struct_size, state;         /* OMEN_DB_*                                                   */
     uint64_t version, durable_version, checkpoint_version;
@@ -217,6 +218,10 @@ typedef struct omen_db_stats {           /* [ext] a poll, cheap                 
     uint64_t disk_available;
     uint64_t checkpoints, seals, merges, replayed_records, replayed_ns, recovered_rows;
     char     reason[160];                /* of a state other than WRITABLE, NUL-terminated              */
+    uint64_t log_written_bytes;          /* since the open; records with their frames                   */
+    uint64_t log_unsynced_bytes;         /* of these: not on stable storage yet                         */
+    uint64_t log_sync_ns;                /* time in all syncs                                           */
+    uint64_t log_sync_times[OMEN_SYNC_TIMES];  /* syncs of at most 100 us << i; the last: that took longer */
 } omen_db_stats;
 OMEN_CALL omen_get_db_stats(omen_db *db, omen_db_stats *out, omen_error *err);
 

@@ -79,6 +79,13 @@ static void wal_tail(om_logdriver *driver, om_log_state *out)
     out->bytes = bytes_of(&wal->files) + bytes_of(&wal->spares);
     out->syncs = atomic_load(&wal->syncs);
     out->appends = atomic_load(&wal->appends);
+    uint64_t settled = atomic_load(&wal->settled);
+    out->written = atomic_load(&wal->written);
+    out->unsynced = out->durable == out->tail ? 0 : out->written - settled;
+    out->sync_ns = atomic_load(&wal->sync_ns);
+    for (uint32_t i = 0; i < OMEN_SYNC_TIMES; i++) {
+        out->sync_times[i] = atomic_load(&wal->sync_times[i]);
+    }
     out->max_payload = wal->max_payload;
     out->max_group = (uint32_t)(wal->file_bytes - OM_WAL_HEADER_BYTES);
     out->rotten_lsn = out->state == OM_LOG_ROTTEN ? wal->rotten_lsn : 0;

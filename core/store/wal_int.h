@@ -136,6 +136,10 @@ typedef struct om_wal {
     _Atomic uint64_t durable; /* released under sync_mu                              */
     _Atomic uint32_t state;   /* OM_LOG_*; released under sync_mu                    */
     _Atomic uint64_t syncs;
+    /* Figures for whoever watches. A poll may see them a step apart. */
+    _Atomic uint64_t written; /* bytes of records; added under append_mu, behind `tail` */
+    _Atomic uint64_t settled; /* of these: known to be durable; released under sync_mu       */
+    _Atomic uint64_t sync_ns, sync_times[OMEN_SYNC_TIMES];
     om_thread *timer;
 } om_wal;
 static inline om_wal *om_wal_of(om_logdriver *driver)

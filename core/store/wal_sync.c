@@ -10,6 +10,8 @@
 #include "op.h"
 #include "wal_int.h"
 
+#define FASTEST_SYNC_NS UINT64_C(100000)
+
 omen_status_t om_wal_writable(om_wal *wal, omen_error *err)
 {
     uint32_t state = atomic_load(&wal->state);
@@ -63,21 +65,35 @@ void om_wal_set_durable(om_wal *wal, uint64_t lsn)
     om_mutex_unlock(&wal->sync_mu);
 }
 
+static void note_sync(om_wal *wal, uint64_t ns)
+{
+    uint32_t i = 0;
+    while (i < OMEN_SYNC_TIMES - 1 && ns > FASTEST_SYNC_NS << i) {
+        i++;
+    }
+    atomic_fetch_add(&wal->syncs, 1);
+    atomic_fetch_add(&wal->sync_ns, ns);
+    atomic_fetch_add(&wal->sync_times[i], 1);
+}
+
 /* One fdatasync of the current file; the files before it are durable. Never two at once: the kernel tells a
  * failure to one of them only. A new file is published with sync_mu held, before anything is in it, so the
  * tail that is seen here does not go beyond the file that is seen. */
 static omen_status_t lead(om_wal *wal, omen_error *err) OM_RELEASE(wal->sync_mu)
 {
+    uint64_t written = atomic_load(&wal->written); /* before the tail: never too much */
     uint64_t tail = atomic_load(&wal->tail);
     om_wal_file *file = wal->current;
     om_assert(file != NULL); /* without one everything is durable */
     file->refs++;
     wal->syncing = true;
     om_mutex_unlock(&wal->sync_mu);
+    uint64_t begun = om_now_ns();
     omen_status_t status = om_io_sync(&file->io, err);
-    atomic_fetch_add(&wal->syncs, 1);
+    note_sync(wal, om_now_ns() - begun);
     if (status == OMEN_OK) {
         om_wal_set_durable(wal, tail);
+        atomic_store(&wal->settled, written); /* one leader at a time */
     } else {
         status = om_wal_break(wal, err);
     }

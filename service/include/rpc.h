@@ -5,7 +5,7 @@
  * its state needs no lock. Other threads (workers) may use only what says [any]. A worker that was
  * given a call by om_rpc_hold and om_pool_submit may send its answer itself, as long as the actor does
  * not send meanwhile. Everything that is held must be released: a call ends when nothing holds it.
- * Depends on: omen.h, failure.h, guard.h, wread.h, pool.h.  SPDX-License-Identifier: Apache-2.0 */
+ * Depends on: omen.h, failure.h, guard.h, slow.h, wread.h, pool.h.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_RPC_H
 #define OM_RPC_H
 #include <stdbool.h>
@@ -16,6 +16,7 @@
 #include "failure.h"
 #include "guard.h"
 #include "omen.h"
+#include "slow.h"
 #include "wread.h"
 
 typedef struct om_rpc om_rpc;
@@ -98,6 +99,9 @@ om_arena *om_rpc_arena(om_rpc *rpc);
 /* For the slow log and the metrics. */
 void om_rpc_note_collection(om_rpc *rpc, const char *name);
 void om_rpc_note_engine(om_rpc *rpc, uint64_t queue_ns, uint64_t engine_ns);
+void om_rpc_note_search(om_rpc *rpc, const om_slow_search *search); /* once a call */
+/* Whether the call may become one for the slow log: what costs to know is only worth it then. */
+bool om_rpc_lingers(const om_rpc *rpc);
 /* Calls that now live on this call's queue thread, this one included: is it alone? */
 uint32_t om_rpc_neighbours(const om_rpc *rpc);
 /* [any] Whether every queue has calls of its own: then other threads have work without this one's. */

@@ -1,7 +1,7 @@
 /* rt.h - the gRPC server of omend as its main sees it: options, start, drain, stop, figures.
- * Depends on: omen.h, metrics.h, slog.h, tls.h.  Threads: start and stop by one thread; the rest any.
- * Order of a clean stop: om_rt_set_serving(false), wait for load balancers, om_rt_drain, om_rt_stop.
- * Block the signals that main waits for before om_rt_start: it starts threads.
+ * Depends on: omen.h, metrics.h, observe.h, slog.h, tls.h.  Threads: start and stop by one thread; the
+ * rest any. Order of a clean stop: om_rt_set_serving(false), wait for load balancers, om_rt_drain,
+ * om_rt_stop. Block the signals that main waits for before om_rt_start: it starts threads.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_RT_H
 #define OM_RT_H
@@ -11,6 +11,7 @@
 
 #include "access.h"
 #include "metrics.h"
+#include "observe.h"
 #include "omen.h"
 #include "slog.h"
 #include "tls.h"
@@ -26,8 +27,9 @@ typedef struct om_rt_options {
     uint32_t durability;    /* OMEN_DURABILITY_* of new collections that name none              */
     om_metrics *metrics; /* NULL: nothing is counted                                             */
     om_slog *log;        /* NULL: silence                                                        */
-    om_tls *tls;         /* NULL: plain text                                                     */
-    om_access *access;   /* NULL: nothing is asked of callers                                    */
+    const om_observe *observe; /* NULL: slow calls go to nowhere, no recall is measured          */
+    om_tls *tls;       /* NULL: plain text                                                     */
+    om_access *access; /* NULL: nothing is asked of callers                                    */
     const char *const
         *listen; /* "127.0.0.1:7070", "[::1]:0", "unix:/run/omend.sock"                  */
     size_t listen_count;
@@ -65,7 +67,7 @@ typedef struct om_rt_options {
     uint32_t max_connections_per_address; /* [any number]                                         */
     uint32_t
         max_resets; /* calls a second that a connection may cancel [any number]               */
-    uint32_t slow_log_ms; /* calls that took longer are logged [0: off]                        */
+    uint32_t slow_log_ms; /* calls that took longer go to observe->slow [0: off]               */
     uint64_t
         memory_limit_bytes; /* only told to clients by GetServerInfo                             */
 } om_rt_options;

@@ -37,6 +37,7 @@ typedef struct batch_call {
     answer *answers, **tail;
     uint32_t waiting, done; /* answers in the list; searches answered */
     size_t waiting_bytes;
+    om_slow_search noted; /* sums, and the largest k and ef */
     bool short_of_memory;
     /* The actor's. */
     bool started, writing, ended;
@@ -83,6 +84,22 @@ static answer *found_answer(uint32_t index, const om_searcher *s)
     return a;
 }
 
+static void add_noted(batch_call *c, const om_slow_search *one)
+{
+    om_slow_search *all = &c->noted;
+    pthread_mutex_lock(&c->mutex);
+    all->searches += one->searches;
+    all->legs = one->legs > all->legs ? one->legs : all->legs;
+    all->k = one->k > all->k ? one->k : all->k;
+    all->ef = one->ef > all->ef ? one->ef : all->ef;
+    all->plan = one->plan != 0 ? one->plan : all->plan;
+    all->visited += one->visited;
+    all->distances += one->distances;
+    all->filter_hash = one->filter_hash != 0 ? one->filter_hash : all->filter_hash;
+    all->filter_us += one->filter_us;
+    pthread_mutex_unlock(&c->mutex);
+}
+
 static answer *search_one(batch_call *c, uint32_t index, const om_wire_search *q, om_arena *arena,
                           uint64_t queue_ns)
 {
@@ -102,8 +119,12 @@ static answer *search_one(batch_call *c, uint32_t index, const om_wire_search *q
     } else if (s.coll != NULL && om_search_check(q, s.coll, &f) && om_search_run(&s, &f)) {
         a = found_answer(index, &s);
     } else {
+        if (f.code == OMEN_DATA_LOSS) {
+            om_metrics_checksum_failure(c->shared->opt.metrics);
+        }
         a = failed_answer(index, &f);
     }
+    add_noted(c, &s.noted);
     atomic_fetch_add_explicit(&c->engine_ns, s.engine_ns, memory_order_relaxed);
     om_search_end(&s);
     om_coll_release(s.coll);
@@ -200,6 +221,7 @@ static void finish(batch_call *c)
     om_failure f;
     c->ended = true;
     om_rpc_note_engine(c->rpc, 0, atomic_load(&c->engine_ns));
+    om_rpc_note_search(c->rpc, &c->noted); /* all have ended */
     if (c->short_of_memory) {
         om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for an answer");
         f.retry_ms = 1000;

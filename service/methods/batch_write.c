@@ -22,7 +22,8 @@ typedef struct write_call {
     om_apply apply;
     bool parsed;
     uint32_t durability;
-    size_t held;         /* bytes of the message, counted until the end */
+    size_t held; /* bytes of the message, counted until the end */
+    uint64_t arrived_ns;
     uint64_t stalled_ns; /* when the index was first found too far behind; 0: it was not */
     char collection[OMEN_MAX_NAME + 1];
     char request_id[OMEN_MAX_REQUEST_ID + 1];
@@ -135,6 +136,10 @@ static bool attempt(write_call *c)
     }
     switch (om_apply_run(&c->apply, &final, &f)) {
     case OM_APPLIED:
+        if (c->apply.result.replayed == 0) {
+            om_metrics_ingest_visible(c->apply.shared->opt.metrics,
+                                      om_pool_now_ns() - c->arrived_ns);
+        }
         reply(c);
         return true;
     case OM_APPLY_FAILED:
@@ -184,6 +189,7 @@ static void message(om_rpc *rpc, om_rpc_message *received)
         return;
     }
     c->held = received->size;
+    c->arrived_ns = om_pool_now_ns();
     om_rt_note_ingest(s, (int64_t)c->held);
     c->op = om_rpc_op(rpc);
     c->job.run = run;

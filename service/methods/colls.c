@@ -3,6 +3,7 @@
 
 #include "fault.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@ struct om_colls {
     pthread_rwlock_t lock;
     om_coll *bucket[BUCKETS]; /* guarded by lock */
     uint64_t forgotten;       /* calls of om_colls_forget; guarded by lock */
+    om_metrics *metrics;
+    om_recall *recall;
 };
 
 static uint32_t bucket_of(const char *name)
@@ -63,6 +66,7 @@ void om_colls_free(om_colls *c)
     if (c == NULL) {
         return;
     }
+    (void)om_metrics_source(c->metrics, NULL, c);
     for (size_t i = 0; i < BUCKETS; i++) {
         while (c->bucket[i] != NULL) {
             om_coll *next = c->bucket[i]->next;
@@ -161,6 +165,7 @@ void om_colls_forget(om_colls *c, const char *name)
     }
     pthread_rwlock_unlock(&c->lock);
     om_coll_release(gone);
+    om_recall_forget(c->recall, name);
 }
 
 omen_status_t om_coll_whole(const om_coll *coll, omen_error *err)
@@ -196,4 +201,67 @@ void om_coll_note_search(om_coll *coll, uint64_t ns)
     uint32_t old = atomic_load_explicit(&coll->search_ns, memory_order_relaxed);
     uint32_t mean = old == 0 ? sample : old - old / 8 + sample / 8;
     atomic_store_explicit(&coll->search_ns, mean > 0 ? mean : 1, memory_order_relaxed);
+}
+
+/* ---- Times of searches ---------------------------------------------------------------------------- */
+
+static const struct {
+    uint64_t ns;
+    const char *text;
+} bounds[OM_COLL_TIMES] = {{100000, "0.0001"},         {250000, "0.00025"}, {1000000, "0.001"},
+                           {2500000, "0.0025"},        {10000000, "0.01"},  {25000000, "0.025"},
+                           {100000000, "0.1"},         {250000000, "0.25"}, {1000000000, "1"},
+                           {UINT64_C(5000000000), "5"}};
+
+void om_coll_note_time(om_coll *coll, uint64_t ns)
+{
+    uint32_t i = 0;
+    while (i < OM_COLL_TIMES && ns > bounds[i].ns) {
+        i++;
+    }
+    atomic_fetch_add_explicit(&coll->times[i], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&coll->time_ns, ns, memory_order_relaxed);
+}
+
+/* coll NULL: nothing was asked of it yet. */
+static void put_times(om_page *page, const char *name, const om_coll *coll)
+{
+    uint64_t total = 0;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i <= OM_COLL_TIMES; i++) {
+        total += coll != NULL ? atomic_load_explicit(&coll->times[i], memory_order_relaxed) : 0;
+        om_page_printf(
+            page,
+            "omendb_collection_search_seconds_bucket{collection=\"%s\",le=\"%s\"} %" PRIu64 "\n",
+            name, i < OM_COLL_TIMES ? bounds[i].text : "+Inf", total);
+    }
+    sum = coll != NULL ? atomic_load_explicit(&coll->time_ns, memory_order_relaxed) : 0;
+    om_page_printf(page, "omendb_collection_search_seconds_sum{collection=\"%s\"} ", name);
+    om_page_put_seconds(page, sum);
+    om_page_printf(page,
+                   "\nomendb_collection_search_seconds_count{collection=\"%s\"} %" PRIu64 "\n",
+                   name, total);
+}
+
+static void put_all_times(void *ctx, om_page *page, const om_metrics_labelled *labelled)
+{
+    om_colls *c = ctx;
+    om_page_put_family(
+        page, "omendb_collection_search_seconds", "histogram",
+        "Time of one query in the engine, of collections with a label of their own.");
+    for (size_t i = 0; i < labelled->count; i++) {
+        pthread_rwlock_rdlock(&c->lock);
+        om_coll *coll = find(c, labelled->names[i]);
+        pthread_rwlock_unlock(&c->lock);
+        put_times(page, labelled->names[i], coll);
+        om_coll_release(coll);
+    }
+}
+
+void om_colls_observe(om_colls *c, om_metrics *metrics, om_recall *recall)
+{
+    c->recall = recall;
+    if (om_metrics_source(metrics, put_all_times, c)) {
+        c->metrics = metrics;
+    }
 }

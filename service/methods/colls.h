@@ -1,13 +1,17 @@
 /* colls.h - open collections by name: every call needs a handle, and opening one for each would cost.
- * Depends on: omen.h.  Threads: any.  SPDX-License-Identifier: Apache-2.0 */
+ * Depends on: omen.h, metrics.h, recall.h.  Threads: any.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_COLLS_H
 #define OM_COLLS_H
 #include <stdatomic.h>
 #include <stdint.h>
 
 #include "access.h"
+#include "metrics.h"
 #include "omen.h"
+#include "recall.h"
 
+/* Bounds of the times of searches that are kept for each collection; another one is beyond them. */
+enum { OM_COLL_TIMES = 10 };
 typedef struct om_colls om_colls;
 typedef struct om_coll {
     omen_collection *handle;
@@ -17,6 +21,7 @@ typedef struct om_coll {
     _Atomic uint32_t damaged;   /* a file of it was cut while it was served (fault.h)    */
     om_tenant *tenant;          /* whose it is: limits of rows and bytes                 */
     char name[OMEN_MAX_NAME + 1];
+    _Atomic uint64_t times[OM_COLL_TIMES + 1], time_ns; /* searches by their time; its sum */
     _Atomic uint32_t refs;
     struct om_coll *next;
 } om_coll;
@@ -24,6 +29,9 @@ typedef struct om_coll {
 /* access: NULL: collections have no tenants. */
 om_colls *om_colls_create(omen_db *db, om_access *access);
 void om_colls_free(om_colls *colls);
+/* Times of searches go to the metrics, collections that are gone leave the recall monitor (NULL: off). Before
+ * there are calls; om_colls_free ends it. */
+void om_colls_observe(om_colls *colls, om_metrics *metrics, om_recall *recall);
 /* A reference to the collection; give it back with om_coll_release. */
 omen_status_t om_colls_get(om_colls *colls, const char *name, om_coll **out, omen_error *err)
     __attribute__((warn_unused_result));
@@ -42,6 +50,8 @@ omen_status_t om_coll_whole(const om_coll *coll, omen_error *err)
     __attribute__((warn_unused_result));
 /* Bytes of one component of an OMEN_F32 .. OMEN_U8 vector; 0 for other types. */
 uint32_t om_coll_width(uint32_t dtype);
-/* Counts the time of a graph search in. */
+/* Counts the time of a graph search in: what the next one may take. */
 void om_coll_note_search(om_coll *coll, uint64_t ns);
+/* Counts the time of any search in, for the metrics. */
+void om_coll_note_time(om_coll *coll, uint64_t ns);
 #endif

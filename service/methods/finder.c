@@ -36,12 +36,83 @@ static bool is_short(const om_searcher *s)
     return omen_get_stats(s->coll->handle, &stats, NULL) == OMEN_OK && seen < stats.count;
 }
 
+static void hold_coll(void *owner)
+{
+    (void)om_coll_hold(owner);
+}
+
+static void release_coll(void *owner)
+{
+    om_coll_release(owner);
+}
+
+/* One vector leg, approximate and whole: what can be searched again, exactly, and compared. */
+static bool is_plain(const om_searcher *s)
+{
+    const om_wire_search *q = s->request;
+    return q->leg_count == 1 && q->first.kind == OMEN_LEG_VECTOR && !q->first.exact &&
+           q->first.limit == 0 && q->offset == 0 && q->threshold == OM_THRESHOLD_NONE &&
+           q->group_by == NULL && !s->hits.partial && om_recall_suits(s->explain.plan);
+}
+
+/* One search of many is given to the recall monitor. */
+static void offer(om_searcher *s)
+{
+    const om_wire_search *q = s->request;
+    om_recall_query query = {.owner = s->coll,
+                             .hold = hold_coll,
+                             .release = release_coll,
+                             .collection = s->coll->handle,
+                             .damaged = &s->coll->damaged,
+                             .name = s->coll->name,
+                             .vector = q->first.vector,
+                             .vector_size = q->first.vector_size,
+                             .dtype = q->first.type,
+                             .dim = s->coll->options.dim,
+                             .k = om_search_capacity(q),
+                             .ef = q->first.ef,
+                             .rerank = q->first.rerank,
+                             .filter = q->filter,
+                             .filter_size = q->filter_size,
+                             .params = q->params.list,
+                             .param_count = q->params.count};
+    om_recall_offer(s->shared->opt.observe->recall, &query);
+}
+
+/* Texts of filters are not for logs, and their hashes only worth it when the call may be one. */
+static uint64_t filter_hash(const om_searcher *s)
+{
+    const om_wire_search *q = s->request;
+    om_filter_source source = {.text = q->filter, .size = q->filter_size, .params = &q->params};
+    return q->filter != NULL && om_rpc_lingers(s->rpc) ? om_source_hash(&source) : 0;
+}
+
+static void note_slow(om_searcher *s)
+{
+    const omen_explain *e = &s->explain;
+    s->noted = (om_slow_search){.searches = 1,
+                                .legs = s->request->leg_count,
+                                .k = om_search_capacity(s->request),
+                                .ef = e->ef,
+                                .plan = e->plan,
+                                .visited = e->hops,
+                                .distances = e->distances + e->scanned + e->reranked,
+                                .filter_hash = filter_hash(s),
+                                .filter_us = s->filter_explain.filter_ns / 1000};
+}
+
 static void note(om_searcher *s)
 {
     const omen_explain *e = &s->explain;
+    const om_observe *observe = s->shared->opt.observe;
     if (e->plan == OMEN_PLAN_GRAPH) {
         om_coll_note_search(s->coll, s->engine_ns);
     }
+    om_coll_note_time(s->coll, s->engine_ns);
+    if (observe != NULL && om_recall_wants(observe->recall) && is_plain(s)) {
+        offer(s);
+    }
+    note_slow(s);
     om_metrics_search_event event = {.plan = e->plan,
                                      .flags = (s->hits.partial ? OM_SEARCH_PARTIAL : 0) |
                                               (is_short(s) ? OM_SEARCH_SHORT : 0) |

@@ -151,6 +151,9 @@ static void finish(entry *e, omen_status_t status, const omen_backup_result *res
     e->coll = NULL;
     pthread_mutex_unlock(&ops->mutex);
     om_metrics_maintenance_ended(ops->shared->opt.metrics, &event);
+    if (status == OMEN_DATA_LOSS) {
+        om_metrics_checksum_failure(ops->shared->opt.metrics);
+    }
 }
 
 static void run(om_job *job, bool expired)

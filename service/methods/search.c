@@ -32,6 +32,7 @@ static void execute(search_call *c, uint64_t queue_ns)
                      .queue_ns = queue_ns};
     bool ok = om_search_run(&s, &f);
     om_rpc_note_engine(rpc, queue_ns, s.engine_ns);
+    om_rpc_note_search(rpc, &s.noted);
     if (ok) {
         om_rpc_out_init(&out, s.size);
         om_write_search_response(&s.hits, out.data, out.size);

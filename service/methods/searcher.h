@@ -25,6 +25,7 @@ typedef struct om_searcher {
     float *distances, *scores; /* one of them is the answer's */
     uint32_t *groups;
     omen_explain explain;
+    om_slow_search noted;               /* for the slow log */
     omen_filter_explain filter_explain; /* of rich requests */
     omen_filter *filter;                /* freed by om_search_end, as all below */
     omen_rows *rows;

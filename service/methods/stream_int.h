@@ -23,6 +23,7 @@ enum {
 typedef struct stream_entry {
     om_rpc_message *message; /* NULL: the client half-closed; freed once parsed */
     size_t size;
+    uint64_t arrived_ns;
 } stream_entry;
 /* An answer that must not be lost: Opened and BatchErrors, in order. */
 typedef struct stream_note {

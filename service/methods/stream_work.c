@@ -28,7 +28,7 @@ void om_stream_push(om_stream_call *s, om_rpc_message *message)
     bool start = take && !s->running;
     if (take) {
         stream_entry *e = &s->ring[(s->first + s->count) % STREAM_RING];
-        *e = (stream_entry){message, message != NULL ? message->size : 0};
+        *e = (stream_entry){message, message != NULL ? message->size : 0, om_pool_now_ns()};
         s->count++;
         s->bytes += e->size;
         om_rt_note_ingest(s->shared, (int64_t)e->size);
@@ -250,6 +250,10 @@ static outcome accept_batch(om_stream_call *s)
         add_note(s, note);
     }
     advance(s, s->batch.seq, &s->apply.result);
+    if (s->apply.result.replayed == 0) {
+        om_metrics_ingest_visible(s->shared->opt.metrics,
+                                  om_pool_now_ns() - s->ring[s->first].arrived_ns);
+    }
     return DONE;
 }
 

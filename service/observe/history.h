@@ -31,21 +31,21 @@ typedef struct om_history_sample {
     uint64_t log_bytes, log_syncs; /* written to the log; its syncs */
     uint64_t cpu_ns;               /* of the process, all threads */
     uint64_t seals, merges, checkpoints;
-    om_quantiles search, queue, commit, visible,
-        fsync; /* queue: searches that waited for a worker */
+    om_quantiles search, queue; /* queries in the engine; how long they waited for a worker */
+    om_quantiles commit, visible,
+        fsync; /* batches in the engine; from arrival until seen; the log */
     /* How things are at its end. */
     uint64_t in_flight, streams, searches_queued, ingest_queued, window_bytes;
-    uint64_t collections, items, rows_stored, unindexed,
-        segments; /* looked at every second, or every */
-                  /* ten when that takes long */
-    uint64_t memory_used, memory_budget, resident_bytes,
-        heap_bytes; /* budget 0: none; heap 0: not known */
+    /* Of all collections; looked at every second, or every ten when that takes long. */
+    uint64_t collections, items, rows_stored, unindexed, segments;
+    uint64_t memory_used, memory_budget; /* budget 0: none */
+    uint64_t resident_bytes, heap_bytes; /* heap 0: not known */
     uint64_t log_kept_bytes, segment_bytes, disk_free_bytes;
     uint64_t version, durable_version;
     uint64_t durable_lag_ms, index_lag_ms;
     uint32_t maintenance; /* operations that run */
-    float recall,
-        recall_low; /* of the collection and plan whose estimate is lowest; -1: none is known */
+    /* Of the collection and plan whose estimate is lowest; -1: none is known. */
+    float recall, recall_low;
 } om_history_sample;
 
 /* What only the transport knows; asked for once a sample. */
@@ -69,8 +69,7 @@ void om_history_attach(om_history *history, om_history_look look, void *ctx);
 void om_history_tick(om_history *history);
 /* The newest `capacity` samples whose unix_ms is above `after`, oldest first; returns their number. NULL
  * history: 0. */
-size_t om_history_copy(const om_history *history, int64_t after, om_history_sample *out,
-                       size_t capacity);
+size_t om_history_copy(om_history *history, int64_t after, om_history_sample *out, size_t capacity);
 /* The newest one; false: there is none yet. */
-bool om_history_last(const om_history *history, om_history_sample *out);
+bool om_history_last(om_history *history, om_history_sample *out);
 #endif

@@ -63,7 +63,9 @@ om_recall *om_recall_create(const om_recall_options *options); /* NULL: no memor
 void om_recall_free(om_recall *recall);
 /* Whether this search is one to offer: a few instructions. NULL: never. */
 bool om_recall_wants(om_recall *recall);
-/* Copies the query, or counts why not. The plan must be one of a graph. */
+/* Whether a search that was answered by this plan (OMEN_PLAN_*) can have missed anything. */
+bool om_recall_suits(uint32_t plan);
+/* Copies the query, or counts why not. */
 void om_recall_offer(om_recall *recall, const om_recall_query *query);
 /* Measures one query that waits; false: none does. */
 bool om_recall_step(om_recall *recall);

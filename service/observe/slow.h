@@ -1,5 +1,5 @@
-/* slow.h - calls that took long: a ring of the newest ones, for the console, and a line in the log for each.
- * Nothing here tells what was searched for: no vectors, no filters' texts, only their hashes.
+/* slow.h - calls that took long: a ring of the newest ones, for the console, and a line in the log for
+ * each. Nothing here tells what was searched for: no vectors, no filters' texts, only their hashes.
  * Depends on: slog.h, metrics.h.  Threads: any, but create and free.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_SLOW_H
 #define OM_SLOW_H
@@ -40,5 +40,5 @@ void om_slow_free(om_slow *slow);
 /* Keeps it, counts it and logs it. NULL slow: nothing. */
 void om_slow_add(om_slow *slow, const om_slow_call *call);
 /* The newest ones, newest first; returns their number. */
-size_t om_slow_copy(const om_slow *slow, om_slow_call *out, size_t capacity);
+size_t om_slow_copy(om_slow *slow, om_slow_call *out, size_t capacity);
 #endif

@@ -63,6 +63,7 @@ typedef struct om_config {
     char *log_file;                              /* NULL: stderr */
     char *ready_file;                            /* NULL: none */
     uint32_t metrics_collections;
+    uint32_t recall_sample, recall_cost; /* sample 0: off; cost: thousandths of one core */
     om_config_open open[OM_CONFIG_MAX_OPEN];
     size_t open_count;
     char *file;                            /* the configuration file, NULL: none */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char *const code_names[OM_METRICS_CODES] = {
     "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
@@ -19,14 +18,6 @@ static const char *const plan_labels[OM_PLANS] = {
     "plan=\"exact\"",     "plan=\"graph\"",      "plan=\"empty\"",
     "plan=\"filter_in\"", "plan=\"filter_hop\"", "plan=\"filter_bridge\"",
     "plan=\"abandoned\"", "plan=\"text\"",       "plan=\"hybrid\""};
-static const struct {
-    int32_t detail; /* of the engine; the last one: any other */
-    const char *label;
-} filter_errors[OM_FILTER_ERRORS] = {{OMEN_D_FILTER_SYNTAX, "reason=\"FILTER_SYNTAX\""},
-                                     {OMEN_D_FIELD, "reason=\"FIELD\""},
-                                     {OMEN_D_TYPE, "reason=\"TYPE\""},
-                                     {OMEN_D_LIMIT, "reason=\"LIMIT\""},
-                                     {OMEN_D_NONE, "reason=\"OTHER\""}};
 
 static void add_rpc_families(om_metrics *m)
 {
@@ -99,6 +90,10 @@ static void add_service_families(om_metrics *m)
                             "From the start of the process until it served; 0: not yet.");
     m->ready = add_single(m, OM_FAMILY_GAUGE_DOUBLE, "omendb_ready",
                           "1: serving; 0: starting or draining.");
+    m->checksum_failures = add_single(m, OM_FAMILY_COUNTER, "omendb_checksum_failures_total",
+                                      "Answers and operations that failed on damaged bytes.");
+    m->slow_calls = add_single(m, OM_FAMILY_COUNTER, "omendb_slow_calls_total",
+                               "Calls that took longer than the slow log's limit.");
     m->log_suppressed = add_single(m, OM_FAMILY_COUNTER, "omendb_log_suppressed_lines_total",
                                    "Log lines left out by the rate limit.");
     m->log_failed = add_single(m, OM_FAMILY_COUNTER, "omendb_log_failed_lines_total",
@@ -134,11 +129,12 @@ static void add_search_families(om_metrics *m)
 
 static void add_filter_families(om_metrics *m)
 {
+    static const char *const labels[OM_FILTER_ERRORS] = {
+        "reason=\"FILTER_SYNTAX\"", "reason=\"FIELD\"", "reason=\"TYPE\"", "reason=\"LIMIT\"",
+        "reason=\"OTHER\""}; /* om_metrics_filter_error has the same order */
     int errors = om_registry_family(m->registry, OM_FAMILY_COUNTER, "omendb_filter_errors_total",
                                     "Filters that could not be compiled, by reason.");
-    for (uint32_t i = 0; i < OM_FILTER_ERRORS; i++) {
-        m->filter_errors[i] = om_registry_series(m->registry, errors, filter_errors[i].label);
-    }
+    add_set(m, errors, labels, m->filter_errors, OM_FILTER_ERRORS);
 }
 
 static void add_ingest_families(om_metrics *m)
@@ -164,6 +160,12 @@ static void add_ingest_families(om_metrics *m)
             why, m->ingest_stall, OM_STALL_REASONS);
     m->ingest_commit = add_single(m, OM_FAMILY_HISTOGRAM, "omendb_ingest_commit_seconds",
                                   "Time of one batch in the engine, its sync included.");
+    m->visible_lag = add_single(m, OM_FAMILY_HISTOGRAM, "omendb_visible_lag_seconds",
+                                "From the arrival of a batch until every search sees it.");
+    m->lags[0] = add_single(m, OM_FAMILY_GAUGE_DOUBLE, "omendb_durable_lag_seconds",
+                            "Age of the oldest write that a loss of power would take.");
+    m->lags[1] = add_single(m, OM_FAMILY_GAUGE_DOUBLE, "omendb_index_lag_seconds",
+                            "Age of the oldest write that waits for its graph, where many wait.");
 }
 
 static void add_maintenance_families(om_metrics *m)
@@ -213,6 +215,7 @@ om_metrics *om_metrics_create(const om_metrics_options *options)
     }
     m->runtime = options->runtime;
     m->db = options->db;
+    m->data_dir = options->data_dir;
     add_rpc_families(m);
     add_service_families(m);
     add_search_families(m);
@@ -245,7 +248,7 @@ void om_metrics_attach(om_metrics *m, omen_runtime *runtime, omen_db *db)
     }
 }
 
-/* ---- gRPC ------------------------------------------------------------------------------------ */
+/* ---- gRPC -------------------------------------------------------------------------------- */
 
 static void add_method_series(om_metrics *m, om_metrics_method *method, const char *labels)
 {
@@ -292,259 +295,89 @@ om_metrics_method *om_metrics_add_method(om_metrics *m, const char *service, con
     return added;
 }
 
-void om_metrics_rpc_started(om_metrics_method *method)
-{
-    if (method != NULL) {
-        om_registry_add(method->registry, method->started, 1);
-        om_registry_add(method->registry, method->inflight, 1);
-    }
-}
+/* ---- Metrics of other parts -------------------------------------------------------------- */
 
-void om_metrics_rpc_handled(om_metrics_method *method, uint32_t code, uint64_t ns)
+int om_metrics_family(om_metrics *m, uint32_t type, const char *name, const char *help)
 {
-    if (method != NULL) {
-        uint32_t known = code < OM_METRICS_CODES ? code : 2;
-        om_registry_add(method->registry, method->handled[known], 1);
-        om_registry_add(method->registry, method->inflight, UINT64_MAX);
-        om_registry_observe(method->registry, method->seconds, ns);
-    }
-}
-
-void om_metrics_rpc_received(om_metrics_method *method, uint64_t bytes)
-{
-    if (method != NULL) {
-        om_registry_add(method->registry, method->received, 1);
-        om_registry_add(method->registry, method->received_bytes, bytes);
-    }
-}
-
-void om_metrics_rpc_sent(om_metrics_method *method, uint64_t bytes)
-{
-    if (method != NULL) {
-        om_registry_add(method->registry, method->sent, 1);
-        om_registry_add(method->registry, method->sent_bytes, bytes);
-    }
-}
-
-void om_metrics_rpc_shed(om_metrics *m, uint32_t why)
-{
-    if (m != NULL && why < OM_SHED_REASONS) {
-        om_registry_add(m->registry, m->shed[why], 1);
-    }
-}
-
-void om_metrics_rpc_unimplemented(om_metrics *m)
-{
+    int family = -1;
     if (m != NULL) {
-        om_registry_add(m->registry, m->unimplemented, 1);
+        (void)pthread_mutex_lock(&m->mutex);
+        family = om_registry_family(m->registry, type, name, help);
+        (void)pthread_mutex_unlock(&m->mutex);
     }
+    return family;
 }
 
-void om_metrics_accept_failure(om_metrics *m)
+om_cell_t om_metrics_series(om_metrics *m, int family, const char *labels)
 {
+    om_cell_t cell = OM_CELL_NONE;
     if (m != NULL) {
-        om_registry_add(m->registry, m->accept_failures, 1);
+        (void)pthread_mutex_lock(&m->mutex);
+        cell = om_registry_series(m->registry, family, labels);
+        (void)pthread_mutex_unlock(&m->mutex);
     }
+    return cell;
 }
 
-void om_metrics_queue_wait(om_metrics *m, uint64_t ns)
+bool om_metrics_source(om_metrics *m, om_metrics_put_fn put, void *ctx)
 {
-    if (m != NULL) {
-        om_registry_observe(m->registry, m->queue_wait, ns);
-    }
-}
-
-/* ---- Search and ingest ----------------------------------------------------------------------- */
-
-void om_metrics_search(om_metrics *m, const om_metrics_search_event *event)
-{
+    bool done = put == NULL;
     if (m == NULL) {
-        return;
-    }
-    uint32_t known = event->plan >= 1 && event->plan <= OM_PLANS ? event->plan : OMEN_PLAN_GRAPH;
-    uint32_t plan = known - 1;
-    om_registry_observe(m->registry, m->search_seconds[plan], event->ns);
-    om_registry_add(m->registry, m->search_distances[plan], event->distances);
-    om_registry_add(m->registry, m->search_hops[plan], event->hops);
-    if (event->flags & OM_SEARCH_FILTERED) {
-        om_registry_observe(m->registry, m->filter_seconds, event->filter_ns);
-    }
-    if (event->postings != 0) {
-        om_registry_add(m->registry, m->search_postings, event->postings);
-    }
-    if (event->flags & OM_SEARCH_SHORT) {
-        om_registry_add(m->registry, m->search_short, 1);
-    }
-    if (event->flags & OM_SEARCH_PARTIAL) {
-        om_registry_add(m->registry, m->search_partial, 1);
-    }
-}
-
-void om_metrics_filter_error(om_metrics *m, int32_t detail)
-{
-    uint32_t i = 0;
-    while (i < OM_FILTER_ERRORS - 1 && filter_errors[i].detail != detail) {
-        i++;
-    }
-    if (m != NULL) {
-        om_registry_add(m->registry, m->filter_errors[i], 1);
-    }
-}
-
-void om_metrics_ingest_batch(om_metrics *m, uint64_t rows, uint64_t bytes, bool replayed)
-{
-    if (m == NULL) {
-        return;
-    }
-    if (replayed) {
-        om_registry_add(m->registry, m->ingest_replayed, 1);
-        return;
-    }
-    om_registry_add(m->registry, m->ingest_batches, 1);
-    om_registry_add(m->registry, m->ingest_rows, rows);
-    om_registry_add(m->registry, m->ingest_bytes, bytes);
-}
-
-void om_metrics_ingest_streams(om_metrics *m, int64_t delta)
-{
-    if (m != NULL) {
-        om_registry_add(m->registry, m->ingest_streams, (uint64_t)delta);
-    }
-}
-
-void om_metrics_ingest_window_bytes(om_metrics *m, int64_t delta)
-{
-    if (m != NULL) {
-        om_registry_add(m->registry, m->ingest_window, (uint64_t)delta);
-    }
-}
-
-void om_metrics_ingest_stall(om_metrics *m, uint32_t why, uint64_t ns)
-{
-    if (m != NULL && why < OM_STALL_REASONS) {
-        om_registry_add(m->registry, m->ingest_stall[why], ns);
-    }
-}
-
-void om_metrics_ingest_commit(om_metrics *m, uint64_t ns)
-{
-    if (m != NULL) {
-        om_registry_observe(m->registry, m->ingest_commit, ns);
-    }
-}
-
-/* ---- Maintenance ----------------------------------------------------------------------------- */
-
-enum { KIND_BACKUP = 3 };
-
-void om_metrics_maintenance_started(om_metrics *m, uint32_t kind)
-{
-    if (m != NULL && kind > 0 && kind < OM_MAINTENANCE_KINDS) {
-        om_registry_add(m->registry, m->maintenance_running[kind], 1);
-    }
-}
-
-void om_metrics_maintenance_ended(om_metrics *m, const om_metrics_maintenance_event *e)
-{
-    if (m == NULL || e->kind == 0 || e->kind >= OM_MAINTENANCE_KINDS) {
-        return;
-    }
-    om_registry_add(m->registry, m->maintenance_running[e->kind], UINT64_MAX);
-    om_registry_add(m->registry, m->maintenance_seconds[e->kind], e->ns);
-    om_registry_add(m->registry,
-                    m->maintenance_ended[e->kind][e->ok          ? 0
-                                                  : e->cancelled ? 2
-                                                                 : 1],
-                    1);
-    if (e->kind == KIND_BACKUP && e->ok) {
-        om_registry_set(m->registry, m->backup_success, (double)time(NULL));
-    }
-}
-
-bool om_metrics_database(om_metrics *m, omen_db_stats *out)
-{
-    memset(out, 0, sizeof *out);
-    out->struct_size = sizeof *out;
-    if (m == NULL) {
-        return false;
+        return true;
     }
     (void)pthread_mutex_lock(&m->mutex);
-    bool ok = m->db != NULL && omen_get_db_stats(m->db, out, NULL) == OMEN_OK;
-    (void)pthread_mutex_unlock(&m->mutex);
-    return ok;
-}
-
-/* ---- The process ----------------------------------------------------------------------------- */
-
-void om_metrics_tls_reload(om_metrics *m, bool ok)
-{
-    if (m != NULL) {
-        om_registry_add(m->registry, m->tls_reloads[ok ? 1 : 0], 1);
-    }
-}
-
-static void set(om_metrics *m, om_cell_t cell, double value)
-{
-    om_registry_set(m->registry, cell, value);
-}
-
-void om_metrics_tls_expiry(om_metrics *m, int64_t unix_seconds)
-{
-    if (m != NULL) {
-        set(m, m->tls_expiry, (double)unix_seconds);
-    }
-}
-
-void om_metrics_startup_seconds(om_metrics *m, double seconds)
-{
-    if (m != NULL) {
-        set(m, m->startup, seconds);
-    }
-}
-
-void om_metrics_ready(om_metrics *m, bool ready)
-{
-    if (m != NULL) {
-        set(m, m->ready, ready ? 1.0 : 0.0);
-    }
-}
-
-void om_metrics_queues(om_metrics *m, uint64_t searches, uint64_t ingest)
-{
-    if (m != NULL) {
-        set(m, m->queues[0], (double)searches);
-        set(m, m->queues[1], (double)ingest);
-    }
-}
-
-/* The log counts by itself: what is new since the last call is added. */
-void om_metrics_log_counts(om_metrics *m, uint64_t suppressed, uint64_t failed)
-{
-    if (m == NULL) {
-        return;
-    }
-    (void)pthread_mutex_lock(&m->mutex);
-    uint64_t had_suppressed = om_registry_read(m->registry, m->log_suppressed);
-    uint64_t had_failed = om_registry_read(m->registry, m->log_failed);
-    if (suppressed > had_suppressed) {
-        om_registry_add(m->registry, m->log_suppressed, suppressed - had_suppressed);
-    }
-    if (failed > had_failed) {
-        om_registry_add(m->registry, m->log_failed, failed - had_failed);
+    for (uint32_t i = 0; i < OM_METRICS_SOURCES; i++) {
+        if (put == NULL && m->sources[i].ctx == ctx) {
+            m->sources[i].put = NULL;
+            m->sources[i].ctx = NULL;
+        } else if (!done && m->sources[i].put == NULL) {
+            m->sources[i].put = put;
+            m->sources[i].ctx = ctx;
+            done = true;
+        }
     }
     (void)pthread_mutex_unlock(&m->mutex);
+    return done;
+}
+
+bool om_metrics_has_label(const om_metrics_labelled *labelled, const char *collection)
+{
+    size_t low = 0;
+    size_t high = labelled->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(collection, labelled->names[middle]);
+        if (order == 0) {
+            return true;
+        }
+        low = order > 0 ? middle + 1 : low;
+        high = order < 0 ? middle : high;
+    }
+    return false;
+}
+
+static void put_sources(om_metrics *m, om_page *page)
+{
+    om_metrics_labelled labelled = {(const char(*)[OMEN_MAX_NAME + 1]) m->members, m->member_count};
+    for (uint32_t i = 0; i < OM_METRICS_SOURCES; i++) {
+        if (m->sources[i].put != NULL) {
+            m->sources[i].put(m->sources[i].ctx, page, &labelled);
+        }
+    }
 }
 
 char *om_metrics_render(om_metrics *m, size_t *length)
 {
     om_page page;
+    omen_stats all;
     om_page_init(&page, OM_METRICS_MAX_TEXT);
     (void)pthread_mutex_lock(&m->mutex);
     om_metrics_put_build(&page);
     om_registry_render(m->registry, &page);
-    om_metrics_put_collections(m, &page);
+    om_metrics_put_collections(m, &page, &all);
+    put_sources(m, &page);
     om_metrics_put_database(m, &page);
-    om_metrics_put_memory(m, &page);
+    om_metrics_put_memory(m, &page, &all);
     om_metrics_put_process(&page);
     (void)pthread_mutex_unlock(&m->mutex);
     if (page.failed) {

@@ -1,7 +1,7 @@
 /* metrics.h - the metrics of omend: what the rest of the service reports, and the text of /metrics.
  * Every function that reports is wait-free, allocates nothing and accepts a NULL handle (nothing is
  * counted then). Series exist, at 0, from the moment that their method is added.
- * Depends on: omen.h, registry.h.  Threads: any, but create, add_method and free.
+ * Depends on: omen.h, page.h, registry.h.  Threads: any, but create, add_method and free.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_METRICS_H
 #define OM_METRICS_H
@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #include "omen.h"
+#include "page.h"
+#include "registry.h"
 
 typedef struct om_metrics om_metrics;
 typedef struct om_metrics_method om_metrics_method;
@@ -70,11 +72,32 @@ typedef struct om_metrics_options {
     uint32_t top_collections; /* collections with a label of their own; the rest is "_other" */
     omen_runtime *runtime;    /* NULL: no memory series; must outlive the metrics */
     omen_db *db;              /* NULL: no collection series; must outlive the metrics */
+    const char *data_dir;     /* NULL: no size of a disk; must outlive the metrics */
 } om_metrics_options;
 om_metrics *om_metrics_create(const om_metrics_options *options); /* NULL: no memory */
 void om_metrics_free(om_metrics *m);
 /* Points the scrape at an engine that was made later (both may be NULL: away from it). */
 void om_metrics_attach(om_metrics *m, omen_runtime *runtime, omen_db *db);
+
+/* Metrics of other parts: families and their series, made (at 0) before there is traffic; name and help must
+ * live as long as the metrics. Reporting to -1, to OM_CELL_NONE and to NULL metrics does nothing. */
+int om_metrics_family(om_metrics *m, uint32_t type, const char *name, const char *help);
+om_cell_t om_metrics_series(om_metrics *m, int family, const char *labels);
+void om_metrics_add(om_metrics *m, om_cell_t cell, uint64_t n);
+void om_metrics_set(om_metrics *m, om_cell_t cell, double value);
+void om_metrics_observe(om_metrics *m, om_cell_t histogram, uint64_t ns);
+
+/* What is put onto the page at each scrape, e.g. series with the label of a collection: `labelled` says which
+ * collections have one. Runs with the mutex of the metrics held: it must not call them. */
+typedef struct om_metrics_labelled {
+    const char (*names)[OMEN_MAX_NAME + 1]; /* in order */
+    size_t count;
+} om_metrics_labelled;
+bool om_metrics_has_label(const om_metrics_labelled *labelled, const char *collection);
+typedef void (*om_metrics_put_fn)(void *ctx, om_page *page, const om_metrics_labelled *labelled);
+enum { OM_METRICS_SOURCES = 8 };
+/* False: there are too many. put NULL takes those of ctx away; none of them runs any more then. */
+bool om_metrics_source(om_metrics *m, om_metrics_put_fn put, void *ctx);
 
 /* gRPC: one handle a method, e.g. ("omen.v1.Items", "Search"), asked for once before serving. The
  * strings are copied. NULL when more than OM_METRICS_MAX_METHODS are added. */
@@ -114,6 +137,8 @@ void om_metrics_filter_error(om_metrics *m, int32_t detail);
 void om_metrics_ingest_batch(om_metrics *m, uint64_t rows, uint64_t bytes, bool replayed);
 void om_metrics_ingest_commit(om_metrics *m,
                               uint64_t ns); /* a batch in the engine, its sync included */
+/* A batch is seen by every search, this long after its bytes arrived. */
+void om_metrics_ingest_visible(om_metrics *m, uint64_t ns);
 void om_metrics_ingest_streams(om_metrics *m, int64_t delta);      /* +1 opened, -1 closed */
 void om_metrics_ingest_window_bytes(om_metrics *m, int64_t delta); /* received, not yet acked */
 void om_metrics_ingest_stall(om_metrics *m, uint32_t why, uint64_t ns); /* OM_STALL_* */
@@ -122,6 +147,12 @@ void om_metrics_maintenance_started(om_metrics *m, uint32_t kind);
 void om_metrics_maintenance_ended(om_metrics *m, const om_metrics_maintenance_event *event);
 /* The state of the attached database. False: there is none. */
 bool om_metrics_database(om_metrics *m, omen_db_stats *out);
+
+/* An answer or an operation failed on damaged bytes. */
+void om_metrics_checksum_failure(om_metrics *m);
+void om_metrics_slow_call(om_metrics *m);
+/* Age of the oldest write that is not durable, and of the oldest that waits for the graph. */
+void om_metrics_lags(om_metrics *m, double durable_s, double index_s);
 
 void om_metrics_tls_reload(om_metrics *m, bool ok);
 void om_metrics_tls_expiry(om_metrics *m, int64_t unix_seconds); /* of the leaf in use; 0: no TLS */
@@ -136,6 +167,30 @@ void om_metrics_ready(om_metrics *m, bool ready);
 /* Work that waits: searches for a worker, batches for theirs. */
 void om_metrics_queues(om_metrics *m, uint64_t searches, uint64_t ingest);
 void om_metrics_log_counts(om_metrics *m, uint64_t suppressed, uint64_t failed);
+
+/* Sums of what was reported, and what engine, allocator and kernel say now. Histograms: counts of the buckets
+ * of registry.h, not cumulative, the last beyond all bounds. */
+typedef struct om_metrics_totals {
+    uint64_t calls, errors, refused, received_bytes, sent_bytes;
+    uint64_t searches, filtered, short_results, partial, distances, hops;
+    uint64_t batches, rows, bytes;
+    uint64_t search[OM_HISTOGRAM_BOUNDS + 1], queue[OM_HISTOGRAM_BOUNDS + 1];
+    uint64_t commit[OM_HISTOGRAM_BOUNDS + 1], visible[OM_HISTOGRAM_BOUNDS + 1];
+    uint64_t window_bytes, maintenance; /* gauges: bytes that wait; operations that run */
+    uint64_t cpu_ns, resident_bytes, heap_bytes;
+    omen_runtime_stats runtime; /* zero without one */
+    omen_db_stats db;           /* likewise */
+} om_metrics_totals;
+void om_metrics_read(om_metrics *m, om_metrics_totals *out);
+/* Sums over all collections; false: there is no database. */
+typedef struct om_metrics_sum {
+    uint64_t collections, items, rows, unindexed, segments;
+    uint64_t
+        indexed_version; /* of those with more than OM_METRICS_BACKLOG rows that wait: the lowest;
+                                 UINT64_MAX: there are none */
+} om_metrics_sum;
+enum { OM_METRICS_BACKLOG = 2048 }; /* fewer wait on purpose, for a whole micro-batch */
+bool om_metrics_sum_collections(om_metrics *m, om_metrics_sum *out);
 
 /* The page: Prometheus text format 0.0.4, allocated with malloc; the caller frees it. Collects from
  * engine, allocator and kernel. NULL: no memory, or longer than OM_METRICS_MAX_TEXT. */

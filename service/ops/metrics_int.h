@@ -1,4 +1,4 @@
-/* metrics_int.h - what the two files of the metrics share.
+/* metrics_int.h - what the files of the metrics share.
  * Depends on: metrics.h, registry.h.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_METRICS_INT_H
 #define OM_METRICS_INT_H
@@ -38,7 +38,9 @@ struct om_metrics {
     om_cell_t filter_errors[OM_FILTER_ERRORS];
     om_cell_t ingest_rows, ingest_bytes, ingest_batches, ingest_replayed, ingest_streams;
     om_cell_t ingest_window, ingest_stall[OM_STALL_REASONS];
-    om_cell_t ingest_commit, maintenance_running[OM_MAINTENANCE_KINDS];
+    om_cell_t ingest_commit, visible_lag, lags[2]; /* durable, index */
+    om_cell_t checksum_failures, slow_calls;
+    om_cell_t maintenance_running[OM_MAINTENANCE_KINDS];
     om_cell_t maintenance_seconds[OM_MAINTENANCE_KINDS];
     om_cell_t maintenance_ended[OM_MAINTENANCE_KINDS][3]; /* ok, failed, cancelled */
     om_cell_t backup_success;
@@ -50,7 +52,12 @@ struct om_metrics {
     /* Collections with a label of their own. Who is in stays in until it is dropped: a series that
      * came and went with its rank would look like a counter that was reset. */
     uint32_t top_collections, member_count;
-    char (*members)[OMEN_MAX_NAME + 1]; /* [top_collections] */
+    char (*members)[OMEN_MAX_NAME + 1]; /* [top_collections], in order after each scrape */
+    const char *data_dir;
+    struct {
+        om_metrics_put_fn put; /* NULL: free */
+        void *ctx;
+    } sources[OM_METRICS_SOURCES];
 };
 
 /* metrics_auth.c */
@@ -59,7 +66,21 @@ void om_metrics_add_limits(om_metrics *m);
 /* Each puts its families onto the page. The mutex is held. */
 void om_metrics_put_build(om_page *page);
 void om_metrics_put_database(om_metrics *m, om_page *page);
-void om_metrics_put_memory(om_metrics *m, om_page *page);
+void om_metrics_put_memory(om_metrics *m, om_page *page, const omen_stats *all);
 void om_metrics_put_process(om_page *page);
-void om_metrics_put_collections(om_metrics *m, om_page *page);
+/* *all: sums over all collections. */
+void om_metrics_put_collections(om_metrics *m, om_page *page, omen_stats *all);
+void om_metrics_put_u64(om_page *page, const char *name, const char *type, const char *help,
+                        uint64_t value);
+/* All collections with their figures; the caller frees. NULL: none, or no memory. */
+typedef struct om_metrics_entry {
+    char name[OMEN_MAX_NAME + 1];
+    omen_stats stats;
+    uint64_t indexed_version; /* UINT64_MAX: not asked for, since few rows wait */
+    bool member;
+} om_metrics_entry;
+om_metrics_entry *om_metrics_entries(omen_db *db, size_t *count);
+/* CPU time and memory of the process. */
+uint64_t om_metrics_cpu_ns(void);
+uint64_t om_metrics_resident(void);
 #endif

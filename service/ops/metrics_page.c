@@ -1,4 +1,4 @@
-/* metrics_page.c - what a scrape asks engine, allocator and kernel for.
+/* metrics_page.c - what a scrape asks runtime, allocator and kernel for.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "heap.h"
 #include "metrics_int.h"
@@ -10,25 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { LIST_PAGE = 256, MAX_LISTED = 100000 };
-/* The label of the rest: not a legal name, so that no collection can have it. */
-#define OTHER "_other"
+#define put_u64 om_metrics_put_u64
 
-typedef struct entry {
-    char name[OMEN_MAX_NAME + 1];
-    omen_stats stats;
-    bool member;
-} entry;
-
-typedef struct column {
-    const char *name, *type, *help;
-    uint64_t (*value)(const omen_stats *stats);
-} column;
-
-static void put_u64(om_page *page, const char *name, const char *type, const char *help,
-                    uint64_t value)
+void om_metrics_put_u64(om_page *page, const char *name, const char *type, const char *help,
+                        uint64_t value)
 {
     om_page_put_family(page, name, type, help);
     om_page_printf(page, "%s %" PRIu64 "\n", name, value);
@@ -64,9 +52,42 @@ static void put_runtime(om_metrics *m, om_page *page)
             "Requests refused because the budget was used up.", stats.memory_rejections);
 }
 
-void om_metrics_put_memory(om_metrics *m, om_page *page)
+/* What the collections hold, by what it is for; the rest of what is used, and what the service holds. */
+static void put_classes(const om_metrics *m, om_page *page, const omen_stats *all)
+{
+    const struct {
+        const char *name;
+        uint64_t bytes;
+    } classes[] = {{"vectors", all->bytes_codes + all->bytes_vectors},
+                   {"graph", all->bytes_links},
+                   {"ids", all->bytes_ids},
+                   {"text", all->bytes_text},
+                   {"payload", all->bytes_metadata},
+                   {"query", all->bytes_scratch}};
+    omen_runtime_stats stats = {.struct_size = sizeof stats};
+    uint64_t known = 0;
+    if (m->runtime == NULL || omen_get_runtime_stats(m->runtime, &stats, NULL) != OMEN_OK) {
+        return;
+    }
+    om_page_put_family(page, "omendb_memory_class_bytes", "gauge",
+                       "Memory by what it is for; ingest: batches that wait, beside what index and "
+                       "scratch take.");
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+        known += classes[i].bytes;
+        om_page_printf(page, "omendb_memory_class_bytes{class=\"%s\"} %" PRIu64 "\n",
+                       classes[i].name, classes[i].bytes);
+    }
+    om_page_printf(page, "omendb_memory_class_bytes{class=\"other\"} %" PRIu64 "\n",
+                   stats.memory_used > known ? stats.memory_used - known : 0);
+    int64_t window = (int64_t)om_registry_read(m->registry, m->ingest_window);
+    om_page_printf(page, "omendb_memory_class_bytes{class=\"ingest\"} %" PRId64 "\n",
+                   window > 0 ? window : 0);
+}
+
+void om_metrics_put_memory(om_metrics *m, om_page *page, const omen_stats *all)
 {
     put_runtime(m, page);
+    put_classes(m, page, all);
     om_heap_stats heap;
     if (!om_heap_get_stats(&heap)) {
         return;
@@ -141,6 +162,20 @@ static double seconds_of(struct timeval tv)
     return (double)tv.tv_sec + (double)tv.tv_usec * 1e-6;
 }
 
+uint64_t om_metrics_cpu_ns(void)
+{
+    struct timespec t = {0, 0};
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+uint64_t om_metrics_resident(void)
+{
+    char stat[1024];
+    (void)read_file("/proc/self/stat", stat, sizeof stat);
+    return stat_field(stat, 24) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 void om_metrics_put_process(om_page *page)
 {
     char stat[1024];
@@ -160,245 +195,10 @@ void om_metrics_put_process(om_page *page)
     put_u64(page, "process_threads", "gauge", "Threads.", stat_field(stat, 20));
     put_u64(page, "process_major_page_faults_total", "counter", "Pages read from disk.",
             (uint64_t)usage.ru_majflt);
+    put_u64(page, "process_minor_page_faults_total", "counter",
+            "Pages that were in memory already, or new.", (uint64_t)usage.ru_minflt);
     put_u64(page, "process_open_fds", "gauge", "Open file descriptors.", count_fds());
     if (getrlimit(RLIMIT_NOFILE, &fds) == 0) {
         put_u64(page, "process_max_fds", "gauge", "Limit of open file descriptors.", fds.rlim_cur);
     }
-}
-
-/* ---- Collections ------------------------------------------------------------------------- */
-
-static bool read_entry(omen_db *db, const char *name, entry *e)
-{
-    omen_collection *c = NULL;
-    omen_open_options open;
-    memset(&open, 0, sizeof open);
-    open.struct_size = sizeof open;
-    if (omen_open(db, name, &open, &c, NULL) != OMEN_OK) {
-        return false; /* dropped since it was listed */
-    }
-    memset(e, 0, sizeof *e);
-    (void)snprintf(e->name, sizeof e->name, "%s", name);
-    e->stats.struct_size = sizeof e->stats;
-    bool ok = omen_get_stats(c, &e->stats, NULL) == OMEN_OK;
-    omen_collection_free(c);
-    return ok;
-}
-
-/* All collections with their figures; the caller frees. NULL: none, or no memory. */
-static entry *read_entries(omen_db *db, size_t *count)
-{
-    char(*names)[OMEN_MAX_NAME + 1] = calloc(LIST_PAGE, sizeof *names);
-    entry *entries = NULL;
-    size_t n = 0;
-    size_t listed = names != NULL ? LIST_PAGE : 0;
-    char after[OMEN_MAX_NAME + 1] = "";
-    while (listed == LIST_PAGE && n < MAX_LISTED) {
-        if (omen_list(db, after[0] != '\0' ? after : NULL, names[0], LIST_PAGE, &listed, NULL) !=
-                OMEN_OK ||
-            listed == 0) {
-            break;
-        }
-        entry *grown = realloc(entries, (n + listed) * sizeof *entries);
-        if (grown == NULL) {
-            break;
-        }
-        entries = grown;
-        for (size_t i = 0; i < listed; i++) {
-            n += read_entry(db, names[i], &entries[n]);
-        }
-        memcpy(after, names[listed - 1], sizeof after);
-    }
-    free(names);
-    *count = n;
-    return entries;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
-}
-
-/* Most searched first, then largest, then by name. */
-static int by_use(const void *a, const void *b)
-{
-    const entry *x = a;
-    const entry *y = b;
-    if (x->stats.searches != y->stats.searches) {
-        return x->stats.searches > y->stats.searches ? -1 : 1;
-    }
-    if (x->stats.rows != y->stats.rows) {
-        return x->stats.rows > y->stats.rows ? -1 : 1;
-    }
-    return strcmp(x->name, y->name);
-}
-
-/* Forgets members that were dropped and gives free places to the most used of the rest. */
-static void choose_members(om_metrics *m, entry *entries, size_t n)
-{
-    uint32_t kept = 0;
-    qsort(entries, n, sizeof *entries, by_name);
-    for (uint32_t i = 0; i < m->member_count; i++) {
-        entry key;
-        memcpy(key.name, m->members[i], sizeof key.name);
-        entry *found = bsearch(&key, entries, n, sizeof *entries, by_name);
-        if (found != NULL) {
-            found->member = true;
-            memmove(m->members[kept++], m->members[i], sizeof m->members[0]);
-        }
-    }
-    m->member_count = kept;
-    qsort(entries, n, sizeof *entries, by_use);
-    for (size_t i = 0; i < n && m->member_count < m->top_collections; i++) {
-        if (!entries[i].member) {
-            entries[i].member = true;
-            memcpy(m->members[m->member_count++], entries[i].name, sizeof entries[i].name);
-        }
-    }
-    qsort(entries, n, sizeof *entries, by_name);
-}
-
-static void add_stats(omen_stats *sum, const omen_stats *s)
-{
-    sum->count += s->count;
-    sum->deleted += s->deleted;
-    sum->rows += s->rows;
-    sum->indexed_rows += s->indexed_rows;
-    sum->backlog_rows += s->backlog_rows;
-    sum->bytes_codes += s->bytes_codes;
-    sum->bytes_links += s->bytes_links;
-    sum->bytes_ids += s->bytes_ids;
-    sum->bytes_vectors += s->bytes_vectors;
-    sum->bytes_scratch += s->bytes_scratch;
-    sum->bytes_metadata += s->bytes_metadata;
-    sum->bytes_text += s->bytes_text;
-    sum->bytes_mapped += s->bytes_mapped;
-    sum->bytes_disk += s->bytes_disk;
-    sum->segments += s->segments;
-}
-
-/* clang-format off */
-static uint64_t get_count(const omen_stats *s) { return s->count; }
-static uint64_t get_rows(const omen_stats *s) { return s->rows; }
-static uint64_t get_backlog(const omen_stats *s) { return s->backlog_rows; }
-static uint64_t get_codes(const omen_stats *s) { return s->bytes_codes; }
-static uint64_t get_links(const omen_stats *s) { return s->bytes_links; }
-static uint64_t get_ids(const omen_stats *s) { return s->bytes_ids; }
-static uint64_t get_vectors(const omen_stats *s) { return s->bytes_vectors; }
-static uint64_t get_scratch(const omen_stats *s) { return s->bytes_scratch; }
-static uint64_t get_metadata(const omen_stats *s) { return s->bytes_metadata; }
-static uint64_t get_text(const omen_stats *s) { return s->bytes_text; }
-static uint64_t get_mapped(const omen_stats *s) { return s->bytes_mapped; }
-static uint64_t get_disk(const omen_stats *s) { return s->bytes_disk; }
-static uint64_t get_segments(const omen_stats *s) { return s->segments; }
-static const column columns[] = {
-    {"omendb_points", "gauge", "Live items.", get_count},
-    {"omendb_rows", "gauge", "Rows, dead ones included.", get_rows},
-    {"omendb_unindexed_points", "gauge", "Rows that are scanned until they are in the graph.",
-     get_backlog},
-    {"omendb_collection_segments", "gauge", "Segments of a collection.", get_segments},
-};
-static const struct { const char *part; uint64_t (*value)(const omen_stats *); } parts[] = {
-    {"codes", get_codes}, {"links", get_links}, {"ids", get_ids}, {"vectors", get_vectors},
-    {"scratch", get_scratch}, {"metadata", get_metadata}, {"text", get_text},
-    {"mapped", get_mapped}, {"disk", get_disk},
-};
-/* clang-format on */
-
-typedef struct listing {
-    const entry *entries;
-    size_t count;
-    omen_stats other; /* the sum of those without a label of their own */
-    size_t others;
-} listing;
-
-static void put_column(om_page *page, const column *c, const listing *l)
-{
-    om_page_put_family(page, c->name, c->type, c->help);
-    for (size_t i = 0; i < l->count; i++) {
-        if (l->entries[i].member) {
-            om_page_printf(page, "%s{collection=\"%s\"} %" PRIu64 "\n", c->name, l->entries[i].name,
-                           c->value(&l->entries[i].stats));
-        }
-    }
-    if (l->others > 0) {
-        om_page_printf(page, "%s{collection=\"" OTHER "\"} %" PRIu64 "\n", c->name,
-                       c->value(&l->other));
-    }
-}
-
-static void put_parts(om_page *page, const char *name, const omen_stats *stats)
-{
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        om_page_printf(page, "omendb_collection_bytes{collection=\"%s\",part=\"%s\"} %" PRIu64 "\n",
-                       name, parts[i].part, parts[i].value(stats));
-    }
-}
-
-static void put_ratio(om_page *page, const char *name, const omen_stats *s)
-{
-    double ratio = s->rows > 0 ? (double)s->deleted / (double)s->rows : 0.0;
-    om_page_printf(page, "omendb_deleted_ratio{collection=\"%s\"} %.6g\n", name, ratio);
-}
-
-static void put_listing(om_page *page, const listing *l)
-{
-    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
-        put_column(page, &columns[i], l);
-    }
-    om_page_put_family(page, "omendb_deleted_ratio", "gauge", "Dead rows of all rows.");
-    for (size_t i = 0; i < l->count; i++) {
-        if (l->entries[i].member) {
-            put_ratio(page, l->entries[i].name, &l->entries[i].stats);
-        }
-    }
-    if (l->others > 0) {
-        put_ratio(page, OTHER, &l->other);
-    }
-    om_page_put_family(page, "omendb_collection_bytes", "gauge",
-                       "Memory of a collection by part; mapped: file pages, not counted as used; "
-                       "disk: files.");
-    for (size_t i = 0; i < l->count; i++) {
-        if (l->entries[i].member) {
-            put_parts(page, l->entries[i].name, &l->entries[i].stats);
-        }
-    }
-    if (l->others > 0) {
-        put_parts(page, OTHER, &l->other);
-    }
-    /* No sum of the rest here: it would fall with every drop, and read as a reset. */
-    om_page_put_family(page, "omendb_collection_searches_total", "counter",
-                       "Queries of a collection; only those with a label of their own.");
-    for (size_t i = 0; i < l->count; i++) {
-        if (l->entries[i].member) {
-            om_page_printf(page,
-                           "omendb_collection_searches_total{collection=\"%s\"} %" PRIu64 "\n",
-                           l->entries[i].name, l->entries[i].stats.searches);
-        }
-    }
-}
-
-void om_metrics_put_collections(om_metrics *m, om_page *page)
-{
-    if (m->db == NULL) {
-        return;
-    }
-    listing l;
-    memset(&l, 0, sizeof l);
-    entry *entries = read_entries(m->db, &l.count);
-    if (entries != NULL) {
-        choose_members(m, entries, l.count);
-    } else {
-        m->member_count = 0;
-    }
-    for (size_t i = 0; i < l.count; i++) {
-        if (!entries[i].member) {
-            add_stats(&l.other, &entries[i].stats);
-            l.others++;
-        }
-    }
-    l.entries = entries;
-    put_u64(page, "omendb_collections", "gauge", "Collections.", l.count);
-    put_listing(page, &l);
-    free(entries);
 }

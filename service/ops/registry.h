@@ -15,7 +15,7 @@ typedef uint32_t om_cell_t; /* a number of its own; of a histogram: its first */
 enum {
     OM_REGISTRY_SHARDS = 16, /* a power of two */
     OM_REGISTRY_CELLS = 8192,
-    OM_REGISTRY_FAMILIES = 96,
+    OM_REGISTRY_FAMILIES = 160,
     OM_REGISTRY_SERIES = 4096,
     OM_HISTOGRAM_BOUNDS = 20,                    /* finite bounds, 10 us .. 30 s */
     OM_HISTOGRAM_CELLS = OM_HISTOGRAM_BOUNDS + 2 /* and +Inf, and the sum in ns */

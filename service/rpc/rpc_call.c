@@ -252,47 +252,6 @@ static uint64_t deadline_of(gpr_timespec deadline, uint64_t now_ns)
     return now_ns + (uint64_t)left.tv_sec * 1000000000u + (uint64_t)left.tv_nsec;
 }
 
-/* The client's x-request-id: short and printable, or none. */
-static void take_request_id(om_rpc *rpc, const grpc_slice *value)
-{
-    size_t size = GRPC_SLICE_LENGTH(*value);
-    if (size == 0 || size > RPC_REQUEST_ID || rpc->request_id[0] != '\0') {
-        return;
-    }
-    memcpy(rpc->request_id, GRPC_SLICE_START_PTR(*value), size);
-    for (size_t k = 0; k < size; k++) {
-        if (rpc->request_id[k] <= ' ' || rpc->request_id[k] > '~') {
-            rpc->request_id[0] = '\0';
-            return;
-        }
-    }
-}
-
-/* Two credentials are none: which one counts would be a matter of order. */
-static void take_authorization(om_rpc *rpc, const grpc_slice *value)
-{
-    static const char nothing[] = "";
-    bool second = rpc->authorization != NULL;
-    rpc->authorization =
-        second ? nothing : (const char *)(const void *)GRPC_SLICE_START_PTR(*value);
-    rpc->authorization_size = second ? 0 : GRPC_SLICE_LENGTH(*value);
-}
-
-/* One walk over the headers. Slices of metadata belong to the call; small ones lie inside the array. */
-static void take_metadata(om_rpc *rpc)
-{
-    for (size_t i = 0; i < rpc->metadata.count; i++) {
-        const grpc_metadata *m = &rpc->metadata.metadata[i];
-        const uint8_t *key = GRPC_SLICE_START_PTR(m->key);
-        size_t size = GRPC_SLICE_LENGTH(m->key);
-        if (size == 12 && memcmp(key, "x-request-id", 12) == 0) {
-            take_request_id(rpc, &m->value);
-        } else if (size == 13 && memcmp(key, "authorization", 13) == 0) {
-            take_authorization(rpc, &m->value);
-        }
-    }
-}
-
 static void refuse(om_rpc *rpc, uint32_t code, const char *reason, uint32_t why, const char *text)
 {
     om_failure f;
@@ -380,7 +339,7 @@ static void on_new(om_rpc *rpc, bool ok)
     rpc->started_ns = om_pool_now_ns();
     bool known = rpc->index < om_rpc_method_count;
     rpc->deadline_ns = deadline_of(known ? rpc->deadline : rpc->details.deadline, rpc->started_ns);
-    take_metadata(rpc);
+    om_rpc_take_headers(rpc);
     /* First and always: it tells of cancellation, and holds the call until the end. */
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &rpc->close_cancelled;

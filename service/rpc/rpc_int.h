@@ -15,6 +15,7 @@ enum {
     RPC_ROOM = 2048,      /* first arena bytes of a call, inside it              */
     RPC_STATE = 384,      /* method state that needs no memory of its own        */
     RPC_REQUEST_ID = 36,  /* longest x-request-id that is accepted               */
+    RPC_TRACE_ID = 32,    /* hex digits of a trace                               */
     RPC_FREE_KEPT = 1024, /* idle call objects kept by a queue                   */
     RPC_SLOTS = 4,        /* requests waiting for a call, per method and queue   */
     RPC_SLOTS_HOT = 16,
@@ -94,6 +95,7 @@ struct om_rpc {
     const char *authorization;
     size_t authorization_size;
     uint64_t deadline_ns, started_ns, queue_ns, engine_ns;
+    uint64_t answered_ns; /* when the end was handed to the transport; 0: it was not */
     _Atomic uint64_t bytes_in, bytes_out;
     /* Since when the client is waited for: to send its first message, to take what is sent to it. 0:
      * it is not. In time of the queue's beat; looked at by om_rpc_watch. */
@@ -101,6 +103,8 @@ struct om_rpc {
     size_t write_large, final_large; /* bytes counted in om_rt.shared.answer_bytes */
     uint32_t code;
     char request_id[RPC_REQUEST_ID + 1];
+    char trace_id[RPC_TRACE_ID + 1]; /* of a traceparent, "": none */
+    om_slow_search search;           /* for the slow log */
     char collection[OMEN_MAX_NAME + 1];
     char why[128]; /* of a failure, for the slow log */
     om_rpc *prev, *next;
@@ -148,6 +152,12 @@ static inline void om_rpc_wait_ends(_Atomic uint64_t *since)
 void om_rpc_watch(om_rt *rt, uint64_t now_ns);
 /* The call was cancelled by its client: a connection that does so too often is cut. */
 void om_rpc_note_reset(om_rpc *rpc, uint64_t now_ns);
+
+/* rpc_trace.c: credential, request and trace of a call, and what is kept of slow ones. */
+void om_rpc_take_headers(om_rpc *rpc);
+/* An id for a call whose client gave none: enough to find it in the log. */
+void om_rpc_need_id(om_rpc *rpc);
+void om_rpc_slow(om_rpc *rpc, uint32_t code, uint64_t total_ns);
 
 /* rpc_creds.c: NULL: *err says why. */
 grpc_server_credentials *om_rpc_credentials(om_rt *rt, size_t port);

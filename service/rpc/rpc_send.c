@@ -86,31 +86,22 @@ static size_t add_message(grpc_op *op, grpc_byte_buffer *buffer)
     return 1;
 }
 
-/* An id for a failure whose client gave none: enough to find it in the log. */
-static void make_request_id(om_rpc *rpc, om_failure *f)
-{
-    if (rpc->request_id[0] != '\0') {
-        memcpy(f->request_id, rpc->request_id, sizeof rpc->request_id);
-        return;
-    }
-    static _Atomic uint64_t counter;
-    uint64_t n = atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
-    snprintf(f->request_id, sizeof f->request_id, "%.8s-%llx", rpc->rt->shared.epoch,
-             (unsigned long long)n);
-    memcpy(rpc->request_id, f->request_id, RPC_REQUEST_ID);
-}
-
 static size_t add_status(om_rpc *rpc, grpc_op *op, const om_failure *failure)
 {
     *op = (grpc_op){.op = GRPC_OP_SEND_STATUS_FROM_SERVER};
     op->data.send_status_from_server.status = GRPC_STATUS_OK;
+    rpc->answered_ns = rpc->rt->shared.opt.slow_log_ms > 0 ? om_pool_now_ns() : 0;
     if (failure == NULL) {
         return 1;
     }
     uint8_t details[OM_FAILURE_DETAILS_MAX];
     om_failure f = *failure;
-    make_request_id(rpc, &f);
+    om_rpc_need_id(rpc);
+    memcpy(f.request_id, rpc->request_id, sizeof rpc->request_id);
     size_t size = om_failure_encode(&f, details, sizeof details);
+    if (f.code == OMEN_DATA_LOSS) {
+        om_metrics_checksum_failure(rpc->rt->shared.opt.metrics);
+    }
     rpc->code = f.code;
     snprintf(rpc->why, sizeof rpc->why, "%.*s", (int)sizeof rpc->why - 1, f.message);
     rpc->status_text = grpc_slice_from_copied_string(f.message);
@@ -241,19 +232,6 @@ static uint32_t final_code(const om_rpc *rpc, uint64_t now)
                                                             : OMEN_CANCELLED;
 }
 
-static void slow_log(const om_rpc *rpc, uint32_t code, uint64_t total)
-{
-    const om_rpc_method *m = &om_rpc_methods[rpc->index];
-    om_slog(rpc->rt->shared.opt.log, OMEN_LOG_WARN, "slow_call", "a call took long",
-            OM_SLOG_STR("service", m->service), OM_SLOG_STR("method", m->name),
-            OM_SLOG_STR("request_id", rpc->request_id[0] != '\0' ? rpc->request_id : NULL),
-            OM_SLOG_STR("collection", rpc->collection[0] != '\0' ? rpc->collection : NULL),
-            OM_SLOG_U64("code", code), OM_SLOG_U64("total_us", total / 1000),
-            OM_SLOG_U64("queue_us", rpc->queue_ns / 1000),
-            OM_SLOG_U64("engine_us", rpc->engine_ns / 1000),
-            OM_SLOG_STR("error", rpc->why[0] != '\0' ? rpc->why : NULL));
-}
-
 void om_rpc_account(om_rpc *rpc)
 {
     if (!rpc->admitted) {
@@ -269,7 +247,7 @@ void om_rpc_account(om_rpc *rpc)
     uint64_t slow = (uint64_t)rt->shared.opt.slow_log_ms * 1000000u;
     /* Streams are long by nature. */
     if (slow > 0 && total >= slow && !m->client_stream && (rpc->impl->flags & OM_RPC_QUIET) == 0) {
-        slow_log(rpc, code, total);
+        om_rpc_slow(rpc, code, total);
     }
 }
 
@@ -340,6 +318,18 @@ void om_rpc_note_engine(om_rpc *rpc, uint64_t queue_ns, uint64_t engine_ns)
 {
     rpc->queue_ns += queue_ns;
     rpc->engine_ns += engine_ns;
+}
+
+void om_rpc_note_search(om_rpc *rpc, const om_slow_search *search)
+{
+    rpc->search = *search;
+}
+
+bool om_rpc_lingers(const om_rpc *rpc)
+{
+    enum { SOON = 4 }; /* a quarter of the limit */
+    uint64_t slow = (uint64_t)rpc->rt->shared.opt.slow_log_ms * 1000000u;
+    return slow > 0 && (om_pool_now_ns() - rpc->started_ns) * SOON >= slow;
 }
 
 uint32_t om_rpc_neighbours(const om_rpc *rpc)

@@ -217,6 +217,7 @@ static omen_status_t make_parts(om_rt *rt, omen_error *err)
         return fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_NO_MEMORY,
                     "no memory or threads for the server", "");
     }
+    om_colls_observe(rt->shared.colls, o->metrics, o->observe != NULL ? o->observe->recall : NULL);
     for (uint32_t m = 0; m < om_rpc_method_count; m++) {
         rt->metrics[m] =
             om_metrics_add_method(o->metrics, om_rpc_methods[m].service, om_rpc_methods[m].name);

@@ -178,6 +178,10 @@ const om_option om_options[] = {
     {"days", 0, OM_OPT_NUMBER, false, FIELD(days), "N", "how long they are valid (30)"},
     {"renew", 0, OM_OPT_FLAG, false, FIELD(renew), NULL,
      "replace certificates and keys that are there; the authority stays"},
+    {"admin", 0, OM_OPT_TEXT, false, FIELD(admin), "HOST:PORT",
+     "the server's admin address (OMEN_ADMIN; the host of --server, or localhost, port 7701)"},
+    {"interval", 0, OM_OPT_SECONDS, false, FIELD(interval), "S", "between two looks (1)"},
+    {"once", 0, OM_OPT_FLAG, false, FIELD(one_look), NULL, "one look, and out"},
 };
 const size_t om_options_count = sizeof om_options / sizeof *om_options;
 
@@ -191,13 +195,24 @@ const om_command *om_command_find(const char *name)
     return NULL;
 }
 
+/* Whether a name is (also) that of a flag. */
+static bool has_flag(const char *name)
+{
+    for (size_t i = 0; i < om_options_count; i++) {
+        if (om_options[i].kind == OM_OPT_FLAG && strcmp(om_options[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool om_command_takes(const om_command *command, const om_option *option)
 {
     if (option->global) {
         return true;
     }
     size_t n = strlen(option->name);
-    bool valued = strcmp(option->name, "metadata") == 0 && option->kind != OM_OPT_FLAG;
+    bool valued = option->kind != OM_OPT_FLAG && has_flag(option->name);
     for (const char *p = command->options; *p != '\0';) {
         size_t word = strcspn(p, " ");
         bool wants_value = word > 0 && p[word - 1] == '=';

@@ -47,7 +47,10 @@ typedef struct om_args {
     bool all, renew;
     /* OMEN_NONE: not given */
     uint64_t max_rows, max_bytes, max_calls, max_at_once, max_streams, share, days;
-    const char **rest;                              /* arguments that are no options, in order */
+    const char *admin; /* top */
+    double interval;
+    bool one_look;
+    const char **rest; /* arguments that are no options, in order */
     size_t rest_count;
 } om_args;
 
@@ -120,6 +123,7 @@ bool om_cmd_operations(const om_args *args, om_tool_error *err);
 bool om_cmd_estimate(const om_args *args, om_tool_error *err);
 bool om_cmd_dump(const om_args *args, om_tool_error *err);
 bool om_cmd_load(const om_args *args, om_tool_error *err);
+bool om_cmd_top(const om_args *args, om_tool_error *err);
 bool om_cmd_list(const om_args *args, om_tool_error *err);
 bool om_cmd_drop(const om_args *args, om_tool_error *err);
 bool om_cmd_info(const om_args *args, om_tool_error *err);

@@ -259,7 +259,7 @@ const om_command om_commands[] = {
      "  omen backups --prefix nightly- --keep 14 --server localhost:7700\n"
      "  omen backups --delete monday --server localhost:7700\n",
      om_cmd_backups},
-    {"restore", "make a database from a backup", "restore BACKUP TO", "replace once no-wait", 2, 2,
+    {"restore", "make a database from a backup", "restore BACKUP TO", "replace once= no-wait", 2, 2,
      false,
      "Checks the backup and copies it into a new folder; nothing that is there is overwritten. At "
      "a\n"
@@ -398,6 +398,24 @@ const om_command om_commands[] = {
      "  omen certs dev ./certs --host db.example.org --client loader --client app --days 7\n"
      "  omen certs dev --renew\n",
      om_cmd_certs},
+    {"top", "watch a server", "top [--admin HOST:PORT] [--interval S] [--once]",
+     "admin interval once", 0, 0, false,
+     "What a server does, every second: calls, searches by plan with their latencies, ingest, log, "
+     "index,\n"
+     "memory against the budget, disk, recall as it measures it, and its most used collections. It "
+     "reads\n"
+     "/metrics of the admin address (--admin-listen of omend), which asks for no key. On a "
+     "terminal "
+     "it\n"
+     "draws over itself until q or Ctrl-C; else it prints block after block. With --json an object "
+     "a "
+     "line.\n"
+     "\n"
+     "Examples:\n"
+     "  omen top\n"
+     "  omen top --admin 10.0.0.5:7701 --interval 5\n"
+     "  omen top --once --json | jq .searches\n",
+     om_cmd_top},
     {"version", "show the versions", "version", "", 0, 0, true,
      "The versions of the tool, the C interface and the file format, and the kernels in use.\n",
      om_cmd_version},

@@ -20,8 +20,8 @@ enum {
     OM_EXIT_BAD_INPUT = 5,   /* the data given is malformed or does not fit the collection */
     OM_EXIT_UNAVAILABLE = 6, /* no server there, or it did not answer in time */
     OM_EXIT_PRECONDITION =
-        7, /* exists already, in use, read-only, another version, a limit reached */
-    OM_EXIT_DENIED = 8,          /* no valid credential, or it may not do this */
+        7,              /* exists already, in use, read-only, another version, a limit reached */
+    OM_EXIT_DENIED = 8, /* no valid credential, or it may not do this */
     OM_EXIT_INTERRUPTED = 130 /* Ctrl-C, as shells report it */
 };
 

@@ -342,7 +342,7 @@ static void test_start_and_stop(void **state)
 static int start(void **state)
 {
     char error[256];
-    om_metrics_options metrics_options = {4, NULL, NULL};
+    om_metrics_options metrics_options = {.top_collections = 4, .runtime = NULL, .db = NULL};
     (void)state;
     metrics = om_metrics_create(&metrics_options);
     om_admin_options options = {

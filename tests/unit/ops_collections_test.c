@@ -212,7 +212,7 @@ static int start(void **state)
     if (omen_db_open(NULL, &db_options, &db, NULL) != OMEN_OK) {
         return -1;
     }
-    om_metrics_options options = {TOP, runtime, db};
+    om_metrics_options options = {.top_collections = TOP, .runtime = runtime, .db = db};
     metrics = om_metrics_create(&options);
     return metrics != NULL ? 0 : -1;
 }

@@ -40,7 +40,7 @@ static char *render(om_metrics *m)
 
 static om_metrics *create(void)
 {
-    om_metrics_options options = {4, NULL, NULL};
+    om_metrics_options options = {.top_collections = 4, .runtime = NULL, .db = NULL};
     om_metrics *m = om_metrics_create(&options);
     assert_non_null(m);
     return m;

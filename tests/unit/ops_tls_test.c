@@ -406,7 +406,7 @@ static void test_threads(void **state)
 
 static int start(void **state)
 {
-    om_metrics_options options = {1, NULL, NULL};
+    om_metrics_options options = {.top_collections = 1, .runtime = NULL, .db = NULL};
     (void)state;
     if (mkdtemp(folder) == NULL) {
         return -1;

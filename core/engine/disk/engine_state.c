@@ -174,6 +174,10 @@ static void log_stats(const omen_db *db, omen_db_stats *out)
     out->log_bytes = state.bytes;
     out->log_syncs = state.syncs;
     out->log_records = state.appends;
+    out->log_written_bytes = state.written;
+    out->log_unsynced_bytes = state.unsynced;
+    out->log_sync_ns = state.sync_ns;
+    memcpy(out->log_sync_times, state.sync_times, sizeof out->log_sync_times);
 }
 
 static void state_text(const om_disk *disk, omen_db_stats *out)

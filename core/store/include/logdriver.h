@@ -23,12 +23,14 @@ enum {
     OM_LOG_TYPES = 11
 };
 enum {
-    OM_LOG_PART = 1,     /* flags: applied at the next COMMIT of its collection */
-    OM_LOG_BALLAST = 128 /* not stored: may use the space kept for when the disk is full (what frees space) */
+    OM_LOG_PART = 1, /* flags: applied at the next COMMIT of its collection */
+    OM_LOG_BALLAST =
+        128 /* not stored: may use the space kept for when the disk is full (what frees space) */
 };
-#define OM_LOG_MAX_PAYLOAD (8u << 20) /* of one record, anywhere; om_log_state tells the limit here */
-enum { OM_LOG_MAX_PARTS = 16 };       /* iovecs of one record */
-enum { OM_LOG_MAX_GROUP = 64 };       /* entries of one append */
+#define OM_LOG_MAX_PAYLOAD \
+    (8u << 20)                  /* of one record, anywhere; om_log_state tells the limit here */
+enum { OM_LOG_MAX_PARTS = 16 }; /* iovecs of one record */
+enum { OM_LOG_MAX_GROUP = 64 }; /* entries of one append */
 
 typedef struct om_log_entry { /* to append */
     uint32_t collection;      /* its serial; 0: the database */
@@ -49,14 +51,18 @@ typedef void (*om_log_watch)(void *ctx, const char *key, uint64_t revision);
 
 enum { OM_LOG_OPEN = 0, OM_LOG_READ_ONLY = 1, OM_LOG_BROKEN = 2, OM_LOG_ROTTEN = 3 };
 typedef struct om_log_state {
-    uint32_t state;      /* OM_LOG_*: BROKEN after a failed sync or write, ROTTEN: damage found */
-    uint64_t first;      /* oldest lsn that can be read */
-    uint64_t tail;       /* newest lsn appended, 0: none */
-    uint64_t durable;    /* newest lsn on stable storage */
-    uint64_t bytes;      /* of files, spares included */
-    uint64_t syncs, appends; /* since it was opened; appends: groups */
-    uint32_t max_payload;    /* bytes of one record: the engine splits larger batches */
-    uint32_t max_group;      /* bytes of one append: the payloads, each rounded up to 8, and 40 for each */
+    uint32_t state;   /* OM_LOG_*: BROKEN after a failed sync or write, ROTTEN: damage found */
+    uint64_t first;   /* oldest lsn that can be read */
+    uint64_t tail;    /* newest lsn appended, 0: none */
+    uint64_t durable; /* newest lsn on stable storage */
+    uint64_t bytes;   /* of files, spares included */
+    uint64_t syncs, appends;    /* since it was opened; appends: groups */
+    uint64_t written, unsynced; /* bytes of records since it was opened; of these not durable */
+    uint64_t sync_ns;           /* in all syncs */
+    uint64_t sync_times[OMEN_SYNC_TIMES]; /* as in omen_db_stats.log_sync_times */
+    uint32_t max_payload; /* bytes of one record: the engine splits larger batches */
+    uint32_t
+        max_group; /* bytes of one append: the payloads, each rounded up to 8, and 40 for each */
     uint64_t rotten_lsn; /* ROTTEN: the first record that cannot be read */
     char reason[160];    /* of BROKEN and ROTTEN */
 } om_log_state;

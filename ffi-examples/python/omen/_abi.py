@@ -189,6 +189,10 @@ class DbStats(CStruct):
         ("replayed_ns", c_uint64),
         ("recovered_rows", c_uint64),
         ("reason", c_char * 160),
+        ("log_written_bytes", c_uint64),
+        ("log_unsynced_bytes", c_uint64),
+        ("log_sync_ns", c_uint64),
+        ("log_sync_times", c_uint64 * 17),
     ]
 
 

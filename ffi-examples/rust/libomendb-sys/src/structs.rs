@@ -138,6 +138,10 @@ pub struct omen_db_stats {
     pub replayed_ns: u64,
     pub recovered_rows: u64,
     pub reason: [c_char; 160],
+    pub log_written_bytes: u64,
+    pub log_unsynced_bytes: u64,
+    pub log_sync_ns: u64,
+    pub log_sync_times: [u64; 17],
 }
 
 /// Options of backups.

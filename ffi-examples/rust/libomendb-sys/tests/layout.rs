@@ -51,7 +51,8 @@ fn rust_layouts() -> Layout {
             struct_size, state, version, durable_version, checkpoint_version, collections,
             segments, growing_rows, log_bytes, segment_bytes, log_syncs, log_records,
             disk_available, checkpoints, seals, merges, replayed_records, replayed_ns,
-            recovered_rows, reason;
+            recovered_rows, reason, log_written_bytes, log_unsynced_bytes, log_sync_ns,
+            log_sync_times;
         omen_backup_options: struct_size, flags, runtime, previous, op;
         omen_backup_result:
             struct_size, reserved, version, files, bytes, files_linked, bytes_copied;
