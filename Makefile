@@ -1,7 +1,7 @@
 # Makefile - the front door: forwards to CMake and the scripts. `make help` lists the targets.
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := build
-.PHONY: help e2e eval churn cover-store crash crash-states faults model deps deps-build build demo serve check check-full bench fmt lint install
+.PHONY: help e2e soak eval churn cover-store crash crash-states faults model deps deps-build build demo serve check check-full bench fmt lint install
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 export DATA SETS QUICK
@@ -45,6 +45,9 @@ crash-states: deps ## recovers STATES (100000) disks that power failures could l
 	@cmake --build --preset check --target crash_states -j $(JOBS)
 	@build-check/tests/fault/crash_states --syncs 12
 	@build-check/tests/fault/crash_states --states $(or $(STATES),100000) --seed $(or $(SEED),1)
+
+soak: build deps ## mixed load for MINUTES (30): memory, descriptors and threads must not grow; SEED
+	@tests/soak/run.sh build --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 faults: deps ## every call of the disk and every allocation fails, once and for ever; SEED
 	@cmake --preset check --log-level=WARNING
