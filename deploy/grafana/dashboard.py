@@ -265,9 +265,9 @@ ROWS = [
               [("sum(rate(omendb_recall_cpu_seconds_total{@}[]))", "of a core")], width=6),
     ]),
     ("Access, tenants, connections", [
-        lines("Credentials", "reqps",
-              [("sum by (result) (rate(omendb_access_total{@}[]))", "{{result}}")],
-              "ok, and why callers were sent away."),
+        lines("Callers sent away", "reqps",
+              [("sum by (reason) (rate(omendb_auth_failures_total{@}[]))", "credential {{reason}}"),
+               ("sum(rate(omendb_auth_denied_total{@}[]))", "role does not suffice")]),
         lines("Tenants refused", "reqps",
               [('sum by (why) (rate(omendb_grpc_server_shed_total{@,why=~"rate|concurrency|quota"}[]))', "{{why}}")],
               "rate, concurrency: too much at once; quota: too much stored."),
@@ -300,7 +300,7 @@ ROWS = [
                ("sum(increase(omendb_checksum_failures_total{@}[]))", "damaged bytes"),
                ("sum(increase(omendb_audit_failed_lines_total{@}[]))", "audit lines lost"),
                ('sum(increase(omendb_tls_reloads_total{@,result="failed"}[]))', "bad certificate files"),
-               ('sum(increase(omendb_access_reloads_total{@,result="failed"}[]))', "bad key files")]),
+               ('sum(increase(omendb_auth_reloads_total{@,result="failed"}[]))', "bad key files")]),
     ]),
 ]
 

@@ -134,6 +134,11 @@ class Traffic:
         self.write(self.random.integers(0, len(self.vectors), 50))
         self.stream.ack(self.seq)
 
+    def end(self):
+        """A server that stops would wait for the stream."""
+        self.stream.close()
+        self.stream.rest()
+
     def jobs(self):
         """For Load: every plan of a search, writes, reads."""
         return [
@@ -157,6 +162,7 @@ def metrics_page():
         traffic = Traffic(server, 4000)
         with Load(traffic.jobs()) as load:
             load.reach(200)
+        traffic.end()
         assert not load.failures, load.details
         status, headers, page = server.page("/metrics")
     assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4"), headers
@@ -248,6 +254,7 @@ def live():
                 queries = check_board(prometheus)
                 alerts = check_alerts(prometheus)
                 up = prometheus.query("up == 1")
+            traffic.end()
             assert not load.failures, load.details
             seconds = prometheus.value('max_over_time(scrape_duration_seconds{job="omendb"}[1h])')
             series = prometheus.value('max_over_time(scrape_samples_scraped{job="omendb"}[1h])')
