@@ -53,6 +53,7 @@ class Worker:
         self.end = time.monotonic() + seconds
         self.calls, self.codes = collections.Counter(), collections.Counter()
         self.unexpected = []
+        self.stage = ""  # of a stream: how far it was
         self.channel = None
         self.reconnect()
 
@@ -77,7 +78,7 @@ class Worker:
             failure = Failure(error)
             self.codes[failure.code] += 1
             if failure.code not in expected and failure.code not in BUSY and len(self.unexpected) < 10:
-                self.unexpected.append("%s: %s" % (name, failure))
+                self.unexpected.append("%s%s: %s" % (name, self.stage, failure))
             return None
 
     def some(self, count):
@@ -96,12 +97,13 @@ class Worker:
             self.reconnect()
 
     def one_stream(self, name):
-        stream = Stream(self.client.items, PATIENCE)
-        seq = acked = stream.open("items", name).last_seq
+        stream, self.stage = Stream(self.client.items, PATIENCE), ", opening"
+        first = seq = acked = stream.open("items", name).last_seq
         for _ in range(int(self.random.integers(5, 40))):
             if not self.going():
                 break
             seq += 1
+            self.stage = ", batch %d behind %d, acknowledged %d" % (seq, first, acked)
             ids = self.some(int(self.random.integers(1, 100)))
             stream.send(batch=batch(ids, self.stamp(), seq=seq))
             self.calls["batches"] += 1
@@ -111,8 +113,11 @@ class Worker:
             stream.call.cancel()  # what is under way is lost with it, or not
             stream.half_close()
             return
-        stream.ack(seq)
+        if seq > acked:
+            self.stage = ", all sent, %d behind %d" % (seq, first)
+            stream.ack(seq)
         stream.close()
+        self.stage = ", closed"
         stream.rest()
 
     def write(self):

@@ -154,8 +154,10 @@ class Faults:
         self.cleanup.callback(ended, server)
         client = server.client()
         client.create("c", 8)
-        for _ in range(2):
-            client.stream(timeout=3600).open("c")
+        streams = [client.stream(timeout=3600) for _ in range(2)]
+        for stream in streams:
+            stream.open("c")
+        self.cleanup.callback(streams.clear)  # who forgets a stream cancels it
         load = Load([lambda: refused(lambda: client.count("c"), "RESOURCE_EXHAUSTED")] * 2)
         self.cleanup.enter_context(load)
         self.expect("busy", "OmendbRefuses")
