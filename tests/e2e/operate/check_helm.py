@@ -9,15 +9,14 @@ import base64
 import json
 import os
 import re
-import signal
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "kube"))
 
-from harness import OMEN, OMEND, PATIENCE, ROOT, check, folder, main, omen, poll, read, run, skip, write  # noqa: E402
+from harness import OMEN, OMEND, ROOT, check, folder, main, omen, poll, read, run, skip, write  # noqa: E402
 from chart_cases import ALL_MONITORING, BAD, GOOD  # noqa: E402
-from kube_pods import Node, PodFailed, have, leave_network, need_tool, pod_of, probe, tools, wait_ready  # noqa: E402
+from kube_pods import Node, PodFailed, have, leave_network, need_tool, pod_of, probe, terminate, tools, wait_ready  # noqa: E402
 
 try:
     import yaml
@@ -300,24 +299,10 @@ class Release:
 
     def stop(self):
         """As the kubelet does; the status that the server ends with."""
-        container = self.server["spec"]["template"]["spec"]["containers"][0]
-        inner = self._omend()
-        os.kill(inner, signal.SIGTERM)
-        poll("unready", lambda: probe(container, "readinessProbe") != 200)
-        code = self.child.process.wait(PATIENCE)
+        code = terminate(self.child)
         assert code == 0, "omend ended with %d: %s" % (code, self.child.output()[-3000:])
+        assert probe(self.pod["spec"]["containers"][0], "readinessProbe") == 0
         self.child.end()
-
-    def _omend(self):
-        """The process of omend: bubblewrap itself ends at a signal and takes it along."""
-        pids = [self.child.process.pid]
-        while pids:
-            pid = pids.pop()
-            if read("/proc/%d/comm" % pid).strip() == b"omend":
-                return pid
-            for task in os.listdir("/proc/%d/task" % pid):
-                pids += [int(p) for p in read("/proc/%d/task/%s/children" % (pid, task)).split()]
-        raise AssertionError("no omend below bubblewrap")
 
     def test(self):
         return self.node.complete(named(self.objects, "Pod"))

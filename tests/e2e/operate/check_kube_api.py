@@ -15,11 +15,11 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "kube"))
 
-from harness import check, folder, main, poll, read, run, skip, write  # noqa: E402
+from harness import check, folder, main, omen, poll, read, run, skip, write  # noqa: E402
 from chart_cases import ALL_MONITORING, GOOD  # noqa: E402
-from check_helm import CHART, templates, values_file, yaml  # noqa: E402
+from check_helm import CHART, KUSTOMIZE, templates, values_file, yaml  # noqa: E402
 from kube_cluster import Cluster, Refused  # noqa: E402
-from kube_pods import Node, pod_of, tools, wait_ready  # noqa: E402
+from kube_pods import Node, need_tool, terminate, tools, wait_ready  # noqa: E402
 
 CERTIFICATES = {
     "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -152,9 +152,47 @@ def upgrades():
     return "key, certificate and authority kept; a new name signed; 20Gi grown to 40Gi, shrinking refused"
 
 
+@check("kubectl applies the plain manifests, in a namespace that takes restricted pods only")
+def plain():
+    kubectl = need_tool("kubectl")
+    api = cluster()
+    place = folder("kustomize-")
+    run("cp", "-r", KUSTOMIZE, place)
+    example = os.path.join(place, "kustomize", "overlays", "example")
+    omen("certs", "dev", example + "/certs", "--host", "omendb")
+    write(example + "/key", base64.b64encode(os.urandom(32)) + b"\n")
+    path = example + "/kustomization.yaml"
+    write(path, read(path).replace(b"components: []\n#  - ../../monitoring", b"components:\n  - ../../monitoring"))
+
+    def apply():
+        return run(kubectl, "apply", "-k", example, "--kubeconfig", api.kubeconfig).stdout.splitlines()
+
+    first, second = apply(), apply()
+    assert all(line.endswith(" created") for line in first), first
+    # kubectl takes some kinds for changed when they are not; what would restart the server is none of them.
+    assert [line.split()[0] for line in second] == [line.split()[0] for line in first], second
+    assert {"statefulset.apps/omendb unchanged", "configmap/omendb unchanged"} <= set(second), second
+    assert any("prometheusrule" in line for line in first), first
+    for path in ("/apis/apps/v1/namespaces/omendb/statefulsets/omendb",
+                 "/apis/batch/v1/namespaces/omendb/cronjobs/omendb-backup"):
+        for _, template in templates([api.call("GET", path)]):
+            create_pod(api, "omendb", template["spec"])
+    return "%d objects created; a second time restarts nothing" % len(first)
+
+
 def pods_in(api, space, text=""):
     found = api.call("GET", "/api/v1/namespaces/%s/pods" % space)["items"]
     return [p for p in found if text in p["metadata"]["name"] and not p["metadata"].get("deletionTimestamp")]
+
+
+def bind(api, space, pod):
+    """What the scheduler does; a pod without a node would be deleted without a grace period."""
+    if not api.exists("/api/v1/nodes/here"):
+        api.call("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "here"}})
+    name = pod["metadata"]["name"]
+    api.call("POST", "/api/v1/namespaces/%s/pods/%s/binding" % (space, name), {
+        "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": "here"}})
 
 
 def tell(api, space, pod, phase, ready=False):
@@ -173,13 +211,14 @@ def lives():
     space = api.namespace("default-release")
     values = {"backup": {"enabled": True}, "server": {"predrainSeconds": 0}, "monitoring": ALL_MONITORING}
     install(api, "omendb", space, values)
-    things = []
+    things = []  # what a kubelet asks for when it starts pods
     for path in ("/api/v1/namespaces/%s/secrets", "/api/v1/namespaces/%s/configmaps", "/api/v1/namespaces/%s/services"):
         listed = api.call("GET", path % space)
         kind = listed["kind"].removesuffix("List")
         things += [{**item, "kind": kind} for item in listed["items"]]
     node = Node(things)
     (pod,) = poll("the StatefulSet's pod", lambda: pods_in(api, space, "omendb-0"))
+    bind(api, space, pod)
     child, _ = node.start(pod)
     wait_ready(child, pod["spec"]["containers"][0])
     tell(api, space, pod, "Running", ready=True)
@@ -209,11 +248,43 @@ def lives():
     poll("the Job complete", lambda: api.call("GET", path)["status"].get("succeeded") == 1)
     made = os.listdir(node.claim("omendb-backups"))
     assert backup["metadata"]["name"] in made, made
-    # Nobody may evict it while the budget is 0.
-    api.helm("upgrade", "omendb", CHART, "--namespace", space, "--reuse-values", "--set",
-             "podDisruptionBudget.maxUnavailable=0")
-    child.end()
-    return "StatefulSet ready, helm test passed, a backup Job complete: pods of real controllers, admitted as restricted"
+    evicted(api, space, node, child)
+    return "StatefulSet ready, helm test passed, a backup Job complete, an eviction refused and one that moved the pod " \
+           "with its items: pods of real controllers, admitted as restricted"
+
+
+def evicted(api, space, node, child):
+    """A budget of 0 keeps the pod where it is; with 1 it ends well, and the next one has the same data."""
+    pod = "/api/v1/namespaces/%s/pods/omendb-0" % space
+    budget = "/apis/policy/v1/namespaces/%s/poddisruptionbudgets/omendb" % space
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "omendb-0", "namespace": space}}
+    at = ["--server", "localhost:7700", "--tls-ca", write(node.work + "/ca", secret(api, space, "omendb-tls")["ca.crt"]),
+          "--key-file", write(node.work + "/key", secret(api, space, "omendb-key")["key"], 0o600)]
+    omen("import", "kept", write(node.work + "/items.jsonl", '{"id": 1, "vector": [1, 2]}\n'), "--create", *at)
+
+    def set_budget(number):
+        api.helm("upgrade", "omendb", CHART, "--namespace", space, "--reuse-values", "--set",
+                 "podDisruptionBudget.maxUnavailable=%d" % number)
+        poll("the budget", lambda: api.call("GET", budget).get("status", {}).get("disruptionsAllowed") == number)
+
+    set_budget(0)
+    try:
+        api.call("POST", pod + "/eviction", eviction)
+        raise AssertionError("it was evicted against its budget")
+    except Refused as refused:
+        assert refused.code == 429, refused
+    set_budget(1)
+    api.call("POST", pod + "/eviction", eviction)
+    old = api.call("GET", pod)["metadata"]
+    assert "deletionTimestamp" in old and old["deletionGracePeriodSeconds"] == 60, old
+    assert terminate(child) == 0, child.output()[-2000:]
+    api.call("DELETE", pod, {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0})
+    (new,) = poll("the next pod", lambda: [p for p in pods_in(api, space, "omendb-0")
+                                           if p["metadata"]["uid"] != old["uid"]])
+    child, _ = node.start(new)
+    wait_ready(child, new["spec"]["containers"][0])
+    assert omen("count", "kept", *at).stdout.split()[0] == "1"
+    assert terminate(child) == 0, child.output()[-2000:]
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
-from harness import BUILD, Child, PATIENCE, folder, http_get, need, poll, skip, write  # noqa: E402
+from harness import BUILD, Child, PATIENCE, folder, http_get, need, poll, read, skip, write  # noqa: E402
 
 _CLONE_NEWNET = 0x40000000
 _VARIABLE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
@@ -187,6 +188,20 @@ def probe(container, which):
         return http_get("127.0.0.1:%d%s" % (ports[get["port"]], get["path"]))[0]
     except OSError:
         return 0
+
+
+def terminate(child):
+    """SIGTERM to the program of a pod, as the kubelet sends it; how it ends. bubblewrap itself would end at
+    once and take the program along."""
+    pids = [child.process.pid]
+    while pids:
+        pid = pids.pop()
+        if read("/proc/%d/comm" % pid).strip() == b"omend":
+            os.kill(pid, signal.SIGTERM)
+            return child.process.wait(PATIENCE)
+        for task in os.listdir("/proc/%d/task" % pid):
+            pids += [int(p) for p in read("/proc/%d/task/%s/children" % (pid, task)).split()]
+    raise AssertionError("no omend below bubblewrap")
 
 
 def wait_ready(child, container):
