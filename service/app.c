@@ -121,6 +121,24 @@ static int check_owner(om_app *app)
     return fail(app, OM_EXIT_CONFIG, "data-dir", why);
 }
 
+/* Whoever reaches an address of others must have something to show. */
+static int start_console(om_app *app)
+{
+    const om_config *c = &app->config;
+    om_console_options options = {c->console, app->access, &app->health, &app->observe};
+    if (c->console == OM_CONSOLE_OFF || c->admin_listen == NULL) {
+        return OM_EXIT_OK;
+    }
+    if (c->console == OM_CONSOLE_ANY && !om_access_required(app->access) && !c->insecure_expose &&
+        !om_config_is_loopback(c->admin_listen)) {
+        return fail(app, OM_EXIT_CONFIG, "console",
+                    "any: everybody who reaches the admin port could search and start operations: "
+                    "give --catalog or --jwt-key, or use --console local");
+    }
+    app->console = om_console_create(&options);
+    return app->console != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_INTERNAL, "console", "no memory");
+}
+
 static int start_admin(om_app *app)
 {
     char error[512];
@@ -130,6 +148,10 @@ static int start_admin(om_app *app)
                                 .log = app->log};
     if (options.listen == NULL) {
         return OM_EXIT_OK;
+    }
+    if (app->console != NULL) {
+        options.routes = om_console_routes(&options.route_count);
+        options.route_ctx = app->console;
     }
     app->admin = om_admin_start(&options, error, sizeof error);
     return app->admin != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_INTERNAL, "admin", error);
@@ -294,6 +316,7 @@ static int start_rpc(om_app *app)
                     "grpc", error.message);
     }
     om_observe_attach(&app->observe, look, app->rt);
+    om_console_attach(app->console, app->rt);
     return OM_EXIT_OK;
 }
 
@@ -341,9 +364,9 @@ int om_app_check(om_app *app)
 
 int om_app_start(om_app *app)
 {
-    static int (*const steps[])(om_app *) = {start_log,  start_metrics, start_observe, start_access,
-                                             start_tls,  start_admin,   check_owner,   start_engine,
-                                             open_files, start_rpc};
+    static int (*const steps[])(om_app *) = {
+        start_log,     start_metrics, start_observe, start_access, start_tls, start_console,
+        start_admin,   check_owner,   start_engine,  open_files,   start_rpc};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int code = steps[i](app);
         if (code != OM_EXIT_OK) {
@@ -461,6 +484,7 @@ void om_app_reload(om_app *app)
 void om_app_stop(om_app *app, uint32_t grace_ms)
 {
     om_health_set(&app->health, OM_HEALTH_DRAINING);
+    om_console_attach(app->console, NULL); /* its searches end now: they use what goes next */
     if (app->rt != NULL) {
         om_observe_attach(&app->observe, NULL, NULL);
         om_rt_stop(app->rt, grace_ms);
@@ -470,6 +494,7 @@ void om_app_stop(om_app *app, uint32_t grace_ms)
     if (app->rt != NULL) {
         om_rt_free(app->rt);
     }
+    om_console_free(app->console);
     om_metrics_attach(app->metrics, NULL, NULL);
     for (size_t i = 0; i < app->config.open_count; i++) {
         omen_collection_free(app->opened[i]);

@@ -11,6 +11,7 @@
 #include "access.h"
 #include "admin.h"
 #include "config.h"
+#include "console.h"
 #include "metrics.h"
 #include "notify.h"
 #include "observe.h"
@@ -31,6 +32,7 @@ typedef struct om_app {
     om_tls *tls;
     om_access *access;
     om_admin *admin;
+    om_console *console; /* NULL: off */
     omen_runtime *runtime;
     omen_db *db;
     omen_collection *opened[OM_CONFIG_MAX_OPEN]; /* keeps --open collections alive */

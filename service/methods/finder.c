@@ -84,7 +84,8 @@ static uint64_t filter_hash(const om_searcher *s)
 {
     const om_wire_search *q = s->request;
     om_filter_source source = {.text = q->filter, .size = q->filter_size, .params = &q->params};
-    return q->filter != NULL && om_rpc_lingers(s->rpc) ? om_source_hash(&source) : 0;
+    bool lingers = s->rpc != NULL && om_rpc_lingers(s->rpc);
+    return q->filter != NULL && lingers ? om_source_hash(&source) : 0;
 }
 
 static void note_slow(om_searcher *s)

@@ -10,7 +10,7 @@
 typedef struct om_searcher {
     om_rt_shared *shared;
     om_coll *coll;
-    const om_rpc *rpc; /* the call that it belongs to */
+    const om_rpc *rpc; /* the call that it belongs to; NULL: it is the console's */
     const om_wire_search *request;
     om_arena *arena;     /* results are built here; its limit is raised as needed */
     omen_op *op;         /* may be NULL                                           */

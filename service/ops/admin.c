@@ -1,6 +1,6 @@
 /* admin.c - the admin HTTP server on libmicrohttpd: one thread, four pages of its own with nothing to write
- * to, and the routes of others (admin_route.c). Every answer closes its connection, so that no connection has a reason to be old.
- * SPDX-License-Identifier: Apache-2.0 */
+ * to, and the routes of others (admin_route.c). Every answer closes its connection, so that none has a reason
+ * to be old. SPDX-License-Identifier: Apache-2.0 */
 #include "admin_int.h"
 
 #include "config.h"

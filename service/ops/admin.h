@@ -74,7 +74,8 @@ typedef struct om_admin_route {
     const char *path; /* compared as it is sent, without arguments */
     uint32_t flags;
     uint32_t max_body; /* of a POST */
-    /* Looks at the headers before a body is read; never slow. False: *answer says why not. NULL: all come in. */
+    /* Looks at the headers before a body is read; never slow. False: *answer says why not. NULL: all
+     * come in. */
     bool (*admit)(void *ctx, const om_admin_request *request, om_admin_answer *answer);
     void (*handle)(void *ctx, const om_admin_request *request, om_admin_answer *answer);
 } om_admin_route;

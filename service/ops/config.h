@@ -27,6 +27,9 @@ enum {
     OM_EXIT_LOCKED = 75,   /* another process has the data folder */
     OM_EXIT_CONFIG = 78    /* the file, the combination, or a file that it names is wrong */
 };
+/* Who may use the console. LOCAL: peers on this machine that call it by a name or an address of itself. ANY:
+ * whoever reaches the port; credentials travel as they are, so that wants a proxy with TLS in front. */
+enum { OM_CONSOLE_OFF = 0, OM_CONSOLE_LOCAL = 1, OM_CONSOLE_ANY = 2 };
 enum { OM_CONFIG_RUN = 0, OM_CONFIG_HELP, OM_CONFIG_VERSION, OM_CONFIG_CHECK, OM_CONFIG_PRINT };
 
 typedef struct om_config_open {
@@ -64,6 +67,7 @@ typedef struct om_config {
     char *ready_file;                            /* NULL: none */
     uint32_t metrics_collections;
     uint32_t recall_sample, recall_cost; /* sample 0: off; cost: thousandths of one core */
+    uint32_t console; /* OM_CONSOLE_* */
     om_config_open open[OM_CONFIG_MAX_OPEN];
     size_t open_count;
     char *file;                            /* the configuration file, NULL: none */

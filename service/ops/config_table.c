@@ -21,6 +21,8 @@ static const om_config_word levels_of_durability[] = {{"none", OMEN_DURABILITY_N
                                                       {NULL, 0}};
 static const om_config_word warms[] = {
     {"codes", OMEN_WARM_CODES}, {"none", OMEN_WARM_NONE}, {"all", OMEN_WARM_ALL}, {NULL, 0}};
+static const om_config_word consoles[] = {
+    {"off", OM_CONSOLE_OFF}, {"local", OM_CONSOLE_LOCAL}, {"any", OM_CONSOLE_ANY}, {NULL, 0}};
 static const om_config_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const om_config_word off[] = {{"off", 0}, {NULL, 0}};
 /* The value of "auto" does not fit a word: parsing knows it. */
@@ -185,6 +187,10 @@ const om_config_row om_config_rows[] = {
     {"recall-cost", OM_TYPE_U32, FIELD(recall_cost),
      1, 1000, "10", NULL, "PERMILLE",
      "most that this may take of one core, in thousandths"},
+    {"console", OM_TYPE_WORD, FIELD(console),
+     0, 0, "local", consoles, "WHO",
+     "who may use the page /console of admin-listen: local: this machine, called localhost, 127.0.0.1\n"
+     "or [::1]; any: whoever reaches the port and shows a credential; off: nobody"},
     {"ready-file", OM_TYPE_STRING, FIELD(ready_file),
      0, 0, NULL, NULL, "FILE",
      "write the addresses to it once serving, as on stdout; removed at the end"},
