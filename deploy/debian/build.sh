@@ -28,7 +28,7 @@ tree=$work/omendb-$version
 mkdir "$tree"
 # What the packages are made of; not demo, tests and examples, which have data and licences of others.
 tar -C "$root" --exclude=__pycache__ -cf - CMakeLists.txt CMakePresets.json LICENSE NOTICE README.md \
-    CHANGELOG.md api capi core service deploy | tar -C "$tree" -xf -
+    CHANGELOG.md api capi core service deploy/cmake deploy/man deploy/systemd | tar -C "$tree" -xf -
 cp -R "$here" "$tree/debian"
 rm "$tree/debian/build.sh"
 

@@ -139,7 +139,7 @@ class Container:
 
     def start(self):
         self.podman("run", "-d", "--name", self.name, "--network=host", "--read-only", "--cap-drop=all",
-                    "--security-opt=no-new-privileges", "--memory=512m", "--pull=never", "--log-driver=k8s-file",
+                    "--security-opt=no-new-privileges", "--ulimit=host", "--memory=512m", "--pull=never", "--log-driver=k8s-file",
                     "-v", self.data + ":/var/lib/omend", *self.more, TAG, *self.options)
         return self
 

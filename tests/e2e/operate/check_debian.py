@@ -7,9 +7,11 @@ import re
 
 import distro
 import harness
-from harness import ROOT, check, folder, main, need, read, run, write
+from harness import ROOT, check, folder, main, need, poll, read, run, write
 
 NAMES = ("libomendb0", "libomendb-dev", "omend", "omen")
+# Asks for the number of a bug in Debian that wants the package: these are not for Debian itself.
+FOREIGN = "initial-upload-closes-no-bugs"
 
 
 @check("two builds of the packages in different folders are the same bytes", seconds=3600)
@@ -37,7 +39,8 @@ def lintian():
     need("lintian", "lintian")
     out = distro.packages()
     changes = [os.path.join(out, name) for name in os.listdir(out) if name.endswith(".changes")]
-    done = run("lintian", "--allow-root", "--fail-on", "none", "--no-tag-display-limit", *changes,
+    done = run("lintian", "--allow-root", "--fail-on", "none", "--no-tag-display-limit",
+               "--suppress-tags", FOREIGN, *changes,
                check=False, timeout=distro.NETWORK)
     tags = re.findall(r"^([EW]): (.*)$", done.stdout, re.M)
     assert done.returncode == 0, done.stderr
@@ -65,8 +68,8 @@ def serve_and_find(debian, rows):
     they are not there yet."""
     ports = [harness.free_port(), harness.free_port()]
     server = harness.Child(*debian.words(
-        "setpriv", "--reuid=omend", "--regid=omend", "--clear-groups", "/usr/bin/omend", "--config",
-        "/etc/omend/omend.conf", "--listen=127.0.0.1:%d" % ports[0], "--admin-listen=127.0.0.1:%d" % ports[1]))
+        "setpriv", "--reuid=omend", "--regid=omend", "--clear-groups", "--pdeathsig=KILL", "/usr/bin/omend",
+        "--config", "/etc/omend/omend.conf", "--listen=127.0.0.1:%d" % ports[0], "--admin-listen=127.0.0.1:%d" % ports[1]))
     address = "127.0.0.1:%d" % ports[0]
     try:
         server.until("serves", lambda: harness.http_get("127.0.0.1:%d/readyz" % ports[1])[0] == 200)
@@ -75,12 +78,17 @@ def serve_and_find(debian, rows):
             debian.run("omen", "import", "things", "/srv/rows.jsonl", "--server", address)
         found = debian.run("omen", "search", "things", "/srv/rows.jsonl", "-k", "1", "-n", "1", "--server", address)
         pid = server.process.pid
-        assert "7" in found.stdout, found.stdout
-        status = read("/proc/%d/status" % pid).decode()  # of unshare; omend is its child
-        assert status, pid
+        assert re.search(r"\b7\b", found.stdout), found.stdout
     finally:
-        server.stop()
-    return found.stdout
+        server.end()  # by SIGKILL: the data are there again after it
+        poll("omend is gone", lambda: not answers(ports[1]))
+
+
+def answers(port):
+    try:
+        return harness.http_get("127.0.0.1:%d/livez" % port)[0]
+    except OSError:
+        return None
 
 
 @check("the packages are installed, serve, are built against, upgraded, removed and purged", seconds=2400)

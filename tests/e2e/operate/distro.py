@@ -1,6 +1,7 @@
 """distro.py - a minimal Debian to try packages and services in: made once with debootstrap, kept as a tarball
 in the build folder, unpacked for each check. SPDX-License-Identifier: Apache-2.0
 """
+import hashlib
 import os
 import shutil
 import subprocess
@@ -71,30 +72,48 @@ class Chroot:
         return self.apt("install", *names)
 
 
-_packages = None
+SOURCE_FILES = ("CMakeLists.txt", "CMakePresets.json", "LICENSE", "NOTICE", "README.md", "CHANGELOG.md")
+SOURCE_FOLDERS = ("api", "capi", "core", "service", "deploy/cmake", "deploy/debian", "deploy/man",
+                  "deploy/systemd")
 
 
 def copy_tree(to):
     """The sources that a build needs, without builds and without git."""
     os.makedirs(to)
-    for name in ("CMakeLists.txt", "CMakePresets.json", "LICENSE", "NOTICE", "README.md", "CHANGELOG.md"):
+    for name in SOURCE_FILES:
         shutil.copy2(os.path.join(ROOT, name), to)
-    for name in ("api", "capi", "core", "service", "deploy"):
+    for name in SOURCE_FOLDERS:
         shutil.copytree(os.path.join(ROOT, name), os.path.join(to, name), symlinks=True,
                         ignore=shutil.ignore_patterns("__pycache__"))
     return to
 
 
+def source_hash():
+    """Stands for all that copy_tree() would copy."""
+    total = hashlib.sha256()
+    paths = [os.path.join(ROOT, name) for name in SOURCE_FILES]
+    for name in SOURCE_FOLDERS:
+        for place, folders, names in os.walk(os.path.join(ROOT, name)):
+            folders[:] = sorted(f for f in folders if f != "__pycache__")
+            paths += [os.path.join(place, n) for n in sorted(names)]
+    for path in paths:
+        total.update(os.path.relpath(path, ROOT).encode() + b"\0" + hashlib.sha256(harness.read(path)).digest())
+    return total.hexdigest()[:16]
+
+
 def packages():
-    """The folder with the Debian packages of this tree, built once a run of checks."""
-    global _packages
+    """The folder with the Debian packages of this tree, built when its sources have changed."""
     need("dpkg-buildpackage", "dpkg-dev")
     need("dh", "debhelper")
-    if _packages is None:
-        out = os.path.join(harness.folder("packages-"), "out")
-        build_packages(out)
-        _packages = out
-    return _packages
+    out = os.path.join(CACHE, "packages-" + source_hash())
+    if not os.path.exists(out):
+        os.makedirs(CACHE, exist_ok=True)
+        for name in os.listdir(CACHE):
+            if name.startswith("packages-"):
+                shutil.rmtree(os.path.join(CACHE, name))
+        build_packages(out + ".part")
+        os.rename(out + ".part", out)
+    return out
 
 
 def build_packages(out, work=None, **keywords):
