@@ -131,15 +131,19 @@ class Container:
 
     def __init__(self, made, data, *options, name="omendb-check", more=()):
         need("podman", "podman")
+        # crun refuses a machine with control groups of both versions.
+        self.runtime = need("runc", "runc")
         self.made, self.name = made, "%s-%d" % (name, os.getpid())
         self.options, self.data, self.more = options, data, more
 
     def podman(self, *words, check=True):
-        return run("podman", *self.made.place(), "--cgroup-manager=cgroupfs", *words, check=check)
+        return run("podman", *self.made.place(), "--cgroup-manager=cgroupfs", "--runtime=" + self.runtime,
+                   *words, check=check)
 
     def start(self):
         self.podman("run", "-d", "--name", self.name, "--network=host", "--read-only", "--cap-drop=all",
-                    "--security-opt=no-new-privileges", "--ulimit=host", "--memory=512m", "--pull=never", "--log-driver=k8s-file",
+                    "--security-opt=no-new-privileges", "--pull=never",
+                    "--memory=512m", "--log-driver=k8s-file", *LIMITS,
                     "-v", self.data + ":/var/lib/omend", *self.more, TAG, *self.options)
         return self
 
@@ -152,7 +156,7 @@ class Container:
         def look():
             state = self.state("Status")
             assert state in ("running", "created", "initialized"), "%s: %s" % (state, self.logs())
-            return re.findall(r"serving grpc=(\S+) admin=(\S+)", self.logs())
+            return re.findall(r"^omend: serving grpc=(\S+) admin=(\S+)", self.logs(), re.M)
         return poll("the container serves", look)[-1]
 
     def state(self, what):
@@ -160,9 +164,9 @@ class Container:
 
     def again(self):
         """What it says of a second start comes after what it said of the first."""
-        before = self.logs().count("serving grpc=")
+        before = self.logs().count("omend: serving grpc=")
         self.podman("start", self.name)
-        poll("the container serves again", lambda: self.logs().count("serving grpc=") > before)
+        poll("the container serves again", lambda: self.logs().count("omend: serving grpc=") > before)
         return self.addresses()
 
     def remove(self):
@@ -175,6 +179,8 @@ class Container:
         self.remove()
 
 
+# Without them podman asks for more than it may where the machine's own limits are low.
+LIMITS = ("--ulimit=nofile=8192:8192", "--ulimit=nproc=4096:4096")
 LOCAL = ("--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0")
 
 
