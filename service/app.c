@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,21 @@ static int start_access(om_app *app)
     return make_access(app, false);
 }
 
+/* Whether permissions keep us out of a folder, or, when it is yet to be made, out of where it goes. Another
+ * failure than that is the engine's to tell. */
+static bool is_closed_to_us(const char *folder)
+{
+    char above[OM_CONFIG_MAX_VALUE + 1];
+    if (faccessat(AT_FDCWD, folder, R_OK | W_OK | X_OK, AT_EACCESS) == 0) {
+        return false;
+    }
+    if (errno != ENOENT || strlen(folder) >= sizeof above) {
+        return errno == EACCES;
+    }
+    memcpy(above, folder, strlen(folder) + 1);
+    return faccessat(AT_FDCWD, dirname(above), W_OK | X_OK, AT_EACCESS) != 0 && errno == EACCES;
+}
+
 /* A folder of somebody else: files that we make there could not be read by its owner's omend, or
  * theirs by us. A folder of root that is open to our group is how volumes are mounted. */
 static int check_owner(om_app *app)
@@ -111,7 +127,18 @@ static int check_owner(om_app *app)
     struct stat st;
     const char *folder = app->config.data_dir;
     uid_t me = geteuid();
-    if (folder == NULL || stat(folder, &st) != 0 || st.st_uid == me || st.st_uid == 0) {
+    if (folder == NULL) {
+        return OM_EXIT_OK;
+    }
+    if (is_closed_to_us(folder)) {
+        (void)snprintf(
+            why, sizeof why,
+            "omend runs as user %u, which may not write in '%s' or the folder above: chown that "
+            "folder to user %u, or run omend as its owner",
+            (unsigned)me, folder, (unsigned)me);
+        return fail(app, OM_EXIT_CONFIG, "data-dir", why);
+    }
+    if (stat(folder, &st) != 0 || st.st_uid == me || st.st_uid == 0) {
         return OM_EXIT_OK;
     }
     (void)snprintf(why, sizeof why,
