@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import threading
 
 import grpc
 import numpy as np
@@ -282,6 +283,43 @@ def hostile(server):
     fails(server, "operations/cancel", {"id": "nothing"}, 404, "OPERATION_NOT_FOUND")
     assert ask(server, "/console/api/collections?after=" + "z" * 64)[0] == 400
     assert ask(server, "/console/api/history?after=soon")[0] == 400
+
+
+@check("omend ends with 0 while the console is used")
+def stop_under_load():
+    outcomes = {}
+    for _ in range(3):
+        with Omend("--console=local", "--search-workers=2", "--grace-ms=500") as server:
+            fill(server.client(), "goods", 2000, string_ids=True)
+            over = threading.Event()
+
+            def use(path, body, server=server, over=over):
+                while not over.is_set():
+                    try:
+                        status = ask(server, "/console/api/" + path, body)[0]
+                    except (OSError, http.client.HTTPException):
+                        status = "closed"
+                        over.wait(0.01)
+                    outcomes[status] = outcomes.get(status, 0) + 1
+
+            calls = [("search", {"collection": "goods", "like": ["item-00001"], "exact": True, "limit": 50}),
+                     ("items", {"collection": "goods", "order_by": "price", "limit": 100}),
+                     ("collections", None), ("history", None), ("operations", None)]
+            threads = [threading.Thread(target=use, args=call) for call in calls * 2]
+            for thread in threads:
+                thread.start()
+            before = outcomes.get(200, 0)
+            poll("calls are answered", lambda before=before: outcomes.get(200, 0) >= before + 40)
+            server.terminate()
+            code = server.wait()
+            over.set()
+            for thread in threads:
+                thread.join()
+            assert code == 0, "omend ended with %d: %s" % (code, server.read_log()[-2000:])
+            server.close()
+    assert set(outcomes) <= {200, 503, "closed"}, outcomes
+    return "3 times, %d calls answered, %d refused or cut" % (
+        outcomes[200], sum(outcomes.values()) - outcomes[200])
 
 
 def access_stub(server, token):
