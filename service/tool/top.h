@@ -13,10 +13,11 @@ enum { OM_TOP_MAX_PAGE = 32 << 20, OM_TOP_PLANS = 9, OM_TOP_NAME = 64 };
 typedef struct om_top_sample {
     const char *labels; /* `a="b",c="d"`, NUL-terminated */
     double value;
+    size_t family;
 } om_top_sample;
 typedef struct om_top_family {
     const char *name; /* of its samples: of a histogram `x` there are x_bucket, x_sum and x_count */
-    size_t first, count;
+    size_t first, count; /* they stand together here, though not on the page */
 } om_top_family;
 typedef struct om_top_page {
     char *text;

@@ -66,13 +66,39 @@ static bool add(om_top_page *p, rooms *r, const char *name, om_top_sample sample
         !grow((void **)&p->families, p->family_count, &r->families, sizeof *p->families, err)) {
         return false;
     }
-    om_top_family *last = p->family_count > 0 ? &p->families[p->family_count - 1] : NULL;
-    if (last == NULL || strcmp(last->name, name) != 0) {
-        p->families[p->family_count++] = (om_top_family){name, p->sample_count, 0};
-        last = &p->families[p->family_count - 1];
+    sample.family = p->family_count;
+    for (size_t i = p->family_count; i-- > 0 && sample.family == p->family_count;) {
+        sample.family = strcmp(p->families[i].name, name) == 0 ? i : p->family_count;
     }
+    if (sample.family == p->family_count) {
+        p->families[p->family_count++] = (om_top_family){name, 0, 0};
+    }
+    p->families[sample.family].count++;
     p->samples[p->sample_count++] = sample;
-    last->count++;
+    return true;
+}
+
+/* Buckets, sums and counts of a histogram take turns on the page: samples of a name are put together, in
+ * their order. */
+static bool gather(om_top_page *p, om_tool_error *err)
+{
+    size_t bytes = (p->sample_count + 1) * sizeof *p->samples;
+    om_top_sample *sorted = malloc(bytes);
+    size_t at = 0;
+    if (sorted == NULL) {
+        return om_tool_no_memory(err, bytes);
+    }
+    for (size_t i = 0; i < p->family_count; i++) {
+        p->families[i].first = at;
+        at += p->families[i].count;
+        p->families[i].count = 0;
+    }
+    for (size_t i = 0; i < p->sample_count; i++) {
+        om_top_family *f = &p->families[p->samples[i].family];
+        sorted[f->first + f->count++] = p->samples[i];
+    }
+    free(p->samples);
+    p->samples = sorted;
     return true;
 }
 
@@ -97,13 +123,17 @@ bool om_top_parse(char *text, size_t size, om_top_page *out, om_tool_error *err)
             ok = split(line, &labels, &value) ||
                  om_tool_fail(err, OM_EXIT_BAD_INPUT, "line %zu of the metrics is no sample",
                               number);
-            ok = ok && add(out, &r, line, (om_top_sample){labels, value}, err);
+            ok = ok && add(out, &r, line, (om_top_sample){labels, value, 0}, err);
         }
         if (!ok) {
             om_top_page_free(out);
             return false;
         }
         line = next;
+    }
+    if (!gather(out, err)) {
+        om_top_page_free(out);
+        return false;
     }
     return true;
 }

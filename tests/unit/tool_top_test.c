@@ -92,6 +92,21 @@ static void test_quantiles(void **state)
     assert_true(near(om_top_quantile(&a, &b, "none", NULL, 0.9), 0));
     om_top_page_free(&a);
     om_top_page_free(&b);
+    /* as a server writes them: the parts of each histogram together */
+    a = parse("h_bucket{p=\"x\",le=\"1\"} 0\nh_bucket{p=\"x\",le=\"+Inf\"} 0\nh_sum{p=\"x\"} 0\n"
+              "h_count{p=\"x\"} 0\nh_bucket{p=\"y\",le=\"1\"} 0\nh_bucket{p=\"y\",le=\"+Inf\"} 0\n"
+              "h_sum{p=\"y\"} 0\nh_count{p=\"y\"} 0\n");
+    b = parse(
+        "h_bucket{p=\"x\",le=\"1\"} 0\nh_bucket{p=\"x\",le=\"+Inf\"} 3\nh_sum{p=\"x\"} 9\n"
+        "h_count{p=\"x\"} 3\nh_bucket{p=\"y\",le=\"1\"} 17\nh_bucket{p=\"y\",le=\"+Inf\"} 17\n"
+        "h_sum{p=\"y\"} 2\nh_count{p=\"y\"} 17\n");
+    assert_int_equal(b.family_count, 3);
+    assert_true(near(om_top_sum(&b, "h_count", NULL, NULL), 20));
+    assert_true(near(om_top_sum(&b, "h_count", "p=\"y\"", NULL), 17));
+    assert_true(near(om_top_quantile(&a, &b, "h", NULL, 0.5), 10.0 / 17));
+    assert_true(near(om_top_quantile(&a, &b, "h", "p=\"y\"", 0.5), 0.5));
+    om_top_page_free(&a);
+    om_top_page_free(&b);
     a = parse("h_bucket{le=\"1\"} 0\nh_bucket{le=\"+Inf\"} 0\n");
     b = parse("h_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 10\n");
     assert_true(near(om_top_quantile(&a, &b, "h", NULL, 0.99), 1)); /* beyond all bounds */

@@ -60,8 +60,8 @@ def estimate(server, series, **labels):
 def recall_is_estimated():
     with Omend("--recall-sample=1", "--recall-cost=1000") as server:
         client = server.client()
-        vectors = fill(client, "films", 6000, metadata=True)
-        indexed(server, "films", 6000)
+        vectors = fill(client, "films", 20000, metadata=True)
+        indexed(server, "films", 20000)
 
         def search():
             for i in range(20):
@@ -190,7 +190,7 @@ def scrape_of_a_thousand():
 
 @check("metrics of the log, lags and memory move as they should")
 def figures_of_the_log():
-    with Omend("--memory-limit=256MiB") as server:
+    with Omend("--memory-limit=256MiB", "--interval-ms=60000") as server:
         client = server.client()
         fill(client, "films", 6000, dim=64)
         page = server.page("/metrics")[2]
