@@ -39,7 +39,7 @@ typedef struct connection {
 static struct guard {
     pthread_mutex_t mutex;
     om_accept_options opt; /* guarded by mutex, as all below */
-    bool active;
+    bool active, closing;  /* closing: nobody else is let in */
     listener listeners[OM_ACCEPT_MAX_LISTENERS];
     uint32_t listener_count;
     connection *table;  /* by descriptor */
@@ -164,14 +164,16 @@ static bool admit(struct guard *g, int fd, const struct sockaddr_storage *from)
     uint32_t why = OM_REFUSED_LIMIT;
     uint32_t address = address_of(from, &port);
     pthread_mutex_lock(&g->mutex);
-    bool full = over_limit(g, address, &why);
+    bool full = !g->closing && over_limit(g, address, &why);
     uint64_t now = full ? now_ns() : 0;
     if (full && now - g->counted_ns >= COUNT_AGAIN_MS * UINT64_C(1000000)) {
         count_open(g, now);
         full = over_limit(g, address, &why);
     }
     bool known = g->active && fd >= 0 && (uint32_t)fd < g->room;
-    if (known && !full) {
+    if (g->closing) {
+        full = true;
+    } else if (known && !full) {
         g->table[fd] = (connection){.cookie = cookie_of(fd), .address = address, .port = port};
         g->top = (uint32_t)fd >= g->top ? (uint32_t)fd + 1 : g->top;
         g->open++;
@@ -346,7 +348,7 @@ static void end(struct guard *g)
     }
     g->opt = (om_accept_options){0};
     g->table = NULL;
-    g->active = g->stuck = false;
+    g->active = g->closing = g->stuck = false;
     g->listener_count = g->room = g->top = g->open = g->ticks = 0;
     g->spare = -1;
 }
@@ -463,6 +465,21 @@ static bool cut(struct guard *g, uint32_t fd, uint32_t why, const char *text)
     om_metrics_cut(g->opt.metrics, why);
     om_slog(g->opt.log, OMEN_LOG_WARN, "cut", text, OM_SLOG_U64("port", c->port));
     return true;
+}
+
+bool om_accept_close(const void *owner)
+{
+    struct guard *g = &guard;
+    pthread_mutex_lock(&g->mutex);
+    bool ours = g->active && g->opt.owner == owner;
+    g->closing = g->closing || ours;
+    for (uint32_t fd = 0; ours && fd < g->top; fd++) {
+        if (g->table[fd].cookie != 0 && cookie_of((int)fd) == g->table[fd].cookie) {
+            (void)shutdown((int)fd, SHUT_RDWR); /* one that is closed already is no failure */
+        }
+    }
+    pthread_mutex_unlock(&g->mutex);
+    return ours;
 }
 
 /* "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711". False: it is no TCP peer. */

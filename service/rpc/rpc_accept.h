@@ -38,6 +38,9 @@ typedef struct om_accept_options {
 bool om_accept_guard(const om_accept_options *options);
 /* Ends that, when it is still the owner's. What its options pointed to is not used any more. */
 void om_accept_leave(const void *owner);
+/* The end of a server: new connections are turned away, and those that are open are shut down. What was
+ * written to them still arrives. False: they are not the owner's, or nobody guards them. */
+bool om_accept_close(const void *owner);
 /* Counts what is open, and wakes a listener that had to turn its back. About once a second. */
 void om_accept_tick(void);
 /* Open connections when they were counted last, and what came since. */

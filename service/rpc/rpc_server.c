@@ -387,9 +387,20 @@ static bool no_calls(om_rt *rt)
     return atomic_load_explicit(&rt->allocated, memory_order_acquire) == 0;
 }
 
+static bool no_calls_run(om_rt *rt)
+{
+    return atomic_load(&rt->in_flight) == 0;
+}
+
 static void stop_server(om_rt *rt, uint32_t grace_ms)
 {
     bool threads = rt->queue[rt->queue_count - 1].thread != 0;
+    /* Once it shuts down, the core kills calls that arrive without a status: their clients would see
+     * CANCELLED, which nobody tries again. An end of the connection is UNAVAILABLE. */
+    if (threads) {
+        (void)wait_for(rt, no_calls_run, grace_ms);
+        (void)om_accept_close(rt);
+    }
     rt->down_tag.fn = on_down;
     rt->down_tag.rpc = (om_rpc *)(void *)rt;
     atomic_fetch_add_explicit(&rt->down_tag.hb, 1, memory_order_release);

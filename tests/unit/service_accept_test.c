@@ -343,10 +343,46 @@ static void test_the_largest_sender_is_cut(void **state)
     end(&f);
 }
 
+/* What was written before still arrives; nobody else is let in, and nobody is counted as refused. */
+static void test_close(void **state)
+{
+    (void)state;
+    fixture f;
+    char word[8] = "";
+    int strangers[2] = {0};
+    begin(&f, (om_accept_options){.max_connections = 3});
+    int one = client(&f);
+    int taken = take(&f);
+    assert_true(taken >= 0);
+    assert_int_equal(send(taken, "bye", 3, 0), 3);
+    assert_false(om_accept_close(strangers));
+    assert_true(om_accept_close(&f));
+    assert_int_equal(recv(one, word, sizeof word, 0), 3);
+    assert_string_equal(word, "bye");
+    assert_true(is_closed(one));
+    assert_true(is_closed(taken)); /* the transport sees the end too */
+    int late = client(&f);
+    assert_int_equal(take(&f), -1);
+    assert_true(is_closed(late));
+    assert_true(metric(&f, "connections_refused_total{why=\"limit\"}") == 0);
+    close(one);
+    close(late);
+    close(taken);
+    end(&f);
+    begin(&f, (om_accept_options){.max_connections = 3}); /* a next server lets in again */
+    one = client(&f);
+    taken = take(&f);
+    assert_true(taken >= 0);
+    close(taken);
+    close(one);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_close),
         cmocka_unit_test(test_limit_of_an_address),
         cmocka_unit_test(test_no_descriptor_left),
         cmocka_unit_test(test_other_listeners_are_left_alone),
