@@ -400,6 +400,10 @@ static void get_now(get_call *c)
     } else {
         om_rpc_finish(c->rpc, &f);
     }
+    /* The call lives until its client has taken the answer: these need not. */
+    free(c->vectors);
+    c->vectors = NULL;
+    om_fetched_end(&c->fetched);
 }
 
 static void get_run(om_job *job, bool expired)

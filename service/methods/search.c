@@ -8,6 +8,7 @@
  * INLINE_NS a search that would delay others by less than a scheduler tick is cheaper in place, as long
  * as few calls share the queue; more calls mean that workers can run them in parallel. */
 enum { INLINE_NS = 150000, INLINE_CALLS = 2, INLINE_QUEUE_NS = 1000000 };
+enum { LARGE = 64 << 10 /* bytes of an answer */ };
 
 typedef struct search_call {
     om_job job;
@@ -40,7 +41,12 @@ static void execute(search_call *c, uint64_t queue_ns)
     } else {
         om_rpc_finish(rpc, &f);
     }
+    bool large = s.size >= LARGE;
     om_search_end(&s);
+    if (large) {
+        /* The call lives until its client has taken the answer: what it was made of need not. */
+        om_arena_reset(om_rpc_arena(rpc));
+    }
 }
 
 static void run(om_job *job, bool expired)

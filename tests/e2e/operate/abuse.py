@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from h2raw import (
+    ACK,
     CANCEL,
     CONTINUATION,
     DATA,
@@ -19,6 +20,7 @@ from h2raw import (
     INITIAL_WINDOW,
     PING,
     RST,
+    SETTINGS,
     Closed,
     Connection,
     frame,
@@ -38,11 +40,15 @@ class Outcome:
     seconds: float
 
 
-def _flood(connect, make, count, patience=5):
-    """Sends make(peer, i) up to `count` times, reading what comes back; whether the server ended it."""
+def _flood(connect, make, count, patience=5, quiet=False):
+    """Sends make(peer, i) up to `count` times, reading what comes back; whether the server ended it. quiet: it
+    answers nothing, since only CONTINUATION may follow HEADERS without an end."""
     begun, sent, closed = time.monotonic(), 0, False
     peer = connect()
     try:
+        if quiet:
+            peer.until(lambda f: f.kind == SETTINGS and not f.flags & ACK)
+            peer.mute = True
         while sent < count:
             peer.send(make(peer, sent))
             sent += 1
@@ -83,7 +89,7 @@ def continuation_flood(connect, size=256 * MIB):
             return frame(HEADERS, 0, began[0], request_block(COUNT))
         return b"".join(frame(CONTINUATION, 0, began[0], piece) for _ in range(16))
 
-    got = _flood(connect, make, size // (16 * len(piece)))
+    got = _flood(connect, make, size // (16 * len(piece)), quiet=True)
     return Outcome(got.sent * 16 * len(piece), got.closed, got.seconds)
 
 
@@ -99,7 +105,7 @@ def hpack_string(connect, size=64 * MIB):
             return frame(HEADERS, 0, began[0], start)
         return b"".join(frame(CONTINUATION, 0, began[0], piece) for _ in range(8))
 
-    got = _flood(connect, make, size // (8 * len(piece)))
+    got = _flood(connect, make, size // (8 * len(piece)), quiet=True)
     return Outcome(got.sent * 8 * len(piece), got.closed, got.seconds)
 
 

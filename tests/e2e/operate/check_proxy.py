@@ -193,8 +193,8 @@ def slow_clients_of_the_proxy():
         waited = time.monotonic() - begun
         for peer in peers:
             peer.reset()
-        open_now = server.metric("omendb_grpc_server_connections")
-        assert open_now <= 65, open_now  # what nginx keeps for later
+        # Not more than what nginx keeps for later: two workers of 64.
+        poll("its connections end", lambda: server.metric("omendb_grpc_server_connections") <= 129)
     return "100 calls without a message ended after %.1f s, 100 idle clients stayed at nginx" % waited
 
 
