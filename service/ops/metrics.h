@@ -40,14 +40,15 @@ enum {
     OM_REFUSED_DESCRIPTORS = 2,
     OM_REFUSED_REASONS = 3
 };
-/* Why something that ran was ended: connections (RESETS, MEMORY), calls (the others). */
+/* Why something that ran was ended: connections (RESETS, MEMORY, TIME), calls (the others). */
 enum {
     OM_CUT_RESETS = 0,
     OM_CUT_MEMORY = 1,
     OM_CUT_SLOW_READER = 2,
     OM_CUT_SLOW_WRITER = 3,
     OM_CUT_ANSWERS = 4, /* answers that nobody takes hold as much as may be */
-    OM_CUT_REASONS = 5
+    OM_CUT_TIME = 5,
+    OM_CUT_REASONS = 6
 };
 /* Why a caller was not let in, and which files of keys there are. */
 enum {

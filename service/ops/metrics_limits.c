@@ -14,9 +14,9 @@ void om_metrics_add_limits(om_metrics *m)
 {
     static const char *const refused[OM_REFUSED_REASONS] = {"why=\"limit\"", "why=\"address\"",
                                                             "why=\"descriptors\""};
-    static const char *const cut[OM_CUT_REASONS] = {"why=\"resets\"", "why=\"memory\"",
+    static const char *const cut[OM_CUT_REASONS] = {"why=\"resets\"",      "why=\"memory\"",
                                                     "why=\"slow_reader\"", "why=\"slow_writer\"",
-                                                    "why=\"answers\""};
+                                                    "why=\"answers\"",     "why=\"time\""};
     om_registry *r = m->registry;
     om_metrics_limits *l = &m->limits;
     int open = om_registry_family(r, OM_FAMILY_GAUGE_DOUBLE, "omendb_grpc_server_connections",
@@ -29,11 +29,12 @@ void om_metrics_add_limits(om_metrics *m)
                                    "omendb_grpc_server_connections_refused_total",
                                    "Connections that were not let in, by reason."),
                 refused, l->refused, OM_REFUSED_REASONS);
-    add_reasons(m,
-                om_registry_family(r, OM_FAMILY_COUNTER, "omendb_grpc_server_cut_total",
-                                   "Connections (resets, memory) and calls (the others) that were "
-                                   "ended because their peer passed a limit."),
-                cut, l->cut, OM_CUT_REASONS);
+    add_reasons(
+        m,
+        om_registry_family(r, OM_FAMILY_COUNTER, "omendb_grpc_server_cut_total",
+                           "Connections (resets, memory, time) and calls (the others) that were "
+                           "ended because their peer passed a limit."),
+        cut, l->cut, OM_CUT_REASONS);
     l->connections = om_registry_series(r, open, "");
     l->answer_bytes = om_registry_series(r, bytes, "");
 }

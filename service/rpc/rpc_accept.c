@@ -110,6 +110,14 @@ static uint32_t address_of(const struct sockaddr_storage *from, uint16_t *port)
 
 /* ---- Counting --------------------------------------------------------------------------------------- */
 
+static uint64_t received_by(int fd)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    memset(&info, 0, sizeof info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
+}
+
 /* Forgets connections that are closed; the mutex is held. */
 static void count_open(struct guard *g, uint64_t now)
 {
@@ -127,6 +135,7 @@ static void count_open(struct guard *g, uint64_t now)
         }
         open++;
         top = fd + 1;
+        c->received = c->address != 0 ? received_by((int)fd) : 0;
         if (c->address != 0) {
             om_peer_counts_add(&g->addresses, c->address);
         }
@@ -454,14 +463,17 @@ uint32_t om_accept_limit(void)
 
 /* ---- Cutting ---------------------------------------------------------------------------------------- */
 
-/* Ends a connection whose descriptor the transport owns: it sees the end of the stream and closes. The
- * mutex is held. */
+/* Ends a connection whose descriptor the transport owns: its peer gets a reset, the transport an
+ * error. Only shutting it down would leave what has arrived to be read, and a peer that goes on
+ * sending. The mutex is held. */
 static bool cut(struct guard *g, uint32_t fd, uint32_t why, const char *text)
 {
     const connection *c = &g->table[fd];
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     if (c->cookie == 0 || cookie_of((int)fd) != c->cookie || shutdown((int)fd, SHUT_RDWR) != 0) {
         return false;
     }
+    (void)connect((int)fd, &nobody, sizeof nobody);
     om_metrics_cut(g->opt.metrics, why);
     om_slog(g->opt.log, OMEN_LOG_WARN, "cut", text, OM_SLOG_U64("port", c->port));
     return true;
@@ -549,15 +561,7 @@ bool om_accept_note_reset(const char *peer, bool near, uint64_t now)
     return ended;
 }
 
-static uint64_t received_by(int fd)
-{
-    struct tcp_info info;
-    socklen_t size = sizeof info;
-    memset(&info, 0, sizeof info);
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received : 0;
-}
-
-bool om_accept_cut_largest(uint64_t least)
+bool om_accept_cut_largest(uint64_t least, uint32_t why)
 {
     struct guard *g = &guard;
     uint32_t worst = UINT32_MAX;
@@ -570,15 +574,14 @@ bool om_accept_cut_largest(uint64_t least)
         }
         uint64_t received = received_by((int)fd);
         uint64_t fresh = received > c->received ? received - c->received : 0;
-        c->received = received;
         worst = fresh > most ? fd : worst;
         most = fresh > most ? fresh : most;
     }
-    bool done =
-        worst != UINT32_MAX && most >= least &&
-        cut(g, worst, OM_CUT_MEMORY,
-            "a connection was cut: the transport holds more memory than allowed, and it sent "
-            "most");
+    bool done = worst != UINT32_MAX && most >= least &&
+                cut(g, worst, why,
+                    why == OM_CUT_MEMORY
+                        ? "the transport holds more memory than allowed: who sent most is cut"
+                        : "the transport works and brings nothing: who sent most is cut");
     pthread_mutex_unlock(&g->mutex);
     return done;
 }

@@ -36,7 +36,10 @@ typedef struct om_queue {
     grpc_completion_queue *cq;
     pthread_t thread;
     _Atomic uint64_t beat_ns;
-    _Atomic uint32_t live; /* calls that run on this queue */
+    _Atomic uint64_t events;        /* that came back, ever; its thread writes it     */
+    uint64_t seen_events, seen_cpu; /* at the last tick: om_rpc_watch_transport's own */
+    uint32_t idle_burns;            /* ticks in a row that burned without bringing anything */
+    _Atomic uint32_t live;          /* calls that run on this queue */
     pthread_mutex_t free_mutex;
     om_rpc *free_list; /* guarded by free_mutex, as the next two */
     uint32_t free_count;
@@ -64,7 +67,6 @@ struct om_rt {
     om_access *own_access;      /* made here, since none was given */
     _Atomic bool failed;        /* fatal was told */
     _Atomic bool down;          /* the server's shutdown is complete */
-    bool over_quota;            /* at the last tick */
     om_tag down_tag;
 };
 
@@ -152,6 +154,9 @@ static inline void om_rpc_wait_ends(_Atomic uint64_t *since)
 void om_rpc_watch(om_rt *rt, uint64_t now_ns);
 /* The call was cancelled by its client: a connection that does so too often is cut. */
 void om_rpc_note_reset(om_rpc *rpc, uint64_t now_ns);
+
+/* rpc_transport.c: what attackers cost inside the transport, where no call is to be seen. */
+void om_rpc_watch_transport(om_rt *rt);
 
 /* rpc_trace.c: credential, request and trace of a call, and what is kept of slow ones. */
 void om_rpc_take_headers(om_rpc *rpc);

@@ -8,14 +8,13 @@
 #include <unistd.h>
 
 #include "colls.h"
-#include "heap.h"
 #include "listings.h"
 #include "operations.h"
 #include "rpc_accept.h"
 #include "rpc_int.h"
 #include "usage.h"
 
-enum { CANCEL_WAIT_MS = 60000, BEAT_MS = 1000, CUT_LEAST = 8 << 20 };
+enum { CANCEL_WAIT_MS = 60000, BEAT_MS = 1000 };
 
 om_rt_shared *om_rt_shared_of(om_rt *rt)
 {
@@ -133,6 +132,8 @@ static void *queue_loop(void *arg)
             return NULL;
         }
         if (event.type == GRPC_OP_COMPLETE) {
+            uint64_t events = atomic_load_explicit(&q->events, memory_order_relaxed);
+            atomic_store_explicit(&q->events, events + 1, memory_order_relaxed);
             om_rpc_event(event.tag, event.success != 0);
         }
     }
@@ -480,34 +481,12 @@ void om_rt_get_stats(const om_rt *rt, om_rt_stats *out)
     }
 }
 
-/* Bytes of the transport and the methods: all but the engine's. 0: not known. */
-static uint64_t own_bytes(void)
-{
-    om_heap_stats heap;
-    return om_heap_get_stats(&heap) && heap.allocated > heap.engine_allocated
-               ? heap.allocated - heap.engine_allocated
-               : 0;
-}
-
-/* The transport's quota is soft, and headers do not count in it at all: an endless header block grows
- * until the process ends. What the methods hold has limits of its own below the quota, so that more
- * than it, for as long as a second, is somebody's doing: the connection that sends most is cut. */
-static void watch_memory(om_rt *rt)
-{
-    uint64_t quota = rt->shared.opt.transport_quota;
-    uint64_t used = own_bytes();
-    if (used > quota) {
-        (void)om_accept_cut_largest(rt->over_quota ? CUT_LEAST : UINT64_MAX);
-    }
-    rt->over_quota = used > quota;
-}
-
 void om_rt_tick(om_rt *rt)
 {
     om_cursors_sweep(rt->shared.cursors);
     om_rpc_watch(rt, om_pool_now_ns());
     om_usage_tick(&rt->shared, om_pool_now_ns());
+    om_rpc_watch_transport(rt); /* by what came since the next line did its work */
     om_accept_tick();
-    watch_memory(rt);
     om_metrics_answer_bytes(rt->shared.opt.metrics, atomic_load(&rt->shared.answer_bytes));
 }

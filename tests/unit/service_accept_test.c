@@ -327,14 +327,15 @@ static void test_the_largest_sender_is_cut(void **state)
         send_all(clients[0], 65536);
         receive_all(taken[0], 65536);
     }
-    assert_false(om_accept_cut_largest(UINT64_MAX));
+    om_accept_tick();
     send_all(clients[1], 40000);
     send_all(clients[2], 30000);
     receive_all(taken[1], 40000);
     receive_all(taken[2], 30000);
-    assert_true(om_accept_cut_largest(20000));
+    assert_true(om_accept_cut_largest(20000, OM_CUT_MEMORY));
     assert_true(is_closed(clients[1]));
-    assert_false(om_accept_cut_largest(20000)); /* nothing new since */
+    om_accept_tick();
+    assert_false(om_accept_cut_largest(20000, OM_CUT_MEMORY)); /* nothing new since */
     assert_true(metric(&f, "cut_total{why=\"memory\"}") == 1);
     for (int i = 0; i < 3; i++) {
         close(clients[i]);
