@@ -11,6 +11,7 @@ import harness
 from harness import ROOT, check, folder, main, need, poll, run, write
 
 UNIT = os.path.join(ROOT, "deploy/systemd/omend.service")
+SERVER = "127.0.0.1:7700"  # in the network of the container
 EXPOSURE = 20  # tenths; systemd calls 2.0 and less "OK"
 
 
@@ -131,27 +132,40 @@ def service():
 
 
 def live(machine):
-    active = lambda: machine.shows("ActiveState") == "active"  # noqa: E731
+    def active():
+        return machine.shows("ActiveState") == "active"
+
+    def another(pid):
+        """A main process that is not that one, and serves."""
+        return machine.shows("MainPID") not in (pid, "0") and active()
+
+    def rows():
+        """How many the server has: it may be about to serve."""
+        done = machine.run("omen", "count", "things", "--server", SERVER, check=False)
+        return done.stdout.strip()
+
     machine.until("omend serves", active)
     first = machine.shows("MainPID")
     told = inside_process(machine, first)
     uid = machine.run("id", "-u", "omend").stdout.strip()
     assert told["Uid"].split() == [uid] * 4 and uid != "0", told["Uid"]
     assert int(told["CapEff"], 16) == 0 and told["NoNewPrivs"] == "1" and told["Seccomp"] == "2", told
-    machine.run("omen", "create", "things", "--dim", "2")
+    machine.run("omen", "create", "things", "--dim", "2", "--server", SERVER)
     write(machine.debian.inside("srv/rows.jsonl"), '{"id": 7, "vector": [1, 0]}\n{"id": 8, "vector": [0, 1]}\n')
-    machine.run("omen", "import", "things", "/srv/rows.jsonl")
+    machine.run("omen", "import", "things", "/srv/rows.jsonl", "--server", SERVER)
+    assert rows() == "2", rows()
 
     machine.run("systemctl", "reload", "omend")
+    assert machine.shows("MainPID") == first, "a reload has started another process"
     machine.run("kill", "-KILL", first)
-    machine.until("a killed omend is started again", lambda: active() and machine.shows("MainPID") != first)
-    assert "2" in machine.run("omen", "count", "things").stdout, "rows are lost"
+    machine.until("a killed omend is started again", lambda: another(first))
+    assert rows() == "2", "rows are lost: " + rows()
 
     second = machine.shows("MainPID")
     machine.run("kill", "-STOP", second)
-    machine.until("a frozen omend is started again", lambda: active() and machine.shows("MainPID") != second)
+    machine.until("a frozen omend is started again", lambda: another(second))
     assert machine.shows("NRestarts") == "2", machine.shows("NRestarts")
-    assert "2" in machine.run("omen", "count", "things").stdout, "rows are lost"
+    assert rows() == "2", "rows are lost: " + rows()
 
     machine.run("systemctl", "stop", "omend")
     assert machine.shows("Result") == "success", machine.shows("Result")
@@ -162,8 +176,8 @@ def live(machine):
     said = machine.journal()
     for word in ("Operation not permitted", "Bad system call"):
         assert word not in said, said[-2000:]
-    return "as %s without capabilities; killed and frozen it came back with its rows; a wrong file is final (78)" % (
-        "uid " + uid)
+    return ("runs as uid %s without capabilities; reloaded; killed and frozen it came back with its rows; a wrong "
+            "file is final (78)" % uid)
 
 
 if __name__ == "__main__":
