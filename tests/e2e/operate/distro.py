@@ -111,6 +111,7 @@ def packages():
         for name in os.listdir(CACHE):
             if name.startswith("packages-"):
                 shutil.rmtree(os.path.join(CACHE, name))
+        shutil.rmtree(out + ".part", ignore_errors=True)
         build_packages(out + ".part")
         os.rename(out + ".part", out)
     return out
