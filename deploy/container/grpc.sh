@@ -26,7 +26,7 @@ for file in /etc/apt/sources.list.d/*.sources; do
 done
 apt-get -q update
 apt-get -q -y install --no-install-recommends dpkg-dev patch g++ libabsl-dev libc-ares-dev libre2-dev \
-    libprotobuf-dev protobuf-compiler libssl-dev zlib1g-dev
+    libprotobuf-dev libprotoc-dev protobuf-compiler libssl-dev zlib1g-dev
 
 work=$(mktemp -d)
 cd "$work"
@@ -45,7 +45,8 @@ cxxflags=$(dpkg-buildflags --get CXXFLAGS)
 cmake -G Ninja -S grpc-*/ -B build $providers -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
     -DCMAKE_C_FLAGS="$cflags" -DCMAKE_CXX_FLAGS="$cxxflags" -DCMAKE_C_FLAGS_RELEASE="-O2 -DNDEBUG" \
     -DCMAKE_CXX_FLAGS_RELEASE="-O2 -DNDEBUG" -DCMAKE_SHARED_LINKER_FLAGS="$(dpkg-buildflags --get LDFLAGS)" \
-    -DCMAKE_SKIP_RPATH=ON -DgRPC_INSTALL=OFF -DgRPC_BUILD_TESTS=OFF -DgRPC_BUILD_CODEGEN=OFF
+    -DCMAKE_SKIP_RPATH=ON -DgRPC_INSTALL=OFF -DgRPC_BUILD_TESTS=OFF -DgRPC_BUILD_CODEGEN=OFF \
+    -DgRPC_BACKWARDS_COMPATIBILITY_MODE=OFF
 cmake --build build -j "$jobs" --target grpc
 
 places=$(dirname "$(dpkg-query -L libgrpc29 | grep '/libgrpc\.so\.29$')")
