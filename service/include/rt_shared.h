@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_RT_SHARED_H
 #define OM_RT_SHARED_H
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,7 +37,8 @@ enum {
 struct om_rt_shared;
 /* usage.h: measuring what tenants store. */
 typedef struct om_usage {
-    om_job job; /* first */
+    om_job job;            /* first */
+    pthread_mutex_t mutex; /* one measurement at a time */
     struct om_rt_shared *shared;
     _Atomic bool running;
     _Atomic uint64_t next_ns;

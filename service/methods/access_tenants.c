@@ -43,6 +43,8 @@ static void set_work(om_rpc *rpc, const void *request)
         om_rpc_finish(rpc, &f);
         return;
     }
+    /* A new quota holds from the next batch on, so what is there must be known now. */
+    om_usage_measure(om_rt_shared_of(om_rpc_runtime(rpc)));
     Omen__V1__Tenant r;
     show(tenant, &r);
     om_rpc_reply_pb(rpc, &r.base);
@@ -54,7 +56,7 @@ static void list_work(om_rpc *rpc, const void *request)
     Omen__V1__Tenant *rows = calloc(OM_ACCESS_MAX_TENANTS, sizeof *rows);
     Omen__V1__Tenant **pointers = calloc(OM_ACCESS_MAX_TENANTS, sizeof(Omen__V1__Tenant *));
     (void)request;
-    om_usage_refresh(om_rt_shared_of(om_rpc_runtime(rpc)));
+    om_usage_measure(om_rt_shared_of(om_rpc_runtime(rpc)));
     if (rows != NULL && pointers != NULL) {
         const om_tenant *tenant = NULL;
         Omen__V1__ListTenantsResponse r;

@@ -2,6 +2,7 @@
  * rest take in memory and on disk. SPDX-License-Identifier: Apache-2.0 */
 #include "usage.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,8 +60,10 @@ static bool add_all(const om_rt_shared *shared, share *shares, uint32_t count)
     return true;
 }
 
+/* One at a time: each corrects the difference that it has seen. */
 void om_usage_measure(om_rt_shared *shared)
 {
+    pthread_mutex_lock(&shared->usage.mutex);
     om_tenants *tenants = om_access_tenants(shared->opt.access);
     uint32_t count = om_tenants_count(tenants);
     share *shares = calloc(count, sizeof *shares);
@@ -74,6 +77,7 @@ void om_usage_measure(om_rt_shared *shared)
             om_tenant_used(shares[i].tenant, shares[i].look, shares[i].rows, shares[i].bytes);
         }
     }
+    pthread_mutex_unlock(&shared->usage.mutex);
     free(shares);
 }
 
@@ -87,14 +91,6 @@ static void measure_job(om_job *job, bool expired)
     uint64_t rest = (end - start) * SHARE;
     atomic_store(&usage->next_ns, end + (rest > NS_PER_SECOND ? rest : NS_PER_SECOND));
     atomic_store(&usage->running, false);
-}
-
-void om_usage_refresh(om_rt_shared *shared)
-{
-    if (!atomic_exchange(&shared->usage.running, true)) {
-        om_usage_measure(shared);
-        atomic_store(&shared->usage.running, false);
-    }
 }
 
 void om_usage_tick(om_rt_shared *shared, uint64_t now_ns)

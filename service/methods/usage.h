@@ -1,13 +1,12 @@
 /* usage.h - what the collections of each tenant hold, measured for their quotas.
- * Depends on: rt_shared.h, access.h.  Threads: any, one at a time.  SPDX-License-Identifier: Apache-2.0 */
+ * Depends on: rt_shared.h, access.h.  Threads: any.  SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_USAGE_H
 #define OM_USAGE_H
 #include "rt_shared.h"
 
-/* Looks at every collection and tells the tenants. Blocks for a look at each. */
+/* Looks at every collection and tells the tenants. Blocks for a look at each: at the start, when
+ * limits change, when somebody asks. */
 void om_usage_measure(om_rt_shared *shared);
-/* The same, unless somebody is at it: for who wants to show the figures of now. Any thread. */
-void om_usage_refresh(om_rt_shared *shared);
 /* About once a second: measures on an admin worker when a tenant has a quota, so often that it takes a
  * twentieth of a core at most. */
 void om_usage_tick(om_rt_shared *shared, uint64_t now_ns);

@@ -12,6 +12,7 @@
 #include "operations.h"
 #include "rpc_accept.h"
 #include "rpc_int.h"
+#include "tenants.h"
 #include "usage.h"
 
 enum { CANCEL_WAIT_MS = 60000, BEAT_MS = 1000 };
@@ -223,6 +224,9 @@ static omen_status_t make_parts(om_rt *rt, omen_error *err)
         rt->metrics[m] =
             om_metrics_add_method(o->metrics, om_rpc_methods[m].service, om_rpc_methods[m].name);
     }
+    if (om_tenants_metered(om_access_tenants(o->access))) {
+        om_usage_measure(&rt->shared); /* quotas hold from the first batch on */
+    }
     return OMEN_OK;
 }
 
@@ -315,6 +319,7 @@ omen_status_t om_rt_start(const om_rt_options *options, om_rt **out, omen_error 
     fill_options(&rt->shared.opt);
     make_epoch(rt->shared.epoch);
     pthread_mutex_init(&rt->list_mutex, NULL);
+    pthread_mutex_init(&rt->shared.usage.mutex, NULL);
     disable_deadlock_detection();
     grpc_init();
     om_rpc_log_install(rt);
@@ -460,6 +465,7 @@ void om_rt_free(om_rt *rt)
     om_rpc_log_remove(rt);
     om_access_free(rt->own_access);
     grpc_shutdown();
+    pthread_mutex_destroy(&rt->shared.usage.mutex);
     pthread_mutex_destroy(&rt->list_mutex);
     free(rt->registered);
     free(rt->metrics);
