@@ -158,11 +158,6 @@ static const char *bearer(const char *text, size_t size, size_t *token_size)
     while (at < size && text[at] == ' ') {
         at++;
     }
-    for (size_t i = at; i < size; i++) {
-        if (text[i] <= ' ' || text[i] > '~') {
-            return NULL;
-        }
-    }
     *token_size = size - at;
     return at < size ? text + at : NULL;
 }
@@ -255,12 +250,26 @@ static bool refuse_invalid(om_failure *f, const char *reason)
                                  : "the credential is not valid here");
 }
 
+static bool is_plain(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] <= ' ' || text[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What a credential stands for, held, not from the cache. NULL: *f. */
 static om_box *look_up(om_access *access, const char *token, size_t size, bool certificate,
                        om_failure *f)
 {
     const char *reason = "CREDENTIAL_INVALID";
     om_box *box = NULL;
+    if (!certificate && !is_plain(token, size)) {
+        refuse_invalid(f, reason);
+        return NULL;
+    }
     if (certificate) {
         pthread_rwlock_rdlock(&access->lock);
         const om_ring_key *key =

@@ -2,6 +2,7 @@
  * up instead of a signature. Sets of four places; who was not asked for longest leaves. Nothing of
  * a credential is kept but its tag, a keyed hash that cannot be computed or collided with from
  * outside. SPDX-License-Identifier: Apache-2.0 */
+#include <endian.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,17 +55,14 @@ static void sip_rounds(sip *s, int n)
 static uint64_t load64(const uint8_t *p)
 {
     uint64_t x = 0;
-    for (int i = 7; i >= 0; i--) {
-        x = x << 8 | p[i];
-    }
-    return x;
+    memcpy(&x, p, sizeof x);
+    return le64toh(x);
 }
 
 static void store64(uint8_t *p, uint64_t x)
 {
-    for (int i = 0; i < 8; i++) {
-        p[i] = (uint8_t)(x >> (8 * i));
-    }
+    x = htole64(x);
+    memcpy(p, &x, sizeof x);
 }
 
 static void sip_word(sip *s, uint64_t word)

@@ -12,7 +12,7 @@ import grpc
 import tokens
 from harness import (
     OMEND, PATIENCE, Authority, Bearer, Load, Omend, check, folder, main, need, need_root, poll, read,
-    refused, wire, write,
+    refused, run, wire, write,
 )
 
 OLD = "the bootstrap key from before, 0123456789abcdef".replace(" ", "-")
@@ -214,6 +214,25 @@ def bad_starts():
         done = refused(*options)
         assert done.returncode == code and words in done.stderr, (options, done.returncode, done.stderr)
     return "%d ways" % len(cases)
+
+
+@check("--check-config makes nothing and takes nothing from the server that runs")
+def check_config():
+    place = folder("check-config-")
+    boot = write(os.path.join(place, "boot"), OLD, 0o600)
+    options = [
+        "--bootstrap-key-file=" + boot, "--catalog=" + os.path.join(place, "access.db"),
+        "--audit-log=" + os.path.join(place, "audit"),
+    ]
+    words = [OMEND, "--check-config", *options, "--data-dir=" + os.path.join(place, "data")]
+    assert "good" in run(*words).stdout
+    assert sorted(os.listdir(place)) == ["boot"], os.listdir(place)
+    with Omend(*options, data=None) as server:
+        assert "good" in run(*words).stdout
+        assert server.client(token=OLD).access.WhoAmI(wire.ACCESS.WhoAmIRequest()).name == "bootstrap"
+        done = refused(*options)  # a second server cannot have the same catalogue
+        assert done.returncode == 78 and "another process uses it" in done.stderr, done.stderr
+    return "a good configuration, with and without a server; a second server is refused"
 
 
 @check("a data folder or a catalogue of another user is refused")
