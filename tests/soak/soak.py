@@ -218,8 +218,11 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=float(os.environ.get("SOAK_MINUTES") or 30))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--round", type=float, default=30.0, help="seconds of load between two rests")
-    soak = Soak(parser.parse_args())
+    parser.add_argument("--round", type=float, help="seconds of load between two rests; 5 to 30 by the minutes")
+    arguments = parser.parse_args()
+    if arguments.round is None:
+        arguments.round = min(30.0, max(5.0, arguments.minutes * 60 / 8 - 10))
+    soak = Soak(arguments)
     try:
         soak.run()
     finally:

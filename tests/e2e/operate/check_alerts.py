@@ -179,6 +179,15 @@ class Faults:
         poll("something is refused", lambda: server.metric("omendb_memory_rejections_total") > 0)
         self.expect("memory", "OmendbMemoryRefusals")
 
+    def intruder(self):
+        """Somebody guesses keys."""
+        key = write(os.path.join(folder("keys-"), "first"), "omk_" + "0" * 40 + "\n", 0o600)
+        server = self.server("intruder", "--bootstrap-key-file=" + key, data=None)
+        self.cleanup.callback(server.stop)
+        guesses = server.client(token="omk_" + "1" * 40)
+        self.cleanup.enter_context(Load([lambda: refused(lambda: guesses.count("c"), "UNAUTHENTICATED")]))
+        self.expect("intruder", "OmendbCredentialsRefused")
+
     def backup(self):
         """A backup does not hold what it should."""
         backups = folder("backups-")
@@ -198,12 +207,12 @@ class Faults:
             file.write(bytes([byte ^ 1]))
         verified = operation(client, "Verify", name="full")
         assert verified.state == MAINTENANCE.Operation.STATE_FAILED, verified
-        self.expect("backup", "OmendbMaintenanceFailed")
+        self.expect("backup", "OmendbMaintenanceFailed", "OmendbDataDamaged")
 
     def inject(self):
         self.cleanup.callback(self.server("healthy").stop)
-        for fault in (self.stuck, self.down, self.certificate, self.busy, self.memory, self.backup, self.damage,
-                      self.restarts):
+        for fault in (self.stuck, self.down, self.certificate, self.busy, self.memory, self.intruder,
+                      self.backup, self.damage, self.restarts):
             fault()
         if os.geteuid() != 0 or not shutil.which("mkfs.ext4") or not self.disk():
             self.shown.append("(no disk of its own can be mounted here)")

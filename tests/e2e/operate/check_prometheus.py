@@ -242,7 +242,7 @@ def check_alerts(prometheus):
 @check("Prometheus scrapes a live omend under load: every panel and alert has data, none fires")
 def live():
     backups = folder("backups-")
-    with Omend("--memory-limit=1GiB", "--backup-dir=" + backups,
+    with Omend("--memory-limit=1GiB", "--backup-dir=" + backups, "--recall-sample=1",
                "--slow-log-ms=1") as server:
         with Prometheus({"db": server.admin}, {"cluster": cluster()}) as prometheus:
             prometheus.wait_up()
