@@ -1,5 +1,5 @@
-/* console_test.c - the console without a server behind it: its page and the policy of it, who is let in, and what
- * its API says while omend starts. SPDX-License-Identifier: Apache-2.0 */
+/* console_test.c - the console without a server behind it: its page and the policy of it, who is let in, and
+ * what its API says while omend starts. SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <openssl/evp.h>

@@ -62,7 +62,7 @@ const collections = {
       oninput: () => this.show()});
     this.body = h('section', {class: 'sheet'});
     return h('div', {class: 'view'},
-      h('div', {class: 'head'}, h('h1', null, 'Collections'), this.count, h('div', {class: 'end'}, this.find)),
+      h('div', {class: 'head'}, h('h1', null, 'Collections'), this.count, h('div', {class: 'end wide'}, this.find)),
       this.body);
   },
 
