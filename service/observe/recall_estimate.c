@@ -82,8 +82,10 @@ void om_recall_table_forget(om_recall_table *t, const char *collection)
     while (to < t->count && strcmp(t->items[to].collection, collection) == 0) {
         to++;
     }
-    memmove(&t->items[from], &t->items[to], (t->count - to) * sizeof *t->items);
-    t->count -= to - from;
+    if (to > from) { /* else there may be no items, and so no array */
+        memmove(&t->items[from], &t->items[to], (t->count - to) * sizeof *t->items);
+        t->count -= to - from;
+    }
 }
 
 void om_recall_merge(om_recall_series *to, const om_recall_series *from)
