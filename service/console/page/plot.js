@@ -309,13 +309,19 @@ class Plot {
   }
 
   showValues(index) {
+    const said = [];
+    let firstUnit = '';
     this.spec.series.forEach((series, i) => {
       const column = store.history[series.name] || [];
       const value = index >= 0 && index < column.length ? column[index] : null;
       const [text, unit] = value === null || value === undefined ? ['–', ''] : this.spec.parts(value);
       setText(this.values[i].text, text);
-      setText(this.values[i].unit, unit === '' || unit === '%' ? unit : ' ' + unit);
+      firstUnit = i === 0 ? unit : firstUnit;
+      const shownUnit = i > 0 && unit === firstUnit ? '' : unit; /* told once is enough */
+      setText(this.values[i].unit, shownUnit === '' || shownUnit === '%' ? shownUnit : ' ' + shownUnit);
+      said.push(series.label + ' ' + join([text, unit]));
       this.values[i].el.hidden = Boolean(series.optional) && (value === null || value === undefined);
     });
+    this.canvas.setAttribute('aria-label', this.spec.title + ': ' + said.join(', '));
   }
 }
