@@ -14,51 +14,12 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "kube"))
 
-from harness import OMEN, OMEND, ROOT, check, folder, main, omen, poll, read, run, skip, write  # noqa: E402
+from harness import OMEND, ROOT, check, folder, main, omen, poll, read, run, skip, write  # noqa: E402
 from chart_cases import ALL_MONITORING, BAD, GOOD  # noqa: E402
+from chart_objects import CHART, KUSTOMIZE, helm, named, of_definitions, of_kubernetes, render, templates, yaml  # noqa: E402
 from kube_pods import Node, PodFailed, have, leave_network, need_tool, pod_of, probe, terminate, tools, wait_ready  # noqa: E402
 
-try:
-    import yaml
-    from kube_schemas import of_definitions, of_kubernetes
-except ImportError:
-    yaml = None
-
-CHART = os.path.join(ROOT, "deploy", "helm", "omendb")
-KUSTOMIZE = os.path.join(ROOT, "deploy", "kustomize")
 PRIVILEGED = ("privileged", "hostNetwork", "hostPID", "hostIPC", "hostPath", "hostPort", "procMount", "windowsOptions")
-
-
-def helm(*arguments, **keywords):
-    if yaml is None:
-        skip("no Python package pyyaml")
-    return run(need_tool("helm"), *arguments, **keywords)
-
-
-def values_file(values):
-    return write(os.path.join(folder("values-"), "values.yaml"), yaml.safe_dump(values))
-
-
-def render(values, name="omendb", check=True):
-    done = helm("template", name, CHART, "--namespace", "default", "--values", values_file(values), check=check)
-    return done if not check else [doc for doc in yaml.safe_load_all(done.stdout) if doc]
-
-
-def named(objects, kind, name=None):
-    (found,) = [o for o in objects if o["kind"] == kind and name in (None, o["metadata"]["name"])]
-    return found
-
-
-def templates(objects):
-    """(where, pod template) of everything that makes pods."""
-    for thing in objects:
-        where = "%s/%s" % (thing["kind"], thing["metadata"]["name"])
-        if thing["kind"] == "Pod":
-            yield where, thing
-        elif thing["kind"] in ("StatefulSet", "Job"):
-            yield where, thing["spec"]["template"]
-        elif thing["kind"] == "CronJob":
-            yield where, thing["spec"]["jobTemplate"]["spec"]["template"]
 
 
 def keys_of(node):

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(HERE, "kube"))
 
 from harness import check, folder, main, omen, poll, read, run, skip, write  # noqa: E402
 from chart_cases import ALL_MONITORING, GOOD  # noqa: E402
-from check_helm import CHART, KUSTOMIZE, templates, values_file, yaml  # noqa: E402
+from chart_objects import CHART, KUSTOMIZE, templates, values_file, yaml  # noqa: E402
 from kube_cluster import Cluster, Refused  # noqa: E402
 from kube_pods import Node, need_tool, terminate, tools, wait_ready  # noqa: E402
 

@@ -29,6 +29,9 @@
 {{- if and (eq $v.auth.mode "off") (or $v.auth.jwt.secret $v.auth.certificateIdentities) -}}
 {{- fail "auth.mode is off: auth.jwt and auth.certificateIdentities would have no effect" -}}
 {{- end -}}
+{{- if and (eq $v.server.console "any") (eq $v.auth.mode "off") -}}
+{{- fail "server.console is any: the console would ask nobody for a credential; set auth.mode, or server.console=local" -}}
+{{- end -}}
 {{- if and $v.auth.certificateIdentities (not $v.tls.clients.required) -}}
 {{- fail "auth.certificateIdentities wants tls.clients.required" -}}
 {{- end -}}

@@ -102,6 +102,8 @@ BAD = [
     ({"tls": {"clients": {"required": True, "caSecret": "mine"}}}, "jobsSecret"),
     ({"tls": {"extraNames": ["not a name"]}}, "extraNames"),
     ({"auth": {"mode": "secret"}}, "auth.secret"),
+    ({"auth": {"mode": "off"}, "server": {"console": "any"}}, "server.console"),
+    ({"server": {"console": "public"}}, "console"),
     ({"auth": {"secret": "mine"}}, "auth.mode=secret"),
     ({"auth": {"mode": "off", "jwt": {"secret": "x", "algorithm": "RS256", "audience": "a"}}}, "no effect"),
     ({"auth": {"jwt": {"secret": "x"}}}, "algorithm"),
