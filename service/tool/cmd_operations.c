@@ -218,6 +218,13 @@ bool om_cmd_backup(const om_args *args, om_tool_error *err)
     return in_database(args, (local_call){.what = "backup", .path = name, .run = run_backup}, err);
 }
 
+/* Backups of a server are names; with a '/' in it it is a folder, as a TARGET with one is always a file, so
+ * that OMEN_SERVER in the environment does not send paths to a server. */
+static bool is_folder(const char *name)
+{
+    return strchr(name, '/') != NULL;
+}
+
 /* In the place of a database: restored beside it, then moved there. */
 static bool restore_in_place(const om_args *args, om_tool_error *err)
 {
@@ -243,12 +250,13 @@ static bool restore_in_place(const om_args *args, om_tool_error *err)
 bool om_cmd_restore(const om_args *args, om_tool_error *err)
 {
     bool in_place = args->replace || args->once != NULL;
-    if (args->server != NULL && in_place) {
+    bool folders = is_folder(args->rest[0]) || is_folder(args->rest[1]);
+    if (args->server != NULL && !folders && in_place) {
         return om_tool_fail(err, OM_EXIT_USAGE,
                             "--replace and --once are for folders: a server never restores in "
                             "place");
     }
-    if (args->server != NULL) {
+    if (args->server != NULL && !folders) {
         om_remote_what what = {OM_START_RESTORE, args->rest[0], args->rest[1], false};
         return at_server(args, &what, err);
     }
@@ -266,7 +274,7 @@ bool om_cmd_verify(const om_args *args, om_tool_error *err)
     if (name == NULL) {
         return om_tool_fail(err, OM_EXIT_USAGE, "give a folder, or a backup and --server");
     }
-    if (args->server != NULL && args->rest_count > 0) {
+    if (args->server != NULL && args->rest_count > 0 && !is_folder(name)) {
         om_remote_what what = {OM_START_VERIFY, name, NULL, false};
         return at_server(args, &what, err);
     }
