@@ -178,6 +178,16 @@ static void set_int(grpc_arg *arg, char *key, int value)
     arg->value.integer = value;
 }
 
+/* A header of every call; key is static. */
+static void send_always(om_rpcc *c, const char *key, const char *value)
+{
+    if (value != NULL) {
+        grpc_metadata *m = &c->metadata[c->metadata_count++];
+        m->key = grpc_slice_from_static_string(key);
+        m->value = grpc_slice_from_copied_string(value);
+    }
+}
+
 bool om_rpcc_open(const om_rpcc_options *opt, om_rpcc **out, om_rpcc_status *status)
 {
     static char local_pool[] = GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL;
@@ -217,11 +227,8 @@ bool om_rpcc_open(const om_rpcc_options *opt, om_rpcc **out, om_rpcc_status *sta
         return om_rpcc_set_status(status, 3, "the TLS files are not usable");
     }
     c->queue = grpc_completion_queue_create_for_next(NULL);
-    if (opt->authorization != NULL) {
-        c->metadata_count = 1;
-        c->metadata[0].key = grpc_slice_from_static_string("authorization");
-        c->metadata[0].value = grpc_slice_from_copied_string(opt->authorization);
-    }
+    send_always(c, "authorization", opt->authorization);
+    send_always(c, "traceparent", opt->traceparent);
     *out = c;
     return true;
 }
@@ -262,8 +269,8 @@ void om_rpcc_close(om_rpcc *c)
     }
     drain_queue(c);
     grpc_channel_destroy(c->channel);
-    if (c->metadata_count > 0) {
-        grpc_slice_unref(c->metadata[0].value);
+    for (size_t i = 0; i < c->metadata_count; i++) {
+        grpc_slice_unref(c->metadata[i].value);
     }
     free(c);
     grpc_shutdown();

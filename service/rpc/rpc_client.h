@@ -38,6 +38,7 @@ typedef struct om_rpcc_options {
     const char
         *tls_name; /* the name the server's certificate must carry, if it is not the address's */
     const char *authorization; /* sent with every call ("Bearer ..."); NULL: none */
+    const char *traceparent;   /* likewise (W3C Trace Context); NULL: none */
 } om_rpcc_options;
 
 /* Never blocks: the connection is made by the first call. False: the options are wrong (status). */

@@ -36,7 +36,7 @@ struct om_rpcc {
     grpc_completion_queue *queue;
     om_rpcc_unary *running;
     size_t in_flight;
-    grpc_metadata metadata[1]; /* of every call: authorization */
+    grpc_metadata metadata[2]; /* of every call: authorization, traceparent */
     size_t metadata_count;
     struct {
         char name[64];

@@ -117,6 +117,21 @@ static bool load_key(const om_args *args, om_endpoint *e, om_tool_error *err)
     return read_key(args->key_file, &e->authorization, err);
 }
 
+/* The trace that this call belongs to, as tools of tracing hand it to programs that they start. A header takes
+ * printable characters only: anything else is left out. */
+static const char *trace_of_environment(void)
+{
+    enum { LONGEST = 256 };
+    const char *text = getenv("TRACEPARENT");
+    size_t size = text != NULL ? strnlen(text, LONGEST + 1) : 0;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] <= ' ' || text[i] > '~') {
+            return NULL;
+        }
+    }
+    return size > 0 && size <= LONGEST ? text : NULL;
+}
+
 bool om_endpoint_load(const om_args *args, om_endpoint *e, om_tool_error *err)
 {
     memset(e, 0, sizeof *e);
@@ -138,6 +153,7 @@ bool om_endpoint_load(const om_args *args, om_endpoint *e, om_tool_error *err)
     e->options.tls_key = e->key;
     e->options.tls_name = args->tls_name;
     e->options.authorization = e->authorization;
+    e->options.traceparent = trace_of_environment();
     return true;
 }
 

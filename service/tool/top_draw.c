@@ -56,7 +56,9 @@ static text bytes(double n)
 static text a_rate(double n)
 {
     text t;
-    if (n > 0 && n < 1) {
+    if (!(n > 0)) {
+        (void)snprintf(t.s, sizeof t.s, "0");
+    } else if (n < 1) {
         (void)snprintf(t.s, sizeof t.s, "%.2f", n);
     } else {
         (void)om_out_rate(t.s, n);
@@ -144,7 +146,7 @@ static void draw_head(canvas *c, const om_top_view *v, const char *address)
         uptime(v->uptime).s, v->ready ? "ready" : "not ready",
         v->state[0] != '\0' ? v->state : "no database");
     put(c, bad_when(v->errors > 0 || v->refused > 0),
-        "calls     %8s/s   errors %s/s   refused %s/s   slow %s/s   in flight %.0f   streams %.0f",
+        "calls     %10s/s   errors %s/s   refused %s/s   slow %s/s   in flight %.0f   streams %.0f",
         a_rate(v->calls).s, a_rate(v->errors).s, a_rate(v->refused).s, a_rate(v->slow).s,
         v->in_flight, v->streams);
 }
@@ -152,7 +154,7 @@ static void draw_head(canvas *c, const om_top_view *v, const char *address)
 static void draw_searches(canvas *c, const om_top_view *v)
 {
     char line[LINE] = "";
-    put(c, "", "search    %8s/s   p50 %s   p95 %s   p99 %s   waiting %.0f (p99 %s)",
+    put(c, "", "search    %10s/s   p50 %s   p95 %s   p99 %s   waiting %.0f (p99 %s)",
         a_rate(v->searches).s, latency(v->p50).s, latency(v->p95).s, latency(v->p99).s, v->queued,
         latency(v->queue_p99).s);
     for (uint32_t i = 0; i < OM_TOP_PLANS; i++) {
@@ -162,22 +164,25 @@ static void draw_searches(canvas *c, const om_top_view *v)
                            a_rate(v->plans[i]).s);
         }
     }
-    put(c, bad_when(v->short_results > 0), "  plans   %s%s", line[0] != '\0' ? line + 2 : " none",
+    put(c, bad_when(v->short_results > 0), "  plans       %s%s", line[0] != '\0' ? line : "   -",
         v->short_results > 0 ? "   with too few results" : "");
-    put(c, "", "  recall   %s of %s   95%% %s to %s", recall(v->recall).s,
-        v->recall_of[0] != '\0' ? v->recall_of : "nothing yet", recall(v->recall_low).s,
-        recall(v->recall_high).s);
+    if (v->recall >= 0) {
+        put(c, "", "  recall  %10s of %s, 95%% between %s and %s", recall(v->recall).s,
+            v->recall_of, recall(v->recall_low).s, recall(v->recall_high).s);
+    } else {
+        put(c, "", "  recall           - no estimate yet");
+    }
 }
 
 static void draw_ingest(canvas *c, const om_top_view *v)
 {
     put(c, v->stalled > 0.1 ? YELLOW : "",
-        "ingest    %8s rows/s   %s/s   commit p99 %s   visible p99 %s   waiting %s   stalled "
+        "ingest    %10s rows/s   %s/s   commit p99 %s   visible p99 %s   waiting %s   stalled "
         "%.0f%%",
         a_rate(v->rows).s, bytes(v->bytes).s, latency(v->commit_p99).s, latency(v->visible_p99).s,
         bytes(v->window).s, v->stalled * 100);
     put(c, v->durable_lag > 5 ? YELLOW : "",
-        "  log      %s   %s syncs/s   p99 %s   unsynced %s   lag %.0f s", bytes(v->log_bytes).s,
+        "  log     %10s   %s syncs/s   p99 %s   unsynced %s   lag %.0f s", bytes(v->log_bytes).s,
         a_rate(v->syncs).s, latency(v->fsync_p99).s, bytes(v->unsynced).s, v->durable_lag);
     put(c, v->index_lag > 60 ? YELLOW : "",
         "index     %10s items   waiting %s   lag %.0f s   segments %.0f   operations %.0f",
@@ -212,6 +217,34 @@ static void draw_resources(canvas *c, const om_top_view *v)
         v->threads, v->fds, a_rate(v->faults).s);
 }
 
+/* On a narrow terminal the name is cut, and the median and the disk are left out. */
+enum { WIDE = 98, NAME_MOST = 24, NAME_LEAST = 8, REST_WIDE = 87, REST_NARROW = 65 };
+
+static void draw_row(canvas *c, const char *colour, const char *const cells[9])
+{
+    int columns = (int)(c->style->columns < LINE ? c->style->columns : LINE);
+    bool wide = columns >= WIDE;
+    int name = columns - (wide ? REST_WIDE : REST_NARROW);
+    name = name > NAME_MOST ? NAME_MOST : name < NAME_LEAST ? NAME_LEAST : name;
+    if (wide) {
+        put(c, colour, "%-*.*s %12s %10s %10s %9s %9s %11s %11s %7s", name, name, cells[0],
+            cells[1], cells[2], cells[3], cells[4], cells[5], cells[6], cells[7], cells[8]);
+    } else {
+        put(c, colour, "%-*.*s %12s %10s %10s %9s %11s %7s", name, name, cells[0], cells[1],
+            cells[2], cells[3], cells[5], cells[6], cells[8]);
+    }
+}
+
+static void draw_collection(canvas *c, const om_top_collection *i)
+{
+    const text cells[8] = {count(i->items), count(i->unindexed), a_rate(i->searches),
+                           latency(i->p50), latency(i->p99),     bytes(i->memory),
+                           bytes(i->disk),  recall(i->recall)};
+    draw_row(c, "",
+             (const char *const[9]){i->name, cells[0].s, cells[1].s, cells[2].s, cells[3].s,
+                                    cells[4].s, cells[5].s, cells[6].s, cells[7].s});
+}
+
 static void draw_collections(canvas *c, const om_top_view *v)
 {
     size_t shown = 0;
@@ -219,14 +252,12 @@ static void draw_collections(canvas *c, const om_top_view *v)
         return;
     }
     put(c, "", "%s", "");
-    put(c, REVERSE, "%-24s %12s %10s %10s %9s %9s %11s %11s %7s", "COLLECTION", "ITEMS", "WAITING",
-        "SEARCH/S", "P50", "P99", "MEMORY", "DISK", "RECALL");
+    draw_row(c, REVERSE,
+             (const char *const[9]){"COLLECTION", "ITEMS", "WAITING", "SEARCH/S", "P50", "P99",
+                                    "MEMORY", "DISK", "RECALL"});
     for (; shown < v->collection_count && has_room(c, shown + 1 < v->collection_count ? 2 : 1);
          shown++) {
-        const om_top_collection *i = &v->collections[shown];
-        put(c, "", "%-24.24s %12s %10s %10s %9s %9s %11s %11s %7s", i->name, count(i->items).s,
-            count(i->unindexed).s, a_rate(i->searches).s, latency(i->p50).s, latency(i->p99).s,
-            bytes(i->memory).s, bytes(i->disk).s, recall(i->recall).s);
+        draw_collection(c, &v->collections[shown]);
     }
     if (shown < v->collection_count) {
         put(c, "", "... and %zu more", v->collection_count - shown);

@@ -144,6 +144,11 @@ def slow_calls():
         assert line["total_us"] >= 1000 and line["total_us"] >= line["engine_us"], line
         assert server.metric("omendb_slow_calls_total") >= 1
         assert secret not in server.read_log()
+        # The tool hands on the trace of the program that started it.
+        trace = TRACE[::-1]
+        server.omen("recall", "films", "--samples", "200",
+                    env=dict(os.environ, TRACEPARENT="00-%s-00f067aa0ba902b7-00" % trace))
+        assert '"trace_id":"%s"' % trace in server.read_log(), server.read_log()[-2000:]
         # Whatever a client sends as ids, it stays one field of one line.
         for bad in ("00-%s-00f067aa0ba902b7" % TRACE, "00-" + "0" * 32 + "-00f067aa0ba902b7-01",
                     "ff-%s-00f067aa0ba902b7-01" % TRACE, "00-%s-00f067aa0ba902b7-01-x" % TRACE, "x" * 200):
