@@ -117,8 +117,8 @@ static bool load_key(const om_args *args, om_endpoint *e, om_tool_error *err)
     return read_key(args->key_file, &e->authorization, err);
 }
 
-/* The trace that this call belongs to, as tools of tracing hand it to programs that they start. A header takes
- * printable characters only: anything else is left out. */
+/* The trace that this call belongs to, as tools of tracing hand it to programs that they start. A header
+ * takes printable characters only: anything else is left out. */
 static const char *trace_of_environment(void)
 {
     enum { LONGEST = 256 };
