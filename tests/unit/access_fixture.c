@@ -98,6 +98,19 @@ void refused_for(om_access *access, const char *key, const char *reason)
 
 /* ---- Tokens ---------------------------------------------------------------------------------- */
 
+/* Two of them in turn: making one takes long. */
+static EVP_PKEY *rsa_key(void)
+{
+    static EVP_PKEY *pool[2];
+    static unsigned turn;
+    EVP_PKEY **key = &pool[turn++ % 2];
+    if (*key == NULL) {
+        *key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+    }
+    assert_int_equal(EVP_PKEY_up_ref(*key), 1);
+    return *key;
+}
+
 EVP_PKEY *make_key(const char *algorithm)
 {
     if (strcmp(algorithm, "EdDSA") == 0) {
@@ -109,7 +122,7 @@ EVP_PKEY *make_key(const char *algorithm)
                                  : strcmp(algorithm, "ES384") == 0 ? "P-384"
                                                                    : "P-521");
     }
-    return EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+    return rsa_key();
 }
 
 char *public_pem(EVP_PKEY *key)
