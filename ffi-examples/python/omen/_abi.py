@@ -13,7 +13,7 @@ from ctypes import Structure, c_char, c_char_p, c_double, c_float, c_int32, c_si
 from ctypes import c_uint32, c_uint64, c_void_p, sizeof
 
 ABI_MAJOR = 0
-ABI_MINOR = 3
+ABI_MINOR = 4
 NONE = 2**64 - 1
 MAX_K = 16384
 MAX_QUERIES = 65536

@@ -3,7 +3,7 @@
 use crate::omen_status_t;
 
 pub const OMEN_ABI_MAJOR: u32 = 0;
-pub const OMEN_ABI_MINOR: u32 = 3;
+pub const OMEN_ABI_MINOR: u32 = 4;
 pub const OMEN_MAX_DIM: u32 = 65535;
 pub const OMEN_MAX_K: u32 = 16384;
 pub const OMEN_MAX_EF: u32 = 16384;
@@ -27,6 +27,7 @@ pub const OMEN_MAX_PARAMS: u32 = 1024;
 pub const OMEN_MAX_LEGS: u32 = 16;
 pub const OMEN_MAX_TEXT_QUERY: u32 = 65536;
 pub const OMEN_MAX_LIKE: u32 = 1024;
+pub const OMEN_SYNC_TIMES: u32 = 17;
 pub const OMEN_NONE: u64 = u64::MAX;
 
 pub const OMEN_OK: omen_status_t = 0;

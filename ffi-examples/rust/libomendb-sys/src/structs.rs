@@ -1,5 +1,6 @@
 //! Every type of `omen.h`. A test compares the layouts with those of a C compiler.
 // SPDX-License-Identifier: Apache-2.0
+use crate::constants::OMEN_SYNC_TIMES;
 use crate::{c_char, omen_log_fn, omen_status_t};
 use std::ffi::c_void;
 use std::marker::{PhantomData, PhantomPinned};
@@ -141,7 +142,7 @@ pub struct omen_db_stats {
     pub log_written_bytes: u64,
     pub log_unsynced_bytes: u64,
     pub log_sync_ns: u64,
-    pub log_sync_times: [u64; 17],
+    pub log_sync_times: [u64; OMEN_SYNC_TIMES as usize],
 }
 
 /// Options of backups.

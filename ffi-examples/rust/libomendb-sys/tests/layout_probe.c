@@ -74,6 +74,10 @@ int main(void)
     FIELD(omen_db_stats, replayed_ns);
     FIELD(omen_db_stats, recovered_rows);
     FIELD(omen_db_stats, reason);
+    FIELD(omen_db_stats, log_written_bytes);
+    FIELD(omen_db_stats, log_unsynced_bytes);
+    FIELD(omen_db_stats, log_sync_ns);
+    FIELD(omen_db_stats, log_sync_times);
     SIZE(omen_backup_options);
     FIELD(omen_backup_options, struct_size);
     FIELD(omen_backup_options, flags);
