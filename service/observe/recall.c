@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "recall_int.h"
 
 #define NS_PER_SECOND UINT64_C(1000000000)
@@ -41,12 +42,12 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t)t.tv_sec * NS_PER_SECOND + (uint64_t)t.tv_nsec;
 }
 
-/* Reading all vectors of a collection must not push everything else out of memory. */
+/* Reading all vectors of a collection must not push everything else out of memory: that of the container,
+ * or of the machine. */
 static uint64_t quarter_of_memory(void)
 {
-    long pages = sysconf(_SC_PHYS_PAGES);
-    long size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 4 : UINT64_C(1) << 30;
+    uint64_t all = om_config_cgroup_memory("/");
+    return all > 0 ? all / 4 : UINT64_C(1) << 30;
 }
 
 /* ---- Offering -------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ typedef struct om_recall_result {
 } om_recall_result;
 typedef enum om_recall_end_t {
     OM_RECALL_MEASURED,
-    OM_RECALL_TOO_LARGE, /* reading all rows would push too much out of memory */
+    OM_RECALL_TOO_LARGE, /* reading all rows would push too much out of memory, or took too long */
     OM_RECALL_FAILED     /* the collection is gone, damaged or changing; cancelled; no memory */
 } om_recall_end_t;
 /* op is cancelled from outside; most_bytes: of vectors that a measurement may read. */

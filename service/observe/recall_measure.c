@@ -19,8 +19,13 @@ typedef struct hits {
     omen_explain explain;
 } hits;
 
+/* A search keeps what it reads from being freed. On a busy machine this thread is last in line, so that
+ * one that needs little may take long: then it is given up. */
+#define MOST_US UINT64_C(10000000)
+
 typedef struct measure {
     const om_recall_query *q;
+    bool slow; /* a search was given up */
     omen_filter *filter;
     omen_op *op;
     hits exact, found, again;
@@ -39,6 +44,7 @@ static bool search(measure *m, uint32_t flags, hits *out)
                         .ef = (flags & OMEN_EXACT) != 0 ? 0 : q->ef,
                         .rerank = (flags & OMEN_EXACT) != 0 ? 0 : q->rerank,
                         .threads = 1,
+                        .timeout_us = MOST_US,
                         .filter = m->filter,
                         .op = m->op};
     omen_hits got = {.struct_size = sizeof got,
@@ -46,7 +52,9 @@ static bool search(measure *m, uint32_t flags, hits *out)
                      .distances = out->distances,
                      .counts = &out->count,
                      .explain = &out->explain};
-    if (omen_search(q->collection, &query, &got, NULL) != OMEN_OK) {
+    omen_status_t status = omen_search(q->collection, &query, &got, NULL);
+    if (status != OMEN_OK) {
+        m->slow = status == OMEN_DEADLINE_EXCEEDED;
         return false;
     }
     out->version = got.version;
@@ -154,5 +162,8 @@ om_recall_end_t om_recall_measure(const om_recall_query *q, uint64_t most_bytes,
     omen_filter_free(m.filter);
     free(room);
     /* Where a file was cut zeros were read: the collection is marked, and what was found means nothing. */
+    if (!ok && m.slow) {
+        return OM_RECALL_TOO_LARGE;
+    }
     return ok && atomic_load(q->damaged) == 0 ? OM_RECALL_MEASURED : OM_RECALL_FAILED;
 }
