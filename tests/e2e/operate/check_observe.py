@@ -121,8 +121,10 @@ def recall_is_capped():
 @check("slow calls leave a line with ids, peer and figures, and nothing that was searched for")
 def slow_calls():
     secret = "marker9000"
-    with Omend("--slow-log-ms=1", "--log-format=json") as server:
-        client = server.client()
+    key = "omen_" + "s" * 43
+    keys = write(os.path.join(folder(), "bootstrap"), key + "\n", 0o600)
+    with Omend("--slow-log-ms=1", "--log-format=json", "--bootstrap-key-file=" + keys) as server:
+        client = server.client(token=key)
         vectors = fill(client, "films", 20000, metadata=True)
 
         def logged():
@@ -140,13 +142,14 @@ def slow_calls():
         for name in ("queue_us", "engine_us", "send_us", "visited", "filter_us", "received_bytes"):
             assert isinstance(line[name], int), line
         assert line["method"] == "Search" and line["collection"] == "films" and line["k"] == 10, line
+        assert line["principal"] == "bootstrap", line
         assert line["trace_id"] == TRACE and re.match(r"ipv[46]:", line["peer"]), line
         assert line["total_us"] >= 1000 and line["total_us"] >= line["engine_us"], line
         assert server.metric("omendb_slow_calls_total") >= 1
-        assert secret not in server.read_log()
+        assert secret not in server.read_log() and key not in server.read_log()
         # The tool hands on the trace of the program that started it.
         trace = TRACE[::-1]
-        server.omen("recall", "films", "--samples", "200",
+        server.omen("recall", "films", "--samples", "200", "--key-file", keys,
                     env=dict(os.environ, TRACEPARENT="00-%s-00f067aa0ba902b7-00" % trace))
         assert '"trace_id":"%s"' % trace in server.read_log(), server.read_log()[-2000:]
         # Whatever a client sends as ids, it stays one field of one line.
