@@ -22,8 +22,8 @@ typedef struct write_call {
     om_apply apply;
     bool parsed;
     uint32_t durability;
-    size_t held; /* bytes of the message, counted until the end */
-    uint64_t arrived_ns;
+    size_t held;                   /* bytes of the message, counted until the end */
+    uint64_t arrived_ns, queue_ns; /* queue: until a worker took it first */
     uint64_t stalled_ns; /* when the index was first found too far behind; 0: it was not */
     char collection[OMEN_MAX_NAME + 1];
     char request_id[OMEN_MAX_REQUEST_ID + 1];
@@ -162,6 +162,7 @@ static void run(om_job *job, bool expired)
     write_call *c = (write_call *)(void *)job;
     om_rpc *rpc = c->rpc;
     const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    c->queue_ns = c->queue_ns == 0 ? om_pool_now_ns() - c->arrived_ns : c->queue_ns;
     if (expired) {
         om_method_fail_expired(rpc);
     } else if (!om_rpc_is_cancelled(rpc) && !attempt(c)) {
@@ -174,7 +175,7 @@ static void run(om_job *job, bool expired)
                                 c->apply.short_of_memory ? OM_STALL_MEMORY : OM_STALL_BACKLOG,
                                 om_pool_now_ns() - c->stalled_ns);
     }
-    om_rpc_note_engine(rpc, 0, c->apply.engine_ns);
+    om_rpc_note_engine(rpc, c->queue_ns, c->apply.engine_ns);
     om_rpc_release(rpc);
 }
 
