@@ -12,7 +12,7 @@ import threading
 
 import numpy as np
 from harness import ROOT, Load, Omend, check, folder, main, need, poll, read, run, wire
-from prometheus_server import RULES, Prometheus
+from prometheus_server import QUIET, RULES, Prometheus
 
 DEPLOY = os.path.join(ROOT, "deploy")
 ITEMS, TYPES, MAINTENANCE = wire.ITEMS, wire.TYPES, wire.MAINTENANCE
@@ -23,11 +23,6 @@ kube_pod_container_status_last_terminated_reason{%(pod)s,reason="OOMKilled"} 0
 # TYPE kube_pod_container_status_restarts_total counter
 kube_pod_container_status_restarts_total{%(pod)s} 0
 """ % {"pod": 'namespace="db",pod="omendb-0",container="omendb"'}
-# Alerts that say something about the server, not about how fast or full this machine is.
-QUIET = set("""OmendbDown OmendbNotReady OmendbRestarts OmendbOomKilled OmendbAcceptFailures OmendbErrors
-    OmendbInternalErrors OmendbRefuses OmendbDataDamaged OmendbNotWritable OmendbMaintenanceFailed OmendbBackupOld
-    OmendbMemoryRefusals OmendbCertificateEnds OmendbCertificateEndsSoon OmendbReloadFailed OmendbLogLinesLost
-    OmendbTenantAtLimit OmendbDurableLate OmendbMaintenanceHangs OmendbLogLong""".split())
 
 
 def alert_names():

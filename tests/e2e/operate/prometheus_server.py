@@ -13,6 +13,11 @@ from harness import ROOT, Child, folder, free_port, http_get, need, poll, write
 
 RULES = os.path.join(ROOT, "deploy", "prometheus", "omendb.rules.yml")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Alerts that say something about the server, not about how fast or full this machine is.
+QUIET = set("""OmendbDown OmendbNotReady OmendbRestarts OmendbOomKilled OmendbAcceptFailures OmendbErrors
+    OmendbInternalErrors OmendbRefuses OmendbDataDamaged OmendbNotWritable OmendbMaintenanceFailed OmendbBackupOld
+    OmendbMemoryRefusals OmendbCertificateEnds OmendbCertificateEndsSoon OmendbReloadFailed OmendbLogLinesLost
+    OmendbTenantAtLimit OmendbDurableLate OmendbMaintenanceHangs OmendbLogLong""".split())
 LEAST = 4  # seconds of a window: four scrapes
 CONFIG = """
 global: {scrape_interval: 1s, evaluation_interval: 1s}
