@@ -28,7 +28,7 @@ serve: build ## omend on its default addresses, in the foreground
 check: deps ## everything that a change must pass, in some minutes
 	@python3 tests/tools/run_tests.py check --jobs $(JOBS)
 
-check-full: deps ## sanitizers, fuzzing (FUZZ_SECONDS a target), slow tests, the second compiler
+check-full: deps ## sanitizers, fuzzing (FUZZ_SECONDS a target), slow tests, the second compiler, make e2e
 	@python3 tests/tools/run_tests.py full --jobs $(JOBS)
 
 # A package that cannot be had only skips the checks that want it.
