@@ -76,8 +76,9 @@ class Worker:
             return answer
         except grpc.RpcError as error:
             failure = Failure(error)
-            self.codes[failure.code] += 1
-            if failure.code not in expected and failure.code not in BUSY and len(self.unexpected) < 10:
+            busy = failure.code in BUSY and failure.retry is not None
+            self.codes[failure.code + ("/%s" % failure.reason if busy else "")] += 1
+            if failure.code not in expected and not busy and len(self.unexpected) < 10:
                 self.unexpected.append("%s%s: %s" % (name, self.stage, failure))
             return None
 
