@@ -32,7 +32,7 @@ typedef struct om_rpc_message {
 void om_rpc_message_free(om_rpc_message *message);
 
 enum {
-    OM_RPC_QUIET = 1u, /* health, reflection: no admission limit, served while draining */
+    OM_RPC_QUIET = 1u, /* health: limits of its own, no tenant, served while draining */
     OM_RPC_HOT = 2u
 }; /* more request slots                                            */
 typedef struct om_rpc_impl {

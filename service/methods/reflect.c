@@ -174,10 +174,10 @@ static void drain(om_rpc *rpc)
     om_rpc_finish(rpc, &f);
 }
 
-#define IMPL                                                                          \
-    {                                                                                 \
-        .flags = OM_RPC_QUIET, .verb = OM_VERB_ANY, .state_size = sizeof(reflection), \
-        .message = message, .written = written, .drain = drain                        \
+#define IMPL                                                                       \
+    {                                                                              \
+        .verb = OM_VERB_ANY, .state_size = sizeof(reflection), .message = message, \
+        .written = written, .drain = drain                                         \
     }
 const om_rpc_impl om_impl_grpc_reflection_v1_ServerReflection_ServerReflectionInfo = IMPL;
 const om_rpc_impl om_impl_grpc_reflection_v1alpha_ServerReflection_ServerReflectionInfo = IMPL;

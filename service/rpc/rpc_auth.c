@@ -69,14 +69,20 @@ static bool may(om_rpc *rpc, om_failure *f)
     return om_access_denied_from(rpc->rt->shared.opt.access, rpc->principal, peer, NULL, verb, f);
 }
 
-/* Counts the call in with the tenant; what is quiet costs nothing and is not counted. */
+/* The limit of streams is for those that write. */
+static bool is_writer(const om_rpc *rpc)
+{
+    return om_rpc_methods[rpc->index].client_stream && rpc->impl->verb == OM_VERB_WRITE;
+}
+
+/* Counts the call in with the tenant; what is quiet has none. */
 static bool enter(om_rpc *rpc, om_failure *f)
 {
     om_tenant *tenant = rpc->principal->tenant;
     if ((rpc->impl->flags & OM_RPC_QUIET) != 0) {
         return true;
     }
-    if (!om_tenant_enter(tenant, rpc->started_ns, om_rpc_methods[rpc->index].client_stream, f)) {
+    if (!om_tenant_enter(tenant, rpc->started_ns, is_writer(rpc), f)) {
         om_metrics_rpc_shed(rpc->rt->shared.opt.metrics,
                             strcmp(f->reason, "RATE") == 0 ? OM_SHED_RATE : OM_SHED_CONCURRENCY);
         return false;
@@ -113,7 +119,7 @@ bool om_rpc_still(om_rpc *rpc, om_failure *f)
 void om_rpc_leave(om_rpc *rpc)
 {
     if (rpc->tenant != NULL) {
-        om_tenant_leave(rpc->tenant, om_rpc_methods[rpc->index].client_stream);
+        om_tenant_leave(rpc->tenant, is_writer(rpc));
     }
     om_principal_release(rpc->principal);
     om_principal_release(rpc->renewed);

@@ -261,21 +261,51 @@ static void refuse(om_rpc *rpc, uint32_t code, const char *reason, uint32_t why,
     om_rpc_finish(rpc, &f);
 }
 
+static bool is_watch(const om_rpc *rpc)
+{
+    return om_rpc_methods[rpc->index].server_stream;
+}
+
+/* Counts the call in, and says whether there is room for it. Health must answer when all others are refused,
+ * but it asks for no credential: what is counted there takes no place from those who have one, and
+ * streams, which stay as long as their client likes, leave room for probes. */
+static bool count_in(om_rpc *rpc, bool quiet)
+{
+    om_rt *rt = rpc->rt;
+    if (!quiet) {
+        return atomic_fetch_add_explicit(&rt->in_flight, 1, memory_order_relaxed) <
+               rt->shared.opt.max_in_flight;
+    }
+    if (is_watch(rpc)) {
+        return atomic_fetch_add_explicit(&rt->watches, 1, memory_order_relaxed) < RPC_WATCHES_MAX;
+    }
+    return atomic_fetch_add_explicit(&rt->quiet, 1, memory_order_relaxed) < RPC_QUIET_MAX;
+}
+
+void om_rpc_count_out(const om_rpc *rpc)
+{
+    om_rt *rt = rpc->rt;
+    bool quiet = (rpc->impl->flags & OM_RPC_QUIET) != 0;
+    atomic_fetch_sub_explicit(!quiet          ? &rt->in_flight
+                              : is_watch(rpc) ? &rt->watches
+                                              : &rt->quiet,
+                              1, memory_order_relaxed);
+}
+
 /* Admission: the call is answered here, or given to its method. */
 static void admit(om_rpc *rpc)
 {
     om_rt *rt = rpc->rt;
     const om_rpc_impl *impl = rpc->impl;
     bool quiet = (impl->flags & OM_RPC_QUIET) != 0;
-    uint64_t now = atomic_fetch_add_explicit(&rt->in_flight, 1, memory_order_relaxed);
+    bool room = count_in(rpc, quiet);
     rpc->admitted = true;
     om_metrics_rpc_started(rt->metrics[rpc->index]);
     if (atomic_load(&rt->shared.draining) && !quiet) {
         refuse(rpc, OMEN_UNAVAILABLE, "DRAINING", OM_SHED_DRAINING, "the server is stopping");
         return;
     }
-    /* Health must answer when all others are refused, but not to everybody for ever. */
-    if (now >= rt->shared.opt.max_in_flight + (quiet ? (uint64_t)RPC_QUIET_MORE : 0)) {
+    if (!room) {
         refuse(rpc, OMEN_RESOURCE_EXHAUSTED, "RATE", OM_SHED_INFLIGHT,
                "too many calls are in flight on this server");
         return;

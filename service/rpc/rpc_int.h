@@ -19,8 +19,11 @@ enum {
     RPC_FREE_KEPT = 1024, /* idle call objects kept by a queue                   */
     RPC_SLOTS = 4,        /* requests waiting for a call, per method and queue   */
     RPC_SLOTS_HOT = 16,
-    RPC_QUIET_MORE = 1024, /* calls of health and reflection beyond the limit of the others */
-    RPC_LARGE = 16 << 10   /* bytes of an answer from which on it is counted                 */
+    /* Calls of health at once, and its streams: both apart from the limit of the others, so that neither
+     * takes the places of what has a credential, nor streams, which may stay for ever, those of probes. */
+    RPC_QUIET_MAX = 512,
+    RPC_WATCHES_MAX = 512,
+    RPC_LARGE = 16 << 10 /* bytes of an answer from which on it is counted                 */
 };
 
 /* What comes back from a completion queue. hb carries happens-before in our own code: the transport is
@@ -61,12 +64,13 @@ struct om_rt {
     uint16_t *ports;
     om_tls_port *tls_ports;
     pthread_mutex_t list_mutex;
-    om_rpc *streams; /* calls of streaming methods, guarded by list_mutex */
-    _Atomic uint64_t in_flight;
-    _Atomic uint64_t allocated; /* call objects in use, waiting slots included */
-    om_access *own_access;      /* made here, since none was given */
-    _Atomic bool failed;        /* fatal was told */
-    _Atomic bool down;          /* the server's shutdown is complete */
+    om_rpc *streams;                 /* calls of streaming methods, guarded by list_mutex */
+    _Atomic uint64_t in_flight;      /* calls that are not quiet */
+    _Atomic uint64_t quiet, watches; /* calls of health, and its streams: counted apart */
+    _Atomic uint64_t allocated;      /* call objects in use, waiting slots included */
+    om_access *own_access;           /* made here, since none was given */
+    _Atomic bool failed;             /* fatal was told */
+    _Atomic bool down;               /* the server's shutdown is complete */
     om_tag down_tag;
 };
 
@@ -125,6 +129,7 @@ void om_rpc_listen(om_queue *queue, uint32_t method);
 void om_rpc_event(om_tag *tag, bool ok);
 void om_rpc_start_tag(om_rpc *rpc, om_tag *tag, const grpc_op *ops, size_t count);
 void om_rpc_wake_streams(om_rt *rt);
+void om_rpc_count_out(const om_rpc *rpc); /* of the calls that run, when it was admitted */
 void om_queue_free_calls(om_queue *queue);
 
 /* rpc_send.c */

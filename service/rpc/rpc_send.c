@@ -242,7 +242,7 @@ void om_rpc_account(om_rpc *rpc)
     uint64_t total = now - rpc->started_ns;
     uint32_t code = final_code(rpc, now);
     const om_rpc_method *m = &om_rpc_methods[rpc->index];
-    atomic_fetch_sub_explicit(&rt->in_flight, 1, memory_order_relaxed);
+    om_rpc_count_out(rpc);
     om_metrics_rpc_handled(rt->metrics[rpc->index], code, total);
     uint64_t slow = (uint64_t)rt->shared.opt.slow_log_ms * 1000000u;
     /* Streams are long by nature. */

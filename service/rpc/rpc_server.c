@@ -393,9 +393,14 @@ static bool no_calls(om_rt *rt)
     return atomic_load_explicit(&rt->allocated, memory_order_acquire) == 0;
 }
 
+static uint64_t running(const om_rt *rt)
+{
+    return atomic_load(&rt->in_flight) + atomic_load(&rt->quiet) + atomic_load(&rt->watches);
+}
+
 static bool no_calls_run(om_rt *rt)
 {
-    return atomic_load(&rt->in_flight) == 0;
+    return running(rt) == 0;
 }
 
 static void stop_server(om_rt *rt, uint32_t grace_ms)
@@ -476,7 +481,7 @@ void om_rt_free(om_rt *rt)
 
 void om_rt_get_stats(const om_rt *rt, om_rt_stats *out)
 {
-    *out = (om_rt_stats){.in_flight = atomic_load(&rt->in_flight),
+    *out = (om_rt_stats){.in_flight = running(rt),
                          .streams = atomic_load(&rt->shared.streams),
                          .searches_queued = om_pool_queued(rt->shared.search),
                          .ingest_queued = om_pool_queued(rt->shared.ingest),

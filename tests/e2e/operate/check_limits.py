@@ -202,6 +202,27 @@ def slow_writers():
     return "512 slots taken by calls without a message were free again; health answered meanwhile"
 
 
+@check("streams of health, which need no credential, take the places of nobody, nor of probes")
+def watchers():
+    with Omend("--max-inflight=128", data=None) as server:
+        filled(server, "c", 10, 8)
+        peers = [Connection(server.address) for _ in range(6)]
+        for peer in peers:
+            for _ in range(120):
+                peer.call("/grpc.health.v1.Health/Watch", b"")
+        poll("all that may stay are there", lambda: in_flight(server) >= 512)
+        poll("the others are refused", lambda: in_flight(server) <= 512)
+        refused = server.metric("omendb_grpc_server_shed_total", why="inflight")
+        assert refused == 6 * 120 - 512, refused
+        assert serves(server, "c") == 10
+        health = health_pb2_grpc.HealthStub(server.channel())
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=60).status == 1
+        for peer in peers:
+            peer.reset()
+        poll("all are gone", lambda: in_flight(server) <= 0)
+    return "720 watch, 512 may; a limit of 128 calls was not touched"
+
+
 @check("peers that are gone without a word, silent from the start, or reset in the middle")
 def half_open():
     options = ("--keepalive-ms=1000", "--keepalive-timeout-ms=1000")

@@ -11,6 +11,7 @@ import time
 
 import grpc
 from google.rpc import error_details_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from harness import Failure, Load, Omend, check, folder, main, poll, wire, write
 from watch import in_flight
@@ -182,9 +183,31 @@ def rates():
         fourth.open("acme-one")
         fourth.close()
         fourth.rest()
+        reflection_is_counted(s, acme)
         counted = s.server.metric("omendb_grpc_server_shed_total", why="rate")
         assert counted == len(failures), counted
     return "%d of 200 calls at once at 20 a second; the third of 2 streams refused" % let
+
+
+def reflection_is_counted(s, acme):
+    """A stream of reflection is a call of the tenant as any other, but none that writes."""
+    s.limit("acme", max_concurrent_calls=1, max_streams=1)
+    poll("slots are free", lambda: in_flight(s.server) <= 0)
+    over = threading.Event()
+
+    def ask():
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+        over.wait(60)
+
+    stub = reflection_pb2_grpc.ServerReflectionStub(s.server.channel())
+    key = (("authorization", "Bearer " + s.secret),)
+    answers = stub.ServerReflectionInfo(ask(), timeout=60, metadata=key)
+    assert next(answers).list_services_response.service
+    failure, _ = refused(acme.count, "acme-one")
+    assert failure.reason == "CONCURRENCY", failure
+    over.set()
+    assert not list(answers)
+    s.limit("acme", max_concurrent_calls=2, max_streams=1)
 
 
 def slow_search(data):
