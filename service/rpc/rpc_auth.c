@@ -106,10 +106,16 @@ bool om_rpc_still(om_rpc *rpc, om_failure *f)
         return true;
     }
     /* Its token may be good with the keys of now. The same text says the same claims, so the call keeps the
-     * principal that workers may be looking at. */
+     * principal that workers may be looking at. A certificate says who it is, not what it may: what it is
+     * found with now may have other grants, and another tenant. */
     const om_principal *again = identify(rpc, f);
     if (again == NULL) {
         return false;
+    }
+    if (last->kind == OM_BY_CERTIFICATE) {
+        om_principal_release(again);
+        return om_failure_set(f, OM_CODE_UNAUTHENTICATED, "CREDENTIAL_REVOKED", NULL,
+                              "the key of the certificate was revoked: open the stream again");
     }
     om_principal_release(rpc->renewed);
     rpc->renewed = again;

@@ -496,11 +496,31 @@ def certificates():
         assert call(channel("node-2"), path, rpc, "")[1] == "CREDENTIAL_INVALID"
         admin.access.RevokeKey(A.RevokeKeyRequest(key="node"))
         assert call(node, path, rpc, "")[1] == "CREDENTIAL_REVOKED"
+        replaced_certificate(admin, wire.Client(channel("node-4")))
         # By an alternative name: all certificates of this authority have DNS:tester.
         make_key(admin, "tester", [("read", "*")], certificate="tester")
         who = wire.Client(channel("node-3")).access.WhoAmI(A.WhoAmIRequest())
         assert (who.name, who.kind) == ("tester", A.PRINCIPAL_KIND_CERTIFICATE), who
     return "%d calls by certificate" % calls
+
+
+def replaced_certificate(admin, mine):
+    """A stream ends with the key that it was opened with, though the certificate has another one by then."""
+    make_key(admin, "wide", [("manage", "*")], certificate="node-4")
+    stream = mine.stream()
+    stream.open("alpha", "replaced")
+    stream.send(batch=wire.batch_of(VECTOR, [501], seq=1))
+    stream.ack(1)
+    count = admin.count("alpha")
+    admin.access.RevokeKey(A.RevokeKeyRequest(key="wide"))
+    make_key(admin, "narrow", [("read", "beta")], certificate="node-4")
+    stream.send(batch=wire.batch_of(VECTOR, [502], seq=2))
+    try:
+        stream.ack(2)
+        raise AssertionError("BYPASS: a certificate writes with grants that were taken away")
+    except grpc.RpcError as error:
+        assert Failure(error).reason == "CREDENTIAL_REVOKED", error
+    assert admin.count("alpha") == count, "a batch of a revoked key was applied"
 
 
 def harness_bearer(token):
