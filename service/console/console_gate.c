@@ -40,9 +40,8 @@ static bool is_local_host(const char *host)
 static bool is_address(const char *host)
 {
     char name[64];
-    return is_local_host(host) ||
-           (host_name(host, name, sizeof name) && name[0] != '\0' &&
-            (name[0] == '[' || strspn(name, "0123456789.") == strlen(name)));
+    return is_local_host(host) || (host_name(host, name, sizeof name) && name[0] != '\0' &&
+                                   (name[0] == '[' || strspn(name, "0123456789.") == strlen(name)));
 }
 
 static bool refuse(om_admin_answer *a, unsigned code, const char *text)
@@ -51,11 +50,27 @@ static bool refuse(om_admin_answer *a, unsigned code, const char *text)
     return false;
 }
 
-/* A proxy on this machine hands requests of others on: they are not local. */
+/* A proxy on this machine hands requests of others on: they are not local. Some put their line beside one
+ * that the client has sent, so that it is there twice. */
 static bool came_through(const om_admin_request *r)
 {
-    return om_admin_header(r, "X-Forwarded-For") != NULL ||
-           om_admin_header(r, "Forwarded") != NULL || om_admin_header(r, "Via") != NULL;
+    static const char *const marks[] = {
+        "X-Forwarded-For",          "Forwarded",         "Via",
+        "X-Forwarded-Host",         "X-Forwarded-Proto", "X-Real-IP",
+        "X-Original-Forwarded-For", "X-Client-IP",       "X-Cluster-Client-IP",
+        "CF-Connecting-IP",         "True-Client-IP",    "X-Envoy-External-Address"};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        if (om_admin_has_header(r, marks[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One value, of those that are allowed, or none at all: more than one is for somebody else to choose from. */
+static bool is_doubled(const om_admin_request *r, const char *name)
+{
+    return om_admin_has_header(r, name) && om_admin_header(r, name) == NULL;
 }
 
 bool om_console_admit_page(void *ctx, const om_admin_request *r, om_admin_answer *a)
@@ -100,7 +115,8 @@ bool om_console_admit_api(void *ctx, const om_admin_request *r, om_admin_answer 
     if (mark == NULL || strcmp(mark, "1") != 0) {
         return refuse(a, 403, "calls of the console carry the header X-Omen-Console: 1\n");
     }
-    if ((origin != NULL && !is_ours(origin, om_admin_header(r, "Host"))) ||
+    if (is_doubled(r, "Origin") || is_doubled(r, "Sec-Fetch-Site") ||
+        (origin != NULL && !is_ours(origin, om_admin_header(r, "Host"))) ||
         (site != NULL && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)) {
         return refuse(a, 403, "calls of the console come from its own page\n");
     }

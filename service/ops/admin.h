@@ -49,6 +49,8 @@ typedef struct om_admin_request {
 } om_admin_request;
 /* The value of a header. NULL: not there, or there more than once, which is no way to be believed. */
 const char *om_admin_header(const om_admin_request *r, const char *name);
+/* Whether there is such a header at all, however often. */
+bool om_admin_has_header(const om_admin_request *r, const char *name);
 /* The value of ?name=, as it was sent: nothing is decoded. NULL: none. */
 const char *om_admin_argument(const om_admin_request *r, const char *name);
 

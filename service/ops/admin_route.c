@@ -41,11 +41,22 @@ static enum MHD_Result look(void *ctx, enum MHD_ValueKind kind, const char *name
     return MHD_YES;
 }
 
-const char *om_admin_header(const om_admin_request *r, const char *name)
+static sought seek(const om_admin_request *r, const char *name)
 {
     sought s = {.name = name};
     (void)MHD_get_connection_values(r->connection, MHD_HEADER_KIND, look, &s);
+    return s;
+}
+
+const char *om_admin_header(const om_admin_request *r, const char *name)
+{
+    sought s = seek(r, name);
     return s.count == 1 ? s.value : NULL;
+}
+
+bool om_admin_has_header(const om_admin_request *r, const char *name)
+{
+    return seek(r, name).count > 0;
 }
 
 const char *om_admin_argument(const om_admin_request *r, const char *name)

@@ -156,6 +156,14 @@ def gate():
             ({**MARK, "X-Forwarded-For": "10.1.2.3"}, 403),
             ({**MARK, "Forwarded": "for=10.1.2.3"}, 403),
             ({**MARK, "Via": "1.1 proxy"}, 403),
+            # A proxy's line beside the client's own.
+            ({**MARK, "X-Forwarded-For": ["127.0.0.1", "10.1.2.3"]}, 403),
+            ({**MARK, "Forwarded": ["for=127.0.0.1", "for=10.1.2.3"]}, 403),
+            ({**MARK, "Via": ["1.1 one", "1.1 two"]}, 403),
+            ({**MARK, "X-Real-IP": "10.1.2.3"}, 403),
+            ({**MARK, "X-Forwarded-Proto": "https"}, 403),
+            ({**MARK, "Origin": ["http://" + server.admin, "http://evil.example"]}, 403),
+            ({**MARK, "Sec-Fetch-Site": ["same-origin", "cross-site"]}, 403),
         ]
         for headers, status in cases:
             got = ask(server, state, headers=headers)
