@@ -142,7 +142,9 @@ const char *om_role_name(uint32_t role);
 om_tenants *om_access_tenants(om_access *access);
 /* Never NULL: `default` when nobody is known to own it. */
 om_tenant *om_access_owner(om_access *access, const char *collection);
-void om_access_own(om_access *access, const char *collection, const om_tenant *tenant);
+/* False: it could not be saved, and nothing has changed: *f. */
+bool om_access_own(om_access *access, const char *collection, const om_tenant *tenant,
+                   om_failure *f);
 void om_access_disown(om_access *access, const char *collection);
 /* Adds it or changes its limits; NULL: *f. FAILED_PRECONDITION / NO_CATALOG without a catalogue. */
 om_tenant *om_access_set_tenant(om_access *access, const char *name, const om_tenant_limits *limits,

@@ -323,27 +323,26 @@ om_tenant *om_access_owner(om_access *access, const char *collection)
 }
 
 /* Without a row a collection is of `default`, so nothing is written for those. */
-void om_access_own(om_access *access, const char *collection, const om_tenant *tenant)
+bool om_access_own(om_access *access, const char *collection, const om_tenant *tenant,
+                   om_failure *f)
 {
-    om_failure f;
     om_tenant *owner = om_tenants_find(access->tenants, om_tenant_name(tenant));
     if (owner == access->everybody) {
         om_access_disown(access, collection);
-        return;
+        return true;
     }
     pthread_mutex_lock(&access->write);
     bool ok = access->catalog == NULL ||
-              om_catalog_own(access->catalog, collection, om_tenant_name(owner), &f);
-    pthread_rwlock_wrlock(&access->lock);
-    ok = om_owners_set(access->owners, collection, owner) && ok;
-    pthread_rwlock_unlock(&access->lock);
-    pthread_mutex_unlock(&access->write);
-    if (!ok) {
-        om_slog(access->log, OMEN_LOG_ERROR, "catalog",
-                "the owner of a collection could not be saved; after a restart it is default's",
-                OM_SLOG_STR("collection", collection),
-                OM_SLOG_STR("tenant", om_tenant_name(tenant)));
+              om_catalog_own(access->catalog, collection, om_tenant_name(owner), f);
+    if (ok) {
+        pthread_rwlock_wrlock(&access->lock);
+        ok = om_owners_set(access->owners, collection, owner) ||
+             om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL,
+                            "no memory for the owner of a collection");
+        pthread_rwlock_unlock(&access->lock);
     }
+    pthread_mutex_unlock(&access->write);
+    return ok;
 }
 
 void om_access_disown(om_access *access, const char *collection)

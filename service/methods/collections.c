@@ -193,6 +193,36 @@ static void declare_work(admin_call *call)
     fail_fields(call->rpc, &err, "fields");
 }
 
+/* A collection is its owner's before anybody can open it: a handle knows whose it is. One that is there
+ * already stays whose it is. */
+static bool create_owned(const admin_call *call, const char *name, const omen_options *opt,
+                         omen_error *err, om_failure *f)
+{
+    const om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(call->rpc));
+    omen_collection *handle = NULL;
+    om_coll *there = NULL;
+    om_colls_change(s->colls, name);
+    omen_status_t status = om_colls_get(s->colls, name, &there, err);
+    om_coll_release(there);
+    bool fresh = status == OMEN_NOT_FOUND;
+    if (!fresh && status != OMEN_OK && status != OMEN_INVALID_ARGUMENT) {
+        om_colls_changed(s->colls, name); /* it may be there, and is not known well enough */
+        return false;
+    }
+    *err = (omen_error){.item = OMEN_NONE};
+    bool ok = !fresh ||
+              om_access_own(om_rpc_access(call->rpc), name, om_rpc_principal(call->rpc)->tenant, f);
+    if (ok && omen_create(s->opt.db, name, opt, &handle, err) != OMEN_OK) {
+        ok = false;
+        if (fresh) {
+            om_access_disown(om_rpc_access(call->rpc), name);
+        }
+    }
+    omen_collection_free(handle);
+    om_colls_changed(s->colls, name);
+    return ok;
+}
+
 static void create_work(admin_call *call)
 {
     const Omen__V1__CreateCollectionRequest *q = call->request;
@@ -200,7 +230,6 @@ static void create_work(admin_call *call)
     const config_t *c = q->config;
     om_failure f;
     omen_error err = {.item = OMEN_NONE};
-    omen_collection *handle = NULL;
     omen_field *fields = NULL;
     if (!om_method_may(call->rpc, q->name, &f) || !check_config(c, &f) ||
         !om_field_list_read(c->fields, c->n_fields, "config.fields", &fields, &f)) {
@@ -223,15 +252,16 @@ static void create_work(admin_call *call)
                         .max_backlog_rows = c->max_backlog_rows,
                         .fields = fields,
                         .field_count = c->n_fields};
-    omen_status_t status = omen_create(s->opt.db, q->name, &opt, &handle, &err);
+    bool ok = create_owned(call, q->name, &opt, &err, &f);
     free(fields);
-    if (status != OMEN_OK) {
+    if (!ok && err.status == OMEN_OK) {
+        om_rpc_finish(call->rpc, &f);
+        return;
+    }
+    if (!ok) {
         fail_fields(call->rpc, &err, "config.fields");
         return;
     }
-    omen_collection_free(handle);
-    om_access_own(om_rpc_access(call->rpc), q->name, om_rpc_principal(call->rpc)->tenant);
-    om_colls_forget(s->colls, q->name);
     om_rpc_audit(call->rpc, "create_collection", q->name, true);
     reply_collection(call->rpc, q->name);
 }
@@ -248,12 +278,17 @@ static void delete_work(admin_call *call)
         om_rpc_finish(call->rpc, &f);
         return;
     }
-    if (omen_drop(s->opt.db, q->name, &err) != OMEN_OK) {
+    om_colls_change(s->colls, q->name);
+    bool gone = omen_drop(s->opt.db, q->name, &err) == OMEN_OK;
+    if (gone) {
+        om_access_disown(om_rpc_access(call->rpc), q->name);
+        om_colls_forget(s->colls, q->name);
+    }
+    om_colls_changed(s->colls, q->name);
+    if (!gone) {
         om_method_fail_engine(call->rpc, &err);
         return;
     }
-    om_access_disown(om_rpc_access(call->rpc), q->name);
-    om_colls_forget(s->colls, q->name);
     om_rpc_audit(call->rpc, "delete_collection", q->name, true);
     Omen__V1__DeleteCollectionResponse r;
     omen__v1__delete_collection_response__init(&r);

@@ -9,14 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 4096 };
+enum { BUCKETS = 4096, CHANGE_LOCKS = 64 };
 
 struct om_colls {
     omen_db *db;
     om_access *access;
     pthread_rwlock_t lock;
-    om_coll *bucket[BUCKETS]; /* guarded by lock */
-    uint64_t forgotten;       /* calls of om_colls_forget; guarded by lock */
+    om_coll *bucket[BUCKETS];             /* guarded by lock */
+    uint64_t forgotten;                   /* calls of om_colls_forget; guarded by lock */
+    pthread_mutex_t change[CHANGE_LOCKS]; /* by the hash of the name */
     om_metrics *metrics;
     om_recall *recall;
 };
@@ -43,6 +44,9 @@ om_colls *om_colls_create(omen_db *db, om_access *access)
         c->db = db;
         c->access = access;
         pthread_rwlock_init(&c->lock, NULL);
+        for (size_t i = 0; i < CHANGE_LOCKS; i++) {
+            pthread_mutex_init(&c->change[i], NULL);
+        }
     }
     return c;
 }
@@ -73,6 +77,9 @@ void om_colls_free(om_colls *c)
             om_coll_release(c->bucket[i]);
             c->bucket[i] = next;
         }
+    }
+    for (size_t i = 0; i < CHANGE_LOCKS; i++) {
+        pthread_mutex_destroy(&c->change[i]);
     }
     pthread_rwlock_destroy(&c->lock);
     free(c);
@@ -149,6 +156,16 @@ omen_status_t om_colls_get(om_colls *c, const char *name, om_coll **out, omen_er
     pthread_rwlock_unlock(&c->lock);
     om_coll_release(fresh);
     return OMEN_OK;
+}
+
+void om_colls_change(om_colls *c, const char *name)
+{
+    pthread_mutex_lock(&c->change[bucket_of(name) % CHANGE_LOCKS]);
+}
+
+void om_colls_changed(om_colls *c, const char *name)
+{
+    pthread_mutex_unlock(&c->change[bucket_of(name) % CHANGE_LOCKS]);
 }
 
 void om_colls_forget(om_colls *c, const char *name)

@@ -37,6 +37,10 @@ omen_status_t om_colls_get(om_colls *colls, const char *name, om_coll **out, ome
     __attribute__((warn_unused_result));
 om_coll *om_coll_hold(om_coll *coll);
 void om_coll_release(om_coll *coll); /* NULL is accepted */
+/* Around what makes or drops the collection of this name and says whose it is: one at a time for a name, so
+ * that both are of the same collection. Nothing is held by a call that may wait for another. */
+void om_colls_change(om_colls *colls, const char *name);
+void om_colls_changed(om_colls *colls, const char *name);
 /* The collection is gone: the next get opens anew. */
 void om_colls_forget(om_colls *colls, const char *name);
 /* Around every call of the engine that reads what is stored: status = om_coll_leave(coll, omen_...(), err)

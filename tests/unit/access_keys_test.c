@@ -367,14 +367,14 @@ static void tenants_and_owners(void **state)
     om_tenant *acme = om_access_set_tenant(access, "acme", &limits, &f);
     assert_non_null(acme);
     assert_null(om_access_set_tenant(access, "Acme", &limits, &f));
-    om_access_own(access, "films", acme);
+    assert_true(om_access_own(access, "films", acme, &f));
     assert_ptr_equal(om_access_owner(access, "films"), acme);
     assert_string_equal(om_tenant_name(om_access_owner(access, "other")), "default");
     for (int i = 0; i < 2000; i++) { /* the table grows */
         char name[16];
         (void)snprintf(name, sizeof name, "c%d", i);
         if (i < 50) {
-            om_access_own(access, name, acme);
+            assert_true(om_access_own(access, name, acme, &f));
         }
         assert_int_equal(om_access_owner(access, name) == acme, i < 50);
     }

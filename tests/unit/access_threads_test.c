@@ -89,7 +89,8 @@ static void change(int round)
     om_key_page page = {.most = 1000, .all = true, .tell = ignore};
     assert_true(om_access_list_keys(access_, &page, &f));
     (void)snprintf(name, sizeof name, "c%d", round);
-    om_access_own(access_, name, om_access_set_tenant(access_, "acme", &(om_tenant_limits){0}, &f));
+    (void)om_access_own(access_, name,
+                        om_access_set_tenant(access_, "acme", &(om_tenant_limits){0}, &f), &f);
     om_access_disown(access_, name);
 }
 

@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 from harness import Failure, Load, Omend, check, folder, main, poll, wire, write
 from watch import in_flight
 
-A, ITEMS = wire.ACCESS, wire.ITEMS
+A, COLLECTIONS, ITEMS = wire.ACCESS, wire.COLLECTIONS, wire.ITEMS
 BOOT = "boot-key-0123456789-abcdefghijklmnopqrstuvwxyz"
 
 
@@ -148,6 +148,59 @@ def quota_of_a_stream():
         stream.rest()
         assert acme.count("acme-one") == 80
     return "8 batches, 5 fit, 3 came after the quota was raised"
+
+
+@check("a collection is its tenant's from its first moment, whoever looks for it meanwhile")
+def owned_at_once():
+    with Served() as s:
+        acme = s.client("acme", max_rows=10)
+        delete = COLLECTIONS.DeleteCollectionRequest(name="acme-one")
+        rounds, over, opened = 60, threading.Event(), [0, 0]
+
+        def look():  # a stream keeps the handle that it was opened with, made as early as there can be one
+            while not over.is_set():
+                stream = acme.stream()
+                with contextlib.suppress(grpc.RpcError):
+                    stream.open("acme-one")
+                    opened[0] += 1
+                    stream.send(batch=wire.batch_of(wire.gaussian(1, 50, 8), seq=1))
+                    stream.ack(1)
+                    opened[1] += 1  # it went in
+                stream.half_close()
+
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                thread = threading.Thread(target=look)
+                thread.start()
+                stack.callback(thread.join)
+            stack.callback(over.set)
+            for i in range(rounds):
+                acme.create("acme-one", 8)
+                failure, _ = refused(acme.add, "acme-one", wire.gaussian(i, 50, 8))
+                assert failure.reason == "QUOTA", "round %d: %s" % (i, failure)
+                if i % 2 == 0:
+                    acme.collections.DeleteCollection(delete, timeout=60)
+                else:
+                    made_and_dropped(acme, delete)
+                    acme.collections.DeleteCollection(delete, timeout=60)
+    assert opened[0] > 0 and opened[1] == 0, "of %d streams %d went past the quota" % tuple(opened)
+    return "%d collections, %d streams: 50 rows of 10 never went in" % (rounds, opened[0])
+
+
+def made_and_dropped(client, delete):
+    """Drops and makes a collection at the same time, many times; it is there afterwards, and its owner's."""
+    create = COLLECTIONS.CreateCollectionRequest(
+        name="acme-one", config=COLLECTIONS.CollectionConfig(dim=8)
+    )
+    for _ in range(5):
+        calls = [client.collections.DeleteCollection.future(delete, timeout=60)]
+        calls += [client.collections.CreateCollection.future(create, timeout=60) for _ in range(3)]
+        for call in calls:
+            call.code()
+    with contextlib.suppress(grpc.RpcError):
+        client.collections.CreateCollection(create, timeout=60)
+    failure, _ = refused(client.add, "acme-one", wire.gaussian(1, 50, 8))
+    assert failure.reason == "QUOTA", "after drops and creates at once: %s" % failure
 
 
 @check("calls a second with the time to wait, calls and streams at once")
