@@ -116,7 +116,8 @@ static char *read_all(int fd, size_t limit, size_t *length, const char **why)
     return NULL;
 }
 
-static char *load(const char *path, size_t limit, size_t *length, char *error, size_t error_size)
+static char *load(const char *path, bool secret, size_t limit, size_t *length, char *error,
+                  size_t error_size)
 {
     struct stat st;
     const char *why = NULL;
@@ -127,6 +128,9 @@ static char *load(const char *path, size_t limit, size_t *length, char *error, s
         why = strerror(errno);
     } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         why = "it is not a regular file";
+    } else if (secret && (st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
+        why =
+            "everybody on this machine may read it: chmod o-rwx (in Kubernetes: defaultMode: 0440)";
     } else {
         text = read_all(fd, limit, length, &why);
     }
@@ -268,13 +272,13 @@ static material *load_material(const om_tls *tls, char *error, size_t error_size
         return NULL;
     }
     atomic_init(&m->references, 1);
-    m->chain = load(tls->paths[CHAIN], OM_TLS_MAX_FILE, &length, error, error_size);
+    m->chain = load(tls->paths[CHAIN], false, OM_TLS_MAX_FILE, &length, error, error_size);
     if (m->chain != NULL) {
-        m->key = load(tls->paths[KEY], OM_TLS_MAX_KEY, &m->key_length, error, error_size);
+        m->key = load(tls->paths[KEY], true, OM_TLS_MAX_KEY, &m->key_length, error, error_size);
     }
     bool loaded = m->key != NULL;
     if (loaded && tls->paths[CA] != NULL) {
-        m->ca = load(tls->paths[CA], OM_TLS_MAX_FILE, &length, error, error_size);
+        m->ca = load(tls->paths[CA], false, OM_TLS_MAX_FILE, &length, error, error_size);
         loaded = m->ca != NULL;
     }
     if (!loaded || !check(tls, m, error, error_size)) {

@@ -84,6 +84,7 @@ static void write_bytes(const char *path, const char *bytes, size_t n)
     (void)snprintf(temporary, sizeof temporary, "%s.new", path);
     FILE *file = fopen(temporary, "we");
     assert_non_null(file);
+    assert_int_equal(fchmod(fileno(file), 0640), 0); /* whatever the umask of who runs this */
     assert_int_equal(fwrite(bytes, 1, n, file), n);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(rename(temporary, path), 0);
@@ -175,6 +176,44 @@ static void test_client_ca(void **state)
     assert_refused(true, ca_path, "No such file");
     free_pair(p);
     free_pair(authority);
+}
+
+/* The key is the one file of the three that nobody else may read; the rest is public. A link is how Kubernetes
+ * mounts it: its own mode says nothing. */
+static void test_key_mode(void **state)
+{
+    char target[80];
+    uint64_t generation = 0;
+    om_tls_pem pem;
+    pair p = make_pair(3600);
+    (void)state;
+    write_text(cert_path, p.cert);
+    write_text(key_path, p.key);
+    assert_int_equal(chmod(cert_path, 0644), 0);
+    assert_int_equal(chmod(key_path, 0644), 0);
+    assert_refused(false, key_path, "everybody on this machine may read it: chmod o-rwx");
+    assert_int_equal(chmod(key_path, 0602), 0);
+    assert_refused(false, key_path, "chmod o-rwx");
+    (void)snprintf(target, sizeof target, "%s.data", key_path);
+    assert_int_equal(rename(key_path, target), 0);
+    assert_int_equal(chmod(target, 0440), 0);
+    assert_int_equal(symlink(strrchr(target, '/') + 1, key_path), 0);
+    om_tls *tls = create(false);
+    assert_non_null(tls);
+    assert_int_equal(om_tls_fetch(tls, &generation, &pem), OM_TLS_CHANGED);
+    om_tls_release(&pem);
+    /* Opened to everybody while the server runs: what it has stays in use. */
+    double failed = reloads("failed");
+    assert_int_equal(chmod(target, 0444), 0);
+    assert_int_equal(om_tls_fetch(tls, &generation, &pem), OM_TLS_FAILED);
+    assert_true(reloads("failed") > failed);
+    assert_int_equal(chmod(target, 0400), 0);
+    assert_int_equal(om_tls_fetch(tls, &generation, &pem), OM_TLS_CHANGED);
+    om_tls_release(&pem);
+    om_tls_free(tls);
+    assert_int_equal(unlink(key_path), 0);
+    assert_int_equal(unlink(target), 0);
+    free_pair(p);
 }
 
 static void test_refused(void **state)
@@ -431,6 +470,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_load),    cmocka_unit_test(test_client_ca),
+        cmocka_unit_test(test_key_mode),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_reload),  cmocka_unit_test(test_links),
         cmocka_unit_test(test_force),   cmocka_unit_test(test_threads),
