@@ -18,6 +18,8 @@
 
 #define NS_PER_SECOND UINT64_C(1000000000)
 
+enum { MAX_STRAY = 16 }; /* variables that are warned of */
+
 uint64_t om_app_now_ns(void)
 {
     struct timespec ts;
@@ -38,6 +40,16 @@ static int fail(om_app *app, int exit_code, const char *what, const char *why)
 
 /* ---- Start ----------------------------------------------------------------------------------- */
 
+/* A misspelt variable would silently leave its option at the default. */
+static void warn_of_variables(om_app *app)
+{
+    char text[256];
+    size_t at = 0;
+    for (int i = 0; i < MAX_STRAY && om_config_stray_variable(environ, &at, text, sizeof text); i++) {
+        om_slog_write(app->log, OMEN_LOG_WARN, "environment", text, NULL, 0);
+    }
+}
+
 static int start_log(om_app *app)
 {
     om_slog_options options = {app->config.log_level, app->config.log_format, app->config.log_file,
@@ -46,6 +58,7 @@ static int start_log(om_app *app)
     if (app->log == NULL) {
         return fail(app, OM_EXIT_CONFIG, "log-file", strerror(errno));
     }
+    warn_of_variables(app);
     return OM_EXIT_OK;
 }
 
@@ -130,6 +143,11 @@ static int check_owner(om_app *app)
     if (folder == NULL) {
         return OM_EXIT_OK;
     }
+    bool there = stat(folder, &st) == 0;
+    if (there && !S_ISDIR(st.st_mode)) {
+        (void)snprintf(why, sizeof why, "'%s' is not a folder", folder);
+        return fail(app, OM_EXIT_CONFIG, "data-dir", why);
+    }
     if (is_closed_to_us(folder)) {
         (void)snprintf(
             why, sizeof why,
@@ -138,7 +156,7 @@ static int check_owner(om_app *app)
             (unsigned)me, folder, (unsigned)me);
         return fail(app, OM_EXIT_CONFIG, "data-dir", why);
     }
-    if (stat(folder, &st) != 0 || st.st_uid == me || st.st_uid == 0) {
+    if (!there || st.st_uid == me || st.st_uid == 0) {
         return OM_EXIT_OK;
     }
     (void)snprintf(why, sizeof why,
@@ -148,12 +166,29 @@ static int check_owner(om_app *app)
     return fail(app, OM_EXIT_CONFIG, "data-dir", why);
 }
 
+/* A file that is written later, beside others: now is when somebody looks at what we say. */
+static int check_ready_file(om_app *app)
+{
+    char folder[OM_CONFIG_MAX_VALUE + 1];
+    const char *path = app->config.ready_file;
+    struct stat st;
+    if (path == NULL) {
+        return OM_EXIT_OK;
+    }
+    (void)snprintf(folder, sizeof folder, "%s", path);
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        return fail(app, OM_EXIT_CONFIG, "ready-file", strerror(EISDIR));
+    }
+    return faccessat(AT_FDCWD, dirname(folder), W_OK | X_OK, AT_EACCESS) == 0
+               ? OM_EXIT_OK
+               : fail(app, OM_EXIT_CONFIG, "ready-file", strerror(errno));
+}
+
 /* Whoever reaches an address of others must have something to show. */
-static int start_console(om_app *app)
+static int check_console(om_app *app)
 {
     const om_config *c = &app->config;
-    om_console_options options = {c->console, app->access, &app->health, &app->observe};
-    if (c->console == OM_CONSOLE_OFF || c->admin_listen == NULL) {
+    if (c->admin_listen == NULL) {
         return OM_EXIT_OK;
     }
     if (c->console == OM_CONSOLE_ANY && !om_access_required(app->access) && !c->insecure_expose &&
@@ -161,6 +196,16 @@ static int start_console(om_app *app)
         return fail(app, OM_EXIT_CONFIG, "console",
                     "any: everybody who reaches the admin port could search and start operations: "
                     "give --catalog or --jwt-key, or use --console local");
+    }
+    return OM_EXIT_OK;
+}
+
+static int start_console(om_app *app)
+{
+    const om_config *c = &app->config;
+    om_console_options options = {c->console, app->access, &app->health, &app->observe};
+    if (c->console == OM_CONSOLE_OFF || c->admin_listen == NULL) {
+        return OM_EXIT_OK;
     }
     app->console = om_console_create(&options);
     return app->console != NULL ? OM_EXIT_OK : fail(app, OM_EXIT_INTERNAL, "console", "no memory");
@@ -383,7 +428,9 @@ int om_app_check(om_app *app)
 {
     int code = start_log(app);
     code = code != OM_EXIT_OK ? code : make_access(app, true);
+    code = code != OM_EXIT_OK ? code : check_console(app);
     code = code != OM_EXIT_OK ? code : check_owner(app);
+    code = code != OM_EXIT_OK ? code : check_ready_file(app);
     code = code != OM_EXIT_OK ? code : start_tls(app);
     code = code != OM_EXIT_OK || app->config.open_count == 0 ? code : start_engine(app);
     return code != OM_EXIT_OK ? code : open_files(app);
@@ -392,8 +439,9 @@ int om_app_check(om_app *app)
 int om_app_start(om_app *app)
 {
     static int (*const steps[])(om_app *) = {
-        start_log,     start_metrics, start_observe, start_access, start_tls, start_console,
-        start_admin,   check_owner,   start_engine,  open_files,   start_rpc};
+        start_log,     start_metrics, start_observe, start_access,     start_tls,
+        check_console, start_console, start_admin,   check_owner,      check_ready_file,
+        start_engine,  open_files,    start_rpc};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int code = steps[i](app);
         if (code != OM_EXIT_OK) {

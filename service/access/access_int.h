@@ -207,6 +207,8 @@ typedef struct om_audit_line {
 /* path NULL: lines go to the log. NULL: *error. */
 om_audit *om_audit_create(const char *path, om_metrics *metrics, om_slog *log, char *error,
                           size_t error_size);
+/* Whether create could open the file, which is not made. */
+bool om_audit_check(const char *path, char *error, size_t error_size);
 void om_audit_free(om_audit *audit);
 void om_audit_write(om_audit *audit, const om_audit_line *line);
 void om_audit_reopen(om_audit *audit);

@@ -106,6 +106,9 @@ static bool make_parts(om_access *access, const om_access_options *o, char *erro
         (void)snprintf(error, size, "no memory for keys and tenants");
         return false;
     }
+    if (o->check && o->audit_file != NULL && !om_audit_check(o->audit_file, error, size)) {
+        return false;
+    }
     access->audit =
         om_audit_create(o->check ? NULL : o->audit_file, o->metrics, o->log, error, size);
     return access->audit != NULL;

@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,33 @@ struct om_audit {
 static int open_file(const char *path)
 {
     return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+}
+
+/* In the words of the start, and without making the file. */
+bool om_audit_check(const char *path, char *error, size_t error_size)
+{
+    char folder[PATH_MAX];
+    struct stat st;
+    const char *why = NULL;
+    if (stat(path, &st) == 0) {
+        if (!S_ISREG(st.st_mode)) {
+            why = "it is not a regular file";
+        } else if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0) {
+            why = strerror(errno);
+        }
+    } else if (errno != ENOENT) {
+        why = strerror(errno);
+    } else if (strlen(path) >= sizeof folder) {
+        why = strerror(ENAMETOOLONG);
+    } else {
+        memcpy(folder, path, strlen(path) + 1);
+        why = faccessat(AT_FDCWD, dirname(folder), W_OK | X_OK, AT_EACCESS) != 0 ? strerror(errno)
+                                                                                 : NULL;
+    }
+    if (why != NULL) {
+        (void)snprintf(error, error_size, "audit-log %.200s: %s", path, why);
+    }
+    return why == NULL;
 }
 
 om_audit *om_audit_create(const char *path, om_metrics *metrics, om_slog *log, char *error,

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define ENVIRONMENT_PREFIX "OMEND_"
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define LEFT_AT_LEAST (UINT64_C(64) << 20)
 
 static bool load_defaults(om_config_loader *l)
@@ -57,7 +58,8 @@ static size_t edit_distance(const char *a, const char *b)
     return line[width];
 }
 
-static bool fail_unknown(const om_config_loader *l, int exit_code, const char *name)
+/* NULL: none is near enough. */
+static const char *nearest_option(const char *name)
 {
     const char *nearest = NULL;
     size_t least = 4; /* farther away it would be a guess */
@@ -68,6 +70,12 @@ static bool fail_unknown(const om_config_loader *l, int exit_code, const char *n
             nearest = om_config_rows[i].name;
         }
     }
+    return nearest;
+}
+
+static bool fail_unknown(const om_config_loader *l, int exit_code, const char *name)
+{
+    const char *nearest = nearest_option(name);
     if (nearest != NULL) {
         return om_config_fail(l->error, exit_code,
                               "%s: there is no option '%.64s'; did you mean '%s'?", l->place, name,
@@ -182,6 +190,44 @@ static bool load_environment(om_config_loader *l, char *const *environment,
     return ok;
 }
 
+/* What Kubernetes sets for each service whose name starts with omend, as an option would be named:
+ * service-host, metrics-service-port-http, port, port-7700-tcp-addr. */
+static bool is_of_service(const char *option)
+{
+    size_t length = strlen(option);
+    const char *port = strstr(option, "port-");
+    return strstr(option, "service-host") != NULL || strstr(option, "service-port") != NULL ||
+           (length >= 4 && strcmp(option + length - 4, "port") == 0) ||
+           (port != NULL && isdigit((unsigned char)port[5]));
+}
+
+bool om_config_stray_variable(char *const *environment, size_t *at, char *out, size_t size)
+{
+    size_t prefix = strlen(ENVIRONMENT_PREFIX);
+    for (; environment != NULL && environment[*at] != NULL; (*at)++) {
+        char option[64];
+        const char *name = environment[*at];
+        size_t length = strcspn(name, "=");
+        if (strncmp(name, ENVIRONMENT_PREFIX, prefix) != 0 || length >= sizeof option) {
+            continue;
+        }
+        (void)snprintf(option, sizeof option, "%.*s", (int)(length - prefix), name + prefix);
+        for (char *c = option; *c != '\0'; c++) {
+            *c = *c == '_' ? '-' : (char)tolower((unsigned char)*c);
+        }
+        if (om_config_find(option, strlen(option)) != NULL || is_of_service(option)) {
+            continue;
+        }
+        const char *nearest = nearest_option(option);
+        (void)snprintf(out, size, "%.*s says nothing: there is no option '%s'%s%s%s", (int)length,
+                       name, option, nearest != NULL ? "; did you mean '" : "",
+                       nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+        (*at)++;
+        return true;
+    }
+    return false;
+}
+
 /* ---- File ------------------------------------------------------------------------------------ */
 
 static char *trim(char *text)
@@ -209,8 +255,14 @@ static bool load_line(om_config_loader *l, char *line, bool *given)
     *equals = '\0';
     name = trim(name);
     const om_config_row *row = om_config_find(name, strlen(name));
-    if (row == NULL || row->type == OM_TYPE_FILE) {
+    if (row == NULL) {
         return fail_unknown(l, OM_EXIT_CONFIG, name);
+    }
+    if (row->type == OM_TYPE_FILE) {
+        return om_config_fail(l->error, OM_EXIT_CONFIG,
+                              "%s: a file cannot name another: --%s is for the command line and "
+                              "the environment",
+                              l->place, row->name);
     }
     bool list = row->type == OM_TYPE_LISTEN || row->type == OM_TYPE_OPEN;
     if (!list && given[row - om_config_rows]) {
@@ -226,6 +278,9 @@ static bool parse_file(om_config_loader *l, const char *path, char *text)
     bool given[OM_CONFIG_MAX_OPTIONS] = {false};
     bool ok = true;
     l->source = OM_SOURCE_FILE;
+    if (strncmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0) {
+        text += strlen(BYTE_ORDER_MARK); /* some editors put it before UTF-8; it says nothing */
+    }
     for (unsigned number = 1; ok && text != NULL; number++) {
         char place[OM_CONFIG_MAX_VALUE + 16];
         char *next = strchr(text, '\n');

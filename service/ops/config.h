@@ -84,6 +84,9 @@ typedef struct om_config_error {
 bool om_config_load(om_config *config, int argc, char *const *argv, char *const *environment,
                     om_config_error *error);
 void om_config_free(om_config *config);
+/* The next variable from environment[*at] on that looks like an option and is none, as a line to warn with,
+ * without its value; moves *at behind it. False: no more. It is no error, since other programs set some. */
+bool om_config_stray_variable(char *const *environment, size_t *at, char *out, size_t size);
 void om_config_help(FILE *out);
 /* Every option with its value, as a file that --config accepts. */
 void om_config_print(const om_config *config, FILE *out);

@@ -226,6 +226,9 @@ bool om_config_set(const om_config_loader *l, const om_config_row *row, const ch
     if (value[0] == '\0') {
         return fail_value(l, row, value, "it is empty");
     }
+    if (value[0] == '"' || value[0] == '\'') {
+        return fail_value(l, row, value, "quotes would be part of it: write it without");
+    }
     if (strlen(value) >= OM_CONFIG_MAX_VALUE) {
         char why[64];
         (void)snprintf(why, sizeof why, "it is longer than %d bytes", OM_CONFIG_MAX_VALUE - 1);

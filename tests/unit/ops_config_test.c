@@ -133,6 +133,51 @@ static void test_precedence(void **state)
     om_config_free(&config);
 }
 
+static void test_stray_variables(void **state)
+{
+    char *const environment[] = {(char *)"OMEND_MAX_INFLIGT=secret", (char *)"OMEND_GRACE_MS=1",
+                                 (char *)"OMEND_SERVICE_HOST=x", (char *)"OMEND_CONFIG=x",
+                                 (char *)"OMEND_PORT_7700_TCP_ADDR=x", (char *)"OMEND_PORT=x",
+                                 (char *)"OMEND_A_SERVICE_PORT_GRPC=x", (char *)"OMENDB=x",
+                                 (char *)"OMEND_SOMETHING_ELSE", NULL};
+    char text[256];
+    size_t at = 0;
+    (void)state;
+    assert_true(om_config_stray_variable(environment, &at, text, sizeof text));
+    assert_string_equal(text, "OMEND_MAX_INFLIGT says nothing: there is no option 'max-infligt'; "
+                              "did you mean 'max-inflight'?");
+    assert_true(om_config_stray_variable(environment, &at, text, sizeof text));
+    assert_string_equal(
+        text, "OMEND_SOMETHING_ELSE says nothing: there is no option 'something-else'");
+    assert_false(om_config_stray_variable(environment, &at, text, sizeof text));
+    at = 0;
+    assert_false(om_config_stray_variable(NULL, &at, text, sizeof text));
+}
+
+/* Quotes are of the shell; in a file they would be a part of the name of a folder. */
+static void test_quotes(void **state)
+{
+    static const char quoted[] = "data-dir = \"/srv/data\"\n";
+    static const char marked[] = "\xef\xbb\xbfgrace-ms = 33\n";
+    static const char nested[] = "config = other.conf\n";
+    char flags[256];
+    (void)state;
+    (void)snprintf(flags, sizeof flags, "--config %s",
+                   write_file("quoted", quoted, sizeof quoted - 1));
+    assert_bad(flags, OM_EXIT_CONFIG, "quoted:1: '\"/srv/data\"' is not valid for data-dir: quotes");
+    assert_bad("--data-dir '/srv/data'", OM_EXIT_USAGE, "quotes would be part of it");
+    assert_false(load("", "OMEND_DATA_DIR=\"/srv\""));
+    assert_int_equal(error.exit_code, OM_EXIT_USAGE);
+    (void)snprintf(flags, sizeof flags, "--config %s",
+                   write_file("marked", marked, sizeof marked - 1));
+    assert_true(load(flags, ""));
+    assert_int_equal(config.grace_ms, 33);
+    om_config_free(&config);
+    (void)snprintf(flags, sizeof flags, "--config %s",
+                   write_file("nested", nested, sizeof nested - 1));
+    assert_bad(flags, OM_EXIT_CONFIG, "nested:1: a file cannot name another: --config is for");
+}
+
 /* Kubernetes adds variables of this form for a Service called omend. */
 static void test_foreign_variables(void **state)
 {
@@ -533,6 +578,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_stray_variables), cmocka_unit_test(test_quotes),
         cmocka_unit_test(test_foreign_variables),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_flag_errors),

@@ -160,6 +160,62 @@ static void test_exit_codes(void **state)
     assert_exit(flags, 78, "log-file: No such file");
 }
 
+/* What --check-config calls good starts; what the start refuses it refuses with the same words. */
+static void assert_both(const char *flags, const char *part)
+{
+    char all[512];
+    (void)snprintf(all, sizeof all, "--check-config %s", flags);
+    assert_exit(all, 78, part);
+    (void)snprintf(all, sizeof all, "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 %s", flags);
+    assert_exit(all, 78, part);
+}
+
+static void test_check_is_start(void **state)
+{
+    char flags[256];
+    char path[128];
+    (void)state;
+    (void)snprintf(flags, sizeof flags, "--ready-file %s/no/ready", folder);
+    assert_both(flags, "ready-file: No such file");
+    (void)snprintf(flags, sizeof flags, "--ready-file %s", folder);
+    assert_both(flags, "ready-file: Is a directory");
+    (void)snprintf(flags, sizeof flags, "--audit-log %s/no/audit", folder);
+    assert_both(flags, "audit: No such file");
+    (void)snprintf(flags, sizeof flags, "--audit-log %s", folder);
+    assert_both(flags, "audit-log ");
+    (void)snprintf(path, sizeof path, "%s/plain", folder);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+    (void)snprintf(flags, sizeof flags, "--data-dir %s", path);
+    assert_both(flags, "plain' is not a folder");
+    assert_int_equal(unlink(path), 0);
+    /* The admin address of others: the loopback one above is no case for this. */
+    assert_exit("--check-config --admin-listen 0.0.0.0:0 --console any --tls-cert no-such --tls-key no-such "
+                "--tls-client-ca no-such",
+                78, "console: any: everybody who reaches");
+    assert_exit("--admin-listen 0.0.0.0:0 --console any --tls-cert no-such --tls-key no-such "
+                "--tls-client-ca no-such",
+                78, "no-such: No such file");
+    /* A check leaves nothing behind. */
+    (void)snprintf(flags, sizeof flags, "--check-config --audit-log %s/audit --ready-file %s/ready",
+                   folder, folder);
+    assert_exit(flags, 0, "the configuration is good");
+    (void)snprintf(path, sizeof path, "%s/audit", folder);
+    assert_int_equal(access(path, F_OK), -1);
+    (void)snprintf(path, sizeof path, "%s/ready", folder);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void test_stray_variable(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("OMEND_MAX_INFLGHT", "5", 1), 0);
+    assert_exit("--check-config", 0, "OMEND_MAX_INFLGHT says nothing: there is no option "
+                                     "'max-inflght'; did you mean 'max-inflight'?");
+    assert_int_equal(unsetenv("OMEND_MAX_INFLGHT"), 0);
+}
+
 static void test_port_taken(void **state)
 {
     process p;
@@ -296,7 +352,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exit_codes),
-        cmocka_unit_test(test_port_taken),
+        cmocka_unit_test(test_check_is_start),
+        cmocka_unit_test(test_stray_variable), cmocka_unit_test(test_port_taken),
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_quick_stop),
     };
