@@ -220,24 +220,21 @@ static om_box *box_of_claims(om_access *access, const om_jwt_claims *claims, uin
     return box;
 }
 
-/* A token, verified, held; NULL: *reason. */
-static om_box *verify_token(om_access *access, const char *token, size_t size, const char **reason)
+/* A token, verified, held; NULL: *reason, for the other side, and *why, for the operator. */
+static om_box *verify_token(om_access *access, const char *token, size_t size, const char **reason,
+                            const char **why)
 {
     om_jwt_claims claims;
-    const char *why = "";
     om_box *box = NULL;
     pthread_rwlock_rdlock(&access->lock);
     uint64_t generation = atomic_load(&access->jwt_generation);
     om_jwt_want want = {access->jwt_keys, access->jwt_issuer, access->jwt_audience,
                         om_access_now()};
-    *reason = om_jwt_verify(&want, token, size, &claims, &why);
+    *reason = om_jwt_verify(&want, token, size, &claims, why);
     pthread_rwlock_unlock(&access->lock);
     if (*reason == NULL) {
-        box = box_of_claims(access, &claims, generation, &why);
+        box = box_of_claims(access, &claims, generation, why);
         *reason = "CREDENTIAL_INVALID";
-    }
-    if (box == NULL) {
-        om_slog(access->log, OMEN_LOG_DEBUG, "jwt", "a token was refused", OM_SLOG_STR("why", why));
     }
     return box;
 }
@@ -260,13 +257,15 @@ static bool is_plain(const char *text, size_t size)
     return true;
 }
 
-/* What a credential stands for, held, not from the cache. NULL: *f. */
+/* What a credential stands for, held, not from the cache. NULL: *f, and *why for the operator. */
 static om_box *look_up(om_access *access, const char *token, size_t size, bool certificate,
-                       om_failure *f)
+                       const char **why, om_failure *f)
 {
     const char *reason = "CREDENTIAL_INVALID";
+    *why = certificate ? "no key names this certificate" : "no key has this secret";
     om_box *box = NULL;
     if (!certificate && !is_plain(token, size)) {
+        *why = "it has characters that no credential has";
         refuse_invalid(f, reason);
         return NULL;
     }
@@ -279,7 +278,7 @@ static om_box *look_up(om_access *access, const char *token, size_t size, bool c
     } else {
         box = find_key(access, token, size);
         if (box == NULL && access->has_jwt && memchr(token, '.', size) != NULL) {
-            box = verify_token(access, token, size, &reason);
+            box = verify_token(access, token, size, &reason, why);
         }
     }
     if (box == NULL) {
@@ -289,7 +288,7 @@ static om_box *look_up(om_access *access, const char *token, size_t size, bool c
 }
 
 static om_box *identify(om_access *access, const char *token, size_t size, bool certificate,
-                        om_failure *f)
+                        const char **why, om_failure *f)
 {
     uint8_t tag[OM_TAG];
     int64_t now = om_access_now();
@@ -300,8 +299,9 @@ static om_box *identify(om_access *access, const char *token, size_t size, bool 
     }
     om_box_release(box);
     om_metrics_auth_lookup(access->metrics);
-    box = look_up(access, token, size, certificate, f);
+    box = look_up(access, token, size, certificate, why, f);
     if (box != NULL && !om_box_good(box, now, f)) {
+        *why = NULL; /* the reason says it */
         om_box_release(box);
         box = NULL;
     }
@@ -323,10 +323,32 @@ static uint32_t reason_number(const om_failure *f)
     return OM_AUTH_INVALID;
 }
 
-static const om_principal *refused(om_access *access, const om_credentials *c, const om_failure *f)
+/* "a, b": what a key would have to name for the certificate to be known. */
+static void put_names(const om_credentials *c, char *out, size_t size)
+{
+    size_t n = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < c->certificate_count && i < OM_ACCESS_CERTIFICATE_NAMES && n < size;
+         i++) {
+        const om_certificate_name *name = &c->certificates[i];
+        int put = snprintf(out + n, size - n, "%s%.*s", i > 0 ? ", " : "",
+                           name->size < size ? (int)name->size : (int)size, name->text);
+        n += put > 0 ? (size_t)put : 0;
+    }
+}
+
+/* why: NULL when the reason says it all. */
+static const om_principal *refused(om_access *access, const om_credentials *c, const char *why,
+                                   const om_failure *f)
 {
     char peer[OM_PEER] = "";
-    om_audit_line line = {.peer = c->peer, .action = "identify", .object = f->reason, .ok = false};
+    char names[OM_ACCESS_MAX_CERTIFICATE + 1] = "";
+    om_audit_line line = {
+        .peer = c->peer, .action = "identify", .object = f->reason, .ok = false, .why = why};
+    if (c->authorization == NULL && c->certificate_count > 0) {
+        put_names(c, names, sizeof names);
+        line.certificates = names;
+    }
     if (c->peer == NULL && c->tell_peer != NULL) {
         c->tell_peer(c->peer_ctx, peer, sizeof peer);
         line.peer = peer;
@@ -337,7 +359,8 @@ static const om_principal *refused(om_access *access, const om_credentials *c, c
 }
 
 /* The first name that is known counts. NULL: *f is of the last one that was looked at. */
-static om_box *by_certificate(om_access *access, const om_credentials *c, om_failure *f)
+static om_box *by_certificate(om_access *access, const om_credentials *c, const char **why,
+                              om_failure *f)
 {
     om_box *box = NULL;
     refuse_invalid(f, "CREDENTIAL_INVALID");
@@ -346,7 +369,7 @@ static om_box *by_certificate(om_access *access, const om_credentials *c, om_fai
          i++) {
         const om_certificate_name *name = &c->certificates[i];
         box = name->size > 0 && name->size <= OM_ACCESS_MAX_CERTIFICATE
-                  ? identify(access, name->text, name->size, true, f)
+                  ? identify(access, name->text, name->size, true, why, f)
                   : NULL;
     }
     return box;
@@ -355,6 +378,7 @@ static om_box *by_certificate(om_access *access, const om_credentials *c, om_fai
 const om_principal *om_access_identify(om_access *access, const om_credentials *c, om_failure *f)
 {
     om_box *box = NULL;
+    const char *why = NULL;
     if (!access->required) {
         return &om_box_hold(access->anonymous)->principal;
     }
@@ -364,16 +388,16 @@ const om_principal *om_access_identify(om_access *access, const om_credentials *
         if (token == NULL) {
             om_access_refuse(f, "CREDENTIAL_INVALID",
                              "authorization must be `Bearer` and an API key or a token");
-            return refused(access, c, f);
+            return refused(access, c, "authorization is not `Bearer` and one word", f);
         }
-        box = identify(access, token, size, false, f);
+        box = identify(access, token, size, false, &why, f);
     } else if (c->certificate_count > 0 && access->certificates) {
-        box = by_certificate(access, c, f);
+        box = by_certificate(access, c, &why, f);
     } else {
         om_access_refuse(f, "CREDENTIAL_MISSING",
                          "this server asks for a credential: send `authorization: Bearer KEY`");
     }
-    return box != NULL ? use(box, om_access_now()) : refused(access, c, f);
+    return box != NULL ? use(box, om_access_now()) : refused(access, c, why, f);
 }
 
 bool om_access_denied(om_access *access, const om_principal *p, const char *collection,
@@ -388,7 +412,8 @@ bool om_access_denied_from(om_access *access, const om_principal *p, const char 
     static const char *const verbs[] = {"call",  "call",   "call",      "read",
                                         "write", "manage", "administer"};
     const char *word = verb < sizeof verbs / sizeof verbs[0] ? verbs[verb] : verbs[0];
-    om_audit_line line = {p, peer, word, collection, false};
+    om_audit_line line = {
+        .principal = p, .peer = peer, .action = word, .object = collection, .ok = false};
     om_metrics_auth_denied(access->metrics);
     om_audit_write(access->audit, &line);
     if (collection == NULL) {
@@ -404,7 +429,8 @@ bool om_access_denied_from(om_access *access, const om_principal *p, const char 
 void om_access_audit(om_access *access, const om_principal *principal, const char *peer,
                      const char *action, const char *object, bool ok)
 {
-    om_audit_line line = {principal, peer, action, object, ok};
+    om_audit_line line = {
+        .principal = principal, .peer = peer, .action = action, .object = object, .ok = ok};
     om_audit_write(access->audit, &line);
 }
 

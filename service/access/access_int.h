@@ -1,5 +1,5 @@
 /* access_int.h - inside of service/access: principals with their counts, the cache of verified
- * credentials, files that are watched, and what the parts ask of each other. Locks: om_access.write
+ * credentials, and what the parts ask of each other. Locks: om_access.write
  * (one change of the catalogue at a time) is taken before om_access.lock (keys and owners); the
  * mutexes of the cache, of the audit log and of the reloads are leaves. Depends on: access.h,
  * tenants.h.  SPDX-License-Identifier: Apache-2.0 */
@@ -10,6 +10,7 @@
 
 #include "access.h"
 #include "tenants.h"
+#include "watched.h"
 
 enum {
     OM_HASH = 32,     /* SHA-256 of a secret: all that is kept of it */
@@ -153,21 +154,6 @@ void om_owners_free(om_owners *owners);
 bool om_owners_set(om_owners *owners, const char *collection, om_tenant *tenant); /* NULL: none */
 om_tenant *om_owners_get(const om_owners *owners, const char *collection);        /* NULL: none */
 
-/* ---- watched.c: files of secrets ------------------------------------------------------------- */
-typedef struct om_watched {
-    char *path;
-    uint64_t seen[8]; /* what a stat told at the last attempt, good or bad */
-} om_watched;
-bool om_watched_init(om_watched *w, const char *path); /* false: no memory */
-void om_watched_free(om_watched *w);
-/* Whether the file is not what was seen last; notes what it is now. Links are followed. */
-bool om_watched_changed(om_watched *w);
-/* The text with a NUL, to be wiped and freed with om_secret_free. secret: refused when everybody may read it.
- * NULL: *error says why. */
-char *om_watched_read(const om_watched *w, bool secret, size_t limit, size_t *size, char *error,
-                      size_t error_size);
-void om_secret_free(char *text, size_t size);
-
 /* ---- jwt.c, jwt_keys.c ----------------------------------------------------------------------- */
 typedef struct om_jwt_keys om_jwt_keys;
 enum { OM_JWT_MAX_KEYS = 16, OM_JWT_MAX_FILE = 64 * 1024, OM_JWT_KID = 128 };
@@ -203,6 +189,8 @@ typedef struct om_audit_line {
     const om_principal *principal;
     const char *peer, *action, *object;
     bool ok;
+    const char *why;          /* what the other side is not told: which check a credential failed */
+    const char *certificates; /* names in a certificate that has no grants */
 } om_audit_line;
 /* path NULL: lines go to the log. NULL: *error. */
 om_audit *om_audit_create(const char *path, om_metrics *metrics, om_slog *log, char *error,

@@ -125,7 +125,7 @@ typedef struct text {
     size_t size;
 } text;
 
-/* There is room for every field at its longest: six bytes a character, and eight fields. */
+/* There is room for every field at its longest: six bytes a character, and nine fields. */
 static void put(text *t, const char *s)
 {
     size_t n = strlen(s);
@@ -210,6 +210,7 @@ static void to_log(om_audit *a, const om_audit_line *line)
             line->action, OM_SLOG_STR("principal", p != NULL ? p->name : NULL),
             OM_SLOG_STR("by", p != NULL ? kind_name(p->kind) : NULL),
             OM_SLOG_STR("peer", line->peer), OM_SLOG_STR("object", line->object),
+            OM_SLOG_STR("why", line->why), OM_SLOG_STR("certificates", line->certificates),
             OM_SLOG_STR("result", line->ok ? "ok" : "refused"));
 }
 
@@ -225,6 +226,8 @@ void om_audit_write(om_audit *a, const om_audit_line *line)
     put_field(&t, "action", line->action);
     put_field(&t, "result", line->ok ? "ok" : "refused");
     put_field(&t, "object", line->object);
+    put_field(&t, "why", line->why);
+    put_field(&t, "certificates", line->certificates);
     if (p != NULL) {
         put_field(&t, "principal", p->name);
         put_field(&t, "by", kind_name(p->kind));

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "tls.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "watched.h"
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -12,21 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
-
-/* What a stat tells about the three files. A replaced file has another inode, a rewritten one other
- * times; a secret mounted by Kubernetes is a link that moves, and stat follows links. */
-typedef struct signature {
-    struct {
-        dev_t device;
-        ino_t inode;
-        off_t size;
-        struct timespec modified, changed;
-        int error;
-    } files[3];
-} signature;
 
 typedef struct material {
     atomic_uint references;
@@ -36,11 +22,11 @@ typedef struct material {
 } material;
 
 struct om_tls {
-    char *paths[3]; /* chain, key, client CA or NULL */
     om_metrics *metrics;
     om_slog *log;
     pthread_mutex_t mutex; /* guards what follows */
-    signature seen; /* of the last attempt, good or bad: a bad file is not read again and again */
+    om_watched files
+        [3]; /* chain, key, client CA or without a path; a bad one is not read again and again */
     material *current;
     uint64_t generation; /* of current, from 1 */
     bool force;
@@ -51,96 +37,21 @@ enum { CHAIN = 0, KEY = 1, CA = 2 };
 static void release(material *m)
 {
     if (m != NULL && atomic_fetch_sub_explicit(&m->references, 1, memory_order_acq_rel) == 1) {
-        if (m->key != NULL) {
-            explicit_bzero(m->key, m->key_length);
-        }
         free(m->chain);
-        free(m->key);
+        om_secret_free(m->key, m->key_length);
         free(m->ca);
         free(m);
     }
 }
 
-/* ---- Files ----------------------------------------------------------------------------------- */
-
-static void sign(const om_tls *tls, signature *out)
+/* All are looked at, so that one change is one reading. */
+static bool look(om_tls *tls)
 {
-    memset(out, 0, sizeof *out);
+    bool changed = false;
     for (int i = 0; i < 3; i++) {
-        struct stat st;
-        if (tls->paths[i] == NULL) {
-            continue;
-        }
-        if (stat(tls->paths[i], &st) != 0) {
-            out->files[i].error = errno;
-            continue;
-        }
-        out->files[i].device = st.st_dev;
-        out->files[i].inode = st.st_ino;
-        out->files[i].size = st.st_size;
-        out->files[i].modified = st.st_mtim;
-        out->files[i].changed = st.st_ctim;
+        changed = (tls->files[i].path != NULL && om_watched_changed(&tls->files[i])) || changed;
     }
-}
-
-/* Everything in fd, at most limit bytes, with a NUL. NULL: *why tells. */
-static char *read_all(int fd, size_t limit, size_t *length, const char **why)
-{
-    char *text = malloc(limit + 2);
-    size_t n = 0;
-    *why = "no memory";
-    while (text != NULL) {
-        ssize_t got = read(fd, text + n, limit + 1 - n);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0 || n + (size_t)got > limit) {
-            *why = got < 0 ? strerror(errno) : "the file is larger than its limit";
-            break;
-        }
-        if (got == 0) {
-            text[n] = '\0';
-            *length = n;
-            if (memchr(text, '\0', n) == NULL) {
-                return text;
-            }
-            *why = "it holds a zero byte, so it is not PEM";
-            break;
-        }
-        n += (size_t)got;
-    }
-    if (text != NULL) {
-        explicit_bzero(text, limit + 2);
-    }
-    free(text);
-    return NULL;
-}
-
-static char *load(const char *path, bool secret, size_t limit, size_t *length, char *error,
-                  size_t error_size)
-{
-    struct stat st;
-    const char *why = NULL;
-    char *text = NULL;
-    /* Not blocking: a named pipe must not stop a handshake. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
-        why = strerror(errno);
-    } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        why = "it is not a regular file";
-    } else if (secret && (st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
-        why =
-            "everybody on this machine may read it: chmod o-rwx (in Kubernetes: defaultMode: 0440)";
-    } else {
-        text = read_all(fd, limit, length, &why);
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    if (text == NULL) {
-        (void)snprintf(error, error_size, "%s: %s (limit %zu bytes)", path, why, limit);
-    }
-    return text;
+    return changed;
 }
 
 /* ---- Checks ---------------------------------------------------------------------------------- */
@@ -237,7 +148,7 @@ static bool check(const om_tls *tls, material *m, char *error, size_t error_size
 {
     char dates[128];
     const char *why = NULL;
-    const char *which = tls->paths[CHAIN];
+    const char *which = tls->files[CHAIN].path;
     bool ok = false;
     X509 *ca = NULL;
     X509 *leaf = check_certificates(m->chain, OM_TLS_MAX_CHAIN, &why);
@@ -247,11 +158,11 @@ static bool check(const om_tls *tls, material *m, char *error, size_t error_size
     }
     if (dated) {
         m->expiry = expiry_of(leaf);
-        which = tls->paths[KEY];
+        which = tls->files[KEY].path;
         ok = check_key(m->key, leaf, &why);
     }
     if (ok && m->ca != NULL) {
-        which = tls->paths[CA];
+        which = tls->files[CA].path;
         ca = check_certificates(m->ca, OM_TLS_MAX_CA, &why);
         ok = ca != NULL;
     }
@@ -272,13 +183,16 @@ static material *load_material(const om_tls *tls, char *error, size_t error_size
         return NULL;
     }
     atomic_init(&m->references, 1);
-    m->chain = load(tls->paths[CHAIN], false, OM_TLS_MAX_FILE, &length, error, error_size);
+    m->chain =
+        om_watched_read(&tls->files[CHAIN], false, OM_TLS_MAX_FILE, &length, error, error_size);
     if (m->chain != NULL) {
-        m->key = load(tls->paths[KEY], true, OM_TLS_MAX_KEY, &m->key_length, error, error_size);
+        m->key = om_watched_read(&tls->files[KEY], true, OM_TLS_MAX_KEY, &m->key_length, error,
+                                 error_size);
     }
     bool loaded = m->key != NULL;
-    if (loaded && tls->paths[CA] != NULL) {
-        m->ca = load(tls->paths[CA], false, OM_TLS_MAX_FILE, &length, error, error_size);
+    if (loaded && tls->files[CA].path != NULL) {
+        m->ca =
+            om_watched_read(&tls->files[CA], false, OM_TLS_MAX_FILE, &length, error, error_size);
         loaded = m->ca != NULL;
     }
     if (!loaded || !check(tls, m, error, error_size)) {
@@ -300,16 +214,14 @@ om_tls *om_tls_create(const om_tls_options *options, char *error, size_t error_s
     (void)pthread_mutex_init(&tls->mutex, NULL);
     tls->metrics = options->metrics;
     tls->log = options->log;
-    tls->paths[CHAIN] = strdup(options->cert_file);
-    tls->paths[KEY] = strdup(options->key_file);
-    tls->paths[CA] = options->ca_file != NULL ? strdup(options->ca_file) : NULL;
-    if (tls->paths[CHAIN] == NULL || tls->paths[KEY] == NULL ||
-        (options->ca_file != NULL && tls->paths[CA] == NULL)) {
+    if (!om_watched_init(&tls->files[CHAIN], options->cert_file) ||
+        !om_watched_init(&tls->files[KEY], options->key_file) ||
+        (options->ca_file != NULL && !om_watched_init(&tls->files[CA], options->ca_file))) {
         (void)snprintf(error, error_size, "no memory for TLS");
         om_tls_free(tls);
         return NULL;
     }
-    sign(tls, &tls->seen); /* before reading: what changes after this is noticed */
+    (void)look(tls); /* before reading: what changes after this is noticed */
     tls->current = load_material(tls, error, error_size);
     tls->generation = 1;
     if (tls->current == NULL) {
@@ -328,14 +240,14 @@ void om_tls_free(om_tls *tls)
     release(tls->current);
     (void)pthread_mutex_destroy(&tls->mutex);
     for (int i = 0; i < 3; i++) {
-        free(tls->paths[i]);
+        om_watched_free(&tls->files[i]);
     }
     free(tls);
 }
 
 bool om_tls_wants_client_certificate(const om_tls *tls)
 {
-    return tls->paths[CA] != NULL;
+    return tls->files[CA].path != NULL;
 }
 
 void om_tls_force(om_tls *tls)
@@ -351,12 +263,10 @@ void om_tls_force(om_tls *tls)
 static bool refresh(om_tls *tls)
 {
     char error[512];
-    signature now;
-    sign(tls, &now);
-    if (!tls->force && memcmp(&now, &tls->seen, sizeof now) == 0) {
+    bool changed = look(tls);
+    if (!tls->force && !changed) {
         return true;
     }
-    memcpy(&tls->seen, &now, sizeof now); /* with its padding, which memcmp looks at */
     tls->force = false;
     material *fresh = load_material(tls, error, sizeof error);
     om_metrics_tls_reload(tls->metrics, fresh != NULL);

@@ -437,9 +437,68 @@ static void tokens_get_in_and_keys_are_replaced(void **state)
     free((void *)(uintptr_t)o.jwt_key_file);
 }
 
+/* The last line of the file of audits has `part`, and nothing of the token. */
+static void audited(const char *path, const char *token, const char *part)
+{
+    char line[4096] = "";
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+    }
+    assert_int_equal(fclose(file), 0);
+    if (strstr(line, part) == NULL || strstr(line, token) != NULL) {
+        fail_msg("wanted '%s' without the token, got %s", part, line);
+    }
+}
+
+/* The client is told that it is refused; which of the checks failed is for who reads the audit log. */
+static void the_audit_log_tells_why(void **state)
+{
+    static const struct {
+        const char *claims, *why;
+    } cases[] = {
+        {"\"sub\":\"ci\",\"aud\":\"other\",\"iss\":\"a\"", "it is for another audience (aud)"},
+        {"\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"b\"", "it is of another issuer (iss)"},
+        {"\"aud\":\"omendb\",\"iss\":\"a\"", "its subject (sub) is missing"},
+        {"\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"a\",\"omen_grants\":\"read:*\"",
+         "omen_grants is not a list"},
+        {"\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"a\",\"omen_tenant\":\"nobody\"",
+         "its tenant is not known here"},
+        {"\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"a\",\"nbf\":99999999999", "(nbf)"}};
+    char claims_[256];
+    (void)state;
+    things_write("jwt", secret, 0600);
+    om_access_options o = {.jwt_key_file = strdup(things_path("jwt")),
+                           .jwt_algorithm = "HS256",
+                           .jwt_issuer = "a",
+                           .jwt_audience = "omendb",
+                           .audit_file = strdup(things_path("audit"))};
+    om_access *access = things_start(&o);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        (void)snprintf(claims_, sizeof claims_, "{%s,\"exp\":99999999999}", cases[i].claims);
+        char *token = sign_secret("{\"alg\":\"HS256\"}", claims_, secret);
+        refused_for(access, token, "CREDENTIAL_INVALID");
+        audited(o.audit_file, token, cases[i].why);
+        free(token);
+    }
+    char *token =
+        sign_secret("{\"alg\":\"HS256\"}",
+                    "{\"sub\":\"ci\",\"aud\":\"omendb\",\"iss\":\"a\",\"exp\":99999999999}",
+                    "another secret of at least 32 bytes, as is asked");
+    refused_for(access, token, "CREDENTIAL_INVALID");
+    audited(o.audit_file, token, "its signature is of none of the keys");
+    free(token);
+    refused_for(access, "omen_unknown", "CREDENTIAL_INVALID");
+    audited(o.audit_file, "omen_unknown", "\"why\":\"no key has this secret\"");
+    om_access_free(access);
+    free((void *)(uintptr_t)o.jwt_key_file);
+    free((void *)(uintptr_t)o.audit_file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_audit_log_tells_why, things_set_up, things_tear_down),
         cmocka_unit_test(every_algorithm),
         cmocka_unit_test(a_known_value),
         cmocka_unit_test(the_algorithm_is_pinned),

@@ -188,6 +188,31 @@ static void expired_keys_are_told_apart(void **state)
     end(access, &o);
 }
 
+/* A certificate that no key names: the audit log says which names were read out of it. */
+static void unknown_certificates(void **state)
+{
+    char line[4096] = "";
+    om_failure f;
+    om_access_options o = with_catalog();
+    om_certificate_name names_[] = {{"spiffe://a/b", 12}, {"no\"de", 5}};
+    om_credentials c = {.certificates = names_, .certificate_count = 2};
+    (void)state;
+    o.certificate_identities = true;
+    o.audit_file = strdup(things_path("audit"));
+    om_access *access = things_start(&o);
+    assert_null(om_access_identify(access, &c, &f));
+    assert_string_equal(f.reason, "CREDENTIAL_INVALID");
+    FILE *file = fopen(o.audit_file, "re");
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof line, file));
+    assert_int_equal(fclose(file), 0);
+    assert_non_null(strstr(line, "\"why\":\"no key names this certificate\""));
+    assert_non_null(strstr(line, "\"certificates\":\"spiffe://a/b, no\\u0022de\""));
+    free((void *)(uintptr_t)o.audit_file);
+    o.audit_file = NULL;
+    end(access, &o);
+}
+
 static void certificates(void **state)
 {
     om_failure f;
@@ -606,6 +631,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(expired_keys_are_told_apart, things_set_up,
                                         things_tear_down),
         cmocka_unit_test_setup_teardown(certificates, things_set_up, things_tear_down),
+        cmocka_unit_test_setup_teardown(unknown_certificates, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(headers, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(bad_requests, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(pages, things_set_up, things_tear_down),

@@ -1,6 +1,8 @@
-/* watched.c - files that hold keys: read with limits, noticed when they change. A replaced file has
+/* watched.c - files of keys and certificates: read with limits, noticed when they change. A replaced file has
  * another inode, a rewritten one other times; a secret mounted by Kubernetes is a link that moves,
  * and stat follows links. SPDX-License-Identifier: Apache-2.0 */
+#include "watched.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -9,8 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "access_int.h"
 
 bool om_watched_init(om_watched *w, const char *path)
 {
