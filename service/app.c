@@ -45,7 +45,8 @@ static void warn_of_variables(om_app *app)
 {
     char text[256];
     size_t at = 0;
-    for (int i = 0; i < MAX_STRAY && om_config_stray_variable(environ, &at, text, sizeof text); i++) {
+    for (int i = 0; i < MAX_STRAY && om_config_stray_variable(environ, &at, text, sizeof text);
+         i++) {
         om_slog_write(app->log, OMEN_LOG_WARN, "environment", text, NULL, 0);
     }
 }
@@ -439,8 +440,8 @@ int om_app_check(om_app *app)
 int om_app_start(om_app *app)
 {
     static int (*const steps[])(om_app *) = {
-        start_log,     start_metrics, start_observe, start_access,     start_tls,
-        check_console, start_console, start_admin,   check_owner,      check_ready_file,
+        start_log,     start_metrics, start_observe, start_access, start_tls,
+        check_console, start_console, start_admin,   check_owner,  check_ready_file,
         start_engine,  open_files,    start_rpc};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         int code = steps[i](app);

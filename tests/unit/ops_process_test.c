@@ -191,7 +191,8 @@ static void test_check_is_start(void **state)
     assert_both(flags, "plain' is not a folder");
     assert_int_equal(unlink(path), 0);
     /* The admin address of others: the loopback one above is no case for this. */
-    assert_exit("--check-config --admin-listen 0.0.0.0:0 --console any --tls-cert no-such --tls-key no-such "
+    assert_exit("--check-config --admin-listen 0.0.0.0:0 --console any --tls-cert no-such "
+                "--tls-key no-such "
                 "--tls-client-ca no-such",
                 78, "console: any: everybody who reaches");
     assert_exit("--admin-listen 0.0.0.0:0 --console any --tls-cert no-such --tls-key no-such "
@@ -211,8 +212,9 @@ static void test_stray_variable(void **state)
 {
     (void)state;
     assert_int_equal(setenv("OMEND_MAX_INFLGHT", "5", 1), 0);
-    assert_exit("--check-config", 0, "OMEND_MAX_INFLGHT says nothing: there is no option "
-                                     "'max-inflght'; did you mean 'max-inflight'?");
+    assert_exit("--check-config", 0,
+                "OMEND_MAX_INFLGHT says nothing: there is no option "
+                "'max-inflght'; did you mean 'max-inflight'?");
     assert_int_equal(unsetenv("OMEND_MAX_INFLGHT"), 0);
 }
 
@@ -351,11 +353,9 @@ static int tear_down(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exit_codes),
-        cmocka_unit_test(test_check_is_start),
+        cmocka_unit_test(test_exit_codes),     cmocka_unit_test(test_check_is_start),
         cmocka_unit_test(test_stray_variable), cmocka_unit_test(test_port_taken),
-        cmocka_unit_test(test_life),
-        cmocka_unit_test(test_quick_stop),
+        cmocka_unit_test(test_life),           cmocka_unit_test(test_quick_stop),
     };
     if (argc != 2) {
         (void)fprintf(stderr, "usage: ops_process_test OMEND\n");

@@ -469,11 +469,11 @@ static int stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_load),    cmocka_unit_test(test_client_ca),
-        cmocka_unit_test(test_key_mode),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_reload),  cmocka_unit_test(test_links),
-        cmocka_unit_test(test_force),   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_load),     cmocka_unit_test(test_client_ca),
+        cmocka_unit_test(test_key_mode), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_limits),   cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_links),    cmocka_unit_test(test_force),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
