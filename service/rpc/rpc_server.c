@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -242,6 +243,13 @@ static bool port_fits(const char *address)
            strtoul(colon + 1, &end, 10) <= 65535 && *end == '\0';
 }
 
+/* A socket takes its mode from the umask, which is there for files: with 0077 no proxy of another user could
+ * connect. Our group may, nobody else. Nothing is accepted before the start of the server. */
+static bool open_to_group(const char *address)
+{
+    return strncmp(address, "unix:", 5) != 0 || chmod(address + 5, 0660) == 0;
+}
+
 static omen_status_t bind_all(om_rt *rt, omen_error *err)
 {
     const om_rt_options *o = &rt->shared.opt;
@@ -262,6 +270,10 @@ static omen_status_t bind_all(om_rt *rt, omen_error *err)
                 "cannot listen (address in use, not of this machine, or TLS material that does "
                 "not work) at ",
                 o->listen[i]);
+        }
+        if (!open_to_group(o->listen[i])) {
+            return fail(err, OMEN_UNAVAILABLE, OMEN_D_IO, "cannot set the mode of the socket ",
+                        o->listen[i]);
         }
         rt->ports[i] = strncmp(o->listen[i], "unix:", 5) == 0 ? 0 : (uint16_t)port;
     }

@@ -369,7 +369,7 @@ const om_command om_commands[] = {
      "\n"
      "Examples:\n"
      "  omen keys create loader --grant write:films --out loader.key --server localhost:7700\n"
-     "  omen keys create app --grant read:* --grant write:sessions --expires 90d > app.key\n"
+     "  omen keys create app --grant read:* --grant write:sessions --expires 90d --out app.key\n"
      "  omen keys list --all --server localhost:7700\n"
      "  omen keys revoke loader --server localhost:7700\n"
      "  omen keys whoami --key-file loader.key --server localhost:7700\n",

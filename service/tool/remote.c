@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { PEM_MAX = 1 << 20 };
@@ -75,6 +76,11 @@ static bool read_key(const char *path, char **out, om_tool_error *err)
     FILE *f = piped ? stdin : fopen(path, "rbe");
     if (f == NULL) {
         return om_tool_fail(err, OM_EXIT_NOT_FOUND, "%s: cannot open: %s", path, strerror(errno));
+    }
+    struct stat st;
+    if (!piped && fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) &&
+        (st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
+        (void)fprintf(stderr, "omen: everybody on this machine may read %s: chmod o-rwx\n", path);
     }
     char line[KEY_MAX + 66]; /* the blanks have a limit too */
     size_t first = 0;

@@ -178,8 +178,8 @@ static void test_client_ca(void **state)
     free_pair(authority);
 }
 
-/* The key is the one file of the three that nobody else may read; the rest is public. A link is how Kubernetes
- * mounts it: its own mode says nothing. */
+/* The key is the one file of the three that nobody else may read; the rest is public. A link is how
+ * Kubernetes mounts it: its own mode says nothing. */
 static void test_key_mode(void **state)
 {
     char target[80];

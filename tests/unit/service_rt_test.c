@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -123,7 +124,13 @@ static void test_unix_socket(void **state)
     snprintf(path, sizeof path, "%s/sock", dir);
     snprintf(address, sizeof address, "unix:%s", path);
     const char *const listen[] = {address};
+    /* A proxy that is in our group may connect whatever the umask is, and nobody else. */
+    mode_t before = umask(0077);
     assert_int_equal(start(listen, 1, &rt, &err), OMEN_OK);
+    (void)umask(before);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0660);
     assert_int_equal(om_rt_port(rt, 0), 0);
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     snprintf(to.sun_path, sizeof to.sun_path, "%s", path);

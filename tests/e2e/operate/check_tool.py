@@ -58,7 +58,12 @@ def keys():
         app = write(os.path.join(place, "app.key"), secret + "\n", 0o600)
         who = json.loads(s.omen("keys", "whoami", "--json", "--key-file", app).stdout)
         assert (who["name"], who["kind"], who["grants"]) == ("app", "key", ["read:films"]), who
-        assert s.omen("count", "films", "--key-file", app).stdout.strip() == "0"
+        kept = s.omen("count", "films", "--key-file", app)
+        assert kept.stdout.strip() == "0" and "chmod" not in kept.stderr, kept.stderr
+        os.chmod(app, 0o644)
+        open_to_all = s.omen("count", "films", "--key-file", app)
+        assert open_to_all.stdout.strip() == "0" and "everybody on this machine may read" in open_to_all.stderr
+        os.chmod(app, 0o600)
         assert s.omen("count", "films", env={**os.environ, "OMEN_KEY_FILE": app}).stdout.strip() == "0"
         denied("create", "more", "--dim", DIM, *at, "--key-file", app)
         denied("keys", "list", *at, "--key-file", app)
