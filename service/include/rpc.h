@@ -33,8 +33,9 @@ void om_rpc_message_free(om_rpc_message *message);
 
 enum {
     OM_RPC_QUIET = 1u, /* health: limits of its own, no tenant, served while draining */
-    OM_RPC_HOT = 2u
-}; /* more request slots                                            */
+    OM_RPC_HOT = 2u,   /* more request slots */
+    OM_RPC_WAITS = 4u  /* answers when something else has happened: never a slow call */
+};
 typedef struct om_rpc_impl {
     uint32_t flags;
     uint32_t verb; /* OM_VERB_*: what a caller must be allowed; NONE (0): nobody may call it */

@@ -171,6 +171,27 @@ bool om_backup_list(const char *folder, const char *prefix, om_backup_entry **ou
     return true;
 }
 
+int64_t om_backup_newest_ms(const char *folder)
+{
+    int64_t newest = 0;
+    om_failure ignored; /* whoever asks for the list is told why it cannot be read */
+    int top = folder != NULL ? open_top(folder, &ignored) : -1;
+    DIR *stream = top >= 0 ? open_stream(top, ".") : NULL;
+    for (struct dirent *d; stream != NULL && (d = readdir(stream)) != NULL;) {
+        int64_t created = 0;
+        if (is_backup(top, d->d_name, &created) && created > newest) {
+            newest = created;
+        }
+    }
+    if (stream != NULL) {
+        (void)closedir(stream);
+    }
+    if (top >= 0) {
+        (void)close(top);
+    }
+    return newest;
+}
+
 /* ---- Removing -------------------------------------------------------------------------------------- */
 
 /* Another removal may be at the same folder: what is gone already is no failure. */

@@ -16,6 +16,8 @@ typedef struct om_backup_entry {
  * says why. Entries that vanish meanwhile are left out. */
 bool om_backup_list(const char *folder, const char *prefix, om_backup_entry **out, size_t *count,
                     om_failure *f);
+/* When the newest one was made, since 1970; 0: there is none, or the folder cannot be read. */
+int64_t om_backup_newest_ms(const char *folder);
 /* Removes a backup, and nothing that is no backup. */
 bool om_backup_remove(const char *folder, const char *name, om_failure *f);
 #endif

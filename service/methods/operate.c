@@ -305,5 +305,7 @@ const om_rpc_impl om_impl_omen_v1_Maintenance_ListOperations = {.verb = OM_VERB_
                                                                 .message = list_message};
 const om_rpc_impl om_impl_omen_v1_Maintenance_CancelOperation = {.verb = OM_VERB_ANY,
                                                                  .message = cancel_message};
-const om_rpc_impl om_impl_omen_v1_Maintenance_WaitOperation = {
-    .verb = OM_VERB_ANY, .state_size = sizeof(wait_call), .message = wait_message};
+const om_rpc_impl om_impl_omen_v1_Maintenance_WaitOperation = {.verb = OM_VERB_ANY,
+                                                               .flags = OM_RPC_WAITS,
+                                                               .state_size = sizeof(wait_call),
+                                                               .message = wait_message};

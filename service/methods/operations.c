@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "backup_list.h"
+
 #define NS_PER_SECOND UINT64_C(1000000000)
 enum { PATH_SIZE = 4096 + OM_BACKUP_NAME + 2 };
 
@@ -55,6 +57,11 @@ om_operations *om_operations_create(om_rt_shared *shared, uint64_t (*now_ns)(voi
         return NULL;
     }
     pthread_mutex_init(&ops->mutex, NULL);
+    /* The backups of earlier processes count: else each restart would look as if there were none. */
+    int64_t newest_ms = om_backup_newest_ms(shared->opt.backup_dir);
+    if (newest_ms > 0) {
+        om_metrics_backup_found(shared->opt.metrics, newest_ms);
+    }
     return ops;
 }
 

@@ -194,7 +194,8 @@ static void add_maintenance_families(om_metrics *m)
     }
     m->backup_success =
         add_single(m, OM_FAMILY_GAUGE_DOUBLE, "omendb_backup_last_success_timestamp_seconds",
-                   "When the last backup of this process ended well; 0: none yet.");
+                   "When the last backup ended well, or the newest of those found at the start was "
+                   "made; 0: none yet.");
 }
 
 om_metrics *om_metrics_create(const om_metrics_options *options)

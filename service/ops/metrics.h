@@ -146,6 +146,8 @@ void om_metrics_ingest_stall(om_metrics *m, uint32_t why, uint64_t ns); /* OM_ST
 
 void om_metrics_maintenance_started(om_metrics *m, uint32_t kind);
 void om_metrics_maintenance_ended(om_metrics *m, const om_metrics_maintenance_event *event);
+/* A backup that was there at the start: when it was made. */
+void om_metrics_backup_found(om_metrics *m, int64_t unix_ms);
 /* The state of the attached database. False: there is none. */
 bool om_metrics_database(om_metrics *m, omen_db_stats *out);
 

@@ -208,6 +208,13 @@ void om_metrics_maintenance_ended(om_metrics *m, const om_metrics_maintenance_ev
     }
 }
 
+void om_metrics_backup_found(om_metrics *m, int64_t unix_ms)
+{
+    if (m != NULL) {
+        om_registry_set(m->registry, m->backup_success, (double)unix_ms / 1000);
+    }
+}
+
 bool om_metrics_database(om_metrics *m, omen_db_stats *out)
 {
     memset(out, 0, sizeof *out);

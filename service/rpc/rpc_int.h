@@ -168,6 +168,8 @@ void om_rpc_take_headers(om_rpc *rpc);
 /* An id for a call whose client gave none: enough to find it in the log. */
 void om_rpc_need_id(om_rpc *rpc);
 void om_rpc_slow(om_rpc *rpc, uint32_t code, uint64_t total_ns);
+/* A line in the log for what is a fault of the server (INTERNAL, UNKNOWN, DATA_LOSS); else nothing. */
+void om_rpc_log_fault(const om_rpc *rpc, const om_failure *f);
 
 /* rpc_creds.c: NULL: *err says why. */
 grpc_server_credentials *om_rpc_credentials(om_rt *rt, size_t port);

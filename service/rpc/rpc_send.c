@@ -102,6 +102,7 @@ static size_t add_status(om_rpc *rpc, grpc_op *op, const om_failure *failure)
     if (f.code == OMEN_DATA_LOSS) {
         om_metrics_checksum_failure(rpc->rt->shared.opt.metrics);
     }
+    om_rpc_log_fault(rpc, &f);
     rpc->code = f.code;
     snprintf(rpc->why, sizeof rpc->why, "%.*s", (int)sizeof rpc->why - 1, f.message);
     rpc->status_text = grpc_slice_from_copied_string(f.message);
@@ -245,8 +246,10 @@ void om_rpc_account(om_rpc *rpc)
     om_rpc_count_out(rpc);
     om_metrics_rpc_handled(rt->metrics[rpc->index], code, total);
     uint64_t slow = (uint64_t)rt->shared.opt.slow_log_ms * 1000000u;
-    /* Streams are long by nature. */
-    if (slow > 0 && total >= slow && !m->client_stream && (rpc->impl->flags & OM_RPC_QUIET) == 0) {
+    /* Streams are long by nature, and so is waiting. */
+    bool long_by_nature =
+        m->client_stream || (rpc->impl->flags & (OM_RPC_QUIET | OM_RPC_WAITS)) != 0;
+    if (slow > 0 && total >= slow && !long_by_nature) {
         om_rpc_slow(rpc, code, total);
     }
 }

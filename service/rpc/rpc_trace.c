@@ -1,4 +1,5 @@
-/* rpc_trace.c - what the headers of a call say: credential, request, trace; and what is kept of slow calls.
+/* rpc_trace.c - what the headers of a call say: credential, request, trace; and what is kept of slow calls
+ * and of failed ones.
  * Metadata is the client's: what is not of the form is as if it were not there.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <grpc/support/alloc.h>
@@ -154,4 +155,38 @@ void om_rpc_slow(om_rpc *rpc, uint32_t code, uint64_t total_ns)
         snprintf(call.principal, sizeof call.principal, "%s", rpc->principal->name);
     }
     om_slow_add(opt->observe != NULL ? opt->observe->slow : NULL, &call);
+}
+
+static const char *fault_name(uint32_t code)
+{
+    return code == OMEN_INTERNAL     ? "INTERNAL"
+           : code == OMEN_DATA_LOSS  ? "DATA_LOSS"
+           : code == OM_CODE_UNKNOWN ? "UNKNOWN"
+                                     : NULL;
+}
+
+static const char *or_none(const char *word)
+{
+    return word[0] != '\0' ? word : NULL;
+}
+
+void om_rpc_log_fault(const om_rpc *rpc, const om_failure *f)
+{
+    const char *name = fault_name(f->code);
+    om_slog *log = rpc->rt->shared.opt.log;
+    if (name == NULL || !om_slog_enabled(log, OMEN_LOG_ERROR)) {
+        return;
+    }
+    char peer[OM_SLOW_PEER] = "";
+    put_peer(rpc, peer, sizeof peer);
+    bool known = rpc->index < om_rpc_method_count;
+    const om_rpc_method *m = known ? &om_rpc_methods[rpc->index] : NULL;
+    om_slog(log, OMEN_LOG_ERROR, "call_failed", f->message, OM_SLOG_STR("code", name),
+            OM_SLOG_STR("reason", or_none(f->reason)),
+            OM_SLOG_STR("service", known ? m->service : NULL),
+            OM_SLOG_STR("method", known ? m->name : NULL),
+            OM_SLOG_STR("request_id", or_none(f->request_id)),
+            OM_SLOG_STR("trace_id", or_none(rpc->trace_id)), OM_SLOG_STR("peer", or_none(peer)),
+            OM_SLOG_STR("principal", rpc->principal != NULL ? rpc->principal->name : NULL),
+            OM_SLOG_STR("collection", or_none(rpc->collection)));
 }

@@ -72,7 +72,8 @@ const om_option om_options[] = {
     {"retry", 0, OM_OPT_NUMBER, false, FIELD(retry_s), "SECONDS",
      "how long to try to reconnect (60)"},
     {"no-wait", 0, OM_OPT_FLAG, false, FIELD(no_wait), NULL,
-     "return when all rows are accepted, before all are in the graph"},
+     "return before all rows are in the graph, or before the operation has ended: then\n"
+     "                                    'omen operations' tells how it goes"},
 
     {"top", 'k', OM_OPT_NUMBER, false, FIELD(k), "N", "neighbours wanted, 1 to 16384 (10)"},
     {"ef", 'e', OM_OPT_NUMBER, false, FIELD(ef), "N", "beam width: more is slower and better"},
@@ -102,7 +103,7 @@ const om_option om_options[] = {
      "link the files that the server's newest backup has"},
     {"prefix", 0, OM_OPT_TEXT, false, FIELD(prefix), "TEXT", "only names that begin with it"},
     {"keep", 0, OM_OPT_NUMBER, false, FIELD(keep), "N",
-     "delete all but the N newest of those with --prefix"},
+     "delete all but the N newest (1 or more) of those with --prefix"},
     {"delete", 0, OM_OPT_TEXT, false, FIELD(remove), "NAME", "delete this backup"},
     {"replace", 0, OM_OPT_FLAG, false, FIELD(replace), NULL,
      "what is at TO is moved aside to TO.replaced-1 (-2, ...), not deleted"},
@@ -402,6 +403,7 @@ bool om_args_parse(const om_command *command, int argc, char **argv, om_args *ar
     args->id_bytes = 16;
     args->days = 30;
     args->max_rows = args->max_bytes = args->max_calls = OMEN_NONE;
+    args->keep = OMEN_NONE;
     args->max_at_once = args->max_streams = args->share = OMEN_NONE;
     if (!make_room(args, (size_t)argc + 1, err)) {
         return false;

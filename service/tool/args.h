@@ -32,7 +32,7 @@ typedef struct om_args {
     double seconds;
     bool show_vectors;
     const char *previous, *prefix, *remove, *once; /* backups */
-    uint64_t keep;
+    uint64_t keep; /* OMEN_NONE: not given */
     bool copy, cancel, incremental, replace;
     bool again;              /* import: not a resumption */
     bool base64;             /* dump */

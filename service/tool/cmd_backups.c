@@ -41,16 +41,26 @@ static void show(const om_args *args, const om_backup_info *all, size_t count, s
     }
 }
 
+static bool keeps(const om_args *args)
+{
+    return args->keep != OMEN_NONE;
+}
+
 static bool check(const om_args *args, om_tool_error *err)
 {
     if (args->server == NULL) {
         return om_tool_fail(err, OM_EXIT_USAGE, "backups are a server's: give --server HOST:PORT");
     }
-    if (args->keep > 0 && (args->prefix == NULL || args->prefix[0] == '\0')) {
+    if (args->keep == 0) {
+        return om_tool_fail(
+            err, OM_EXIT_USAGE,
+            "--keep 0 would leave no backup: keep at least 1, and delete the last one by --delete");
+    }
+    if (keeps(args) && (args->prefix == NULL || args->prefix[0] == '\0')) {
         return om_tool_fail(err, OM_EXIT_USAGE,
                             "--keep deletes backups: --prefix must say which they are");
     }
-    if (args->remove != NULL && (args->keep > 0 || args->prefix != NULL)) {
+    if (args->remove != NULL && (keeps(args) || args->prefix != NULL)) {
         return om_tool_fail(err, OM_EXIT_USAGE, "--delete names one backup: give nothing else");
     }
     return true;
@@ -61,7 +71,7 @@ static bool prune(const om_args *args, om_remote_link *r, const om_backup_info *
                   om_tool_error *err)
 {
     bool ok = true;
-    while (ok && args->keep > 0 && *count > args->keep) {
+    while (ok && keeps(args) && *count > args->keep) {
         ok = om_remote_delete_backup(r, all[*count - 1].name, err);
         *count -= ok ? 1 : 0;
     }

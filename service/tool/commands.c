@@ -263,8 +263,9 @@ const om_command om_commands[] = {
      false,
      "Checks the backup and copies it into a new folder; nothing that is there is overwritten. At "
      "a\n"
-     "server both are names in its folder for backups: start an omend with the new one. In "
-     "folders\n"
+     "server both are names in its folder for backups: start an omend with the new one. It is a "
+     "database\n"
+     "then, which 'omen backups' neither lists nor deletes. In folders\n"
      "--replace puts it in the place of a database that nobody has open.\n"
      "\n"
      "Examples:\n"

@@ -365,7 +365,7 @@ class Resuming(Folder):
         omen("backups", "--delete", "../a", *self.at, code=BAD_INPUT)
         self.assertEqual(omen_json("backups", "--delete", "n-3", *self.at)["deleted"], 1)
         self.assertIn("keep", omen("backups", *self.at).stdout)
-        for wrong in (["--keep", 1], ["--delete", "keep", "--prefix", "k"], ["n-2"]):
+        for wrong in (["--keep", 1], ["--prefix", "n-", "--keep", 0], ["--delete", "keep", "--prefix", "k"], ["n-2"]):
             omen("backups", *wrong, *self.at, code=USAGE)
         omen("backups", code=USAGE)
         omen("backup", "x", "--incremental", "--previous", "keep", *self.at, code=USAGE)

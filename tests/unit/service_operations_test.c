@@ -178,6 +178,7 @@ static void backups_are_told_newest_first(void **state)
     assert_true(om_backup_list(folder, "n-", &all, &count, &f));
     assert_int_equal(count, 0);
     free(all);
+    assert_int_equal(om_backup_newest_ms(folder), 0);
     make_backup("n-2", 200);
     make_backup("n-3", 300);
     make_backup("n-1", 100);
@@ -201,6 +202,9 @@ static void backups_are_told_newest_first(void **state)
     assert_int_equal(count, 4);
     assert_string_equal(all[0].name, "other");
     free(all);
+    assert_int_equal(om_backup_newest_ms(folder), 400005);
+    assert_int_equal(om_backup_newest_ms(NULL), 0);
+    assert_int_equal(om_backup_newest_ms("/nowhere/at/all"), 0);
     assert_false(om_backup_list(NULL, "", &all, &count, &f));
     assert_string_equal(f.reason, "NO_BACKUP_DIR");
     assert_false(om_backup_list("/nowhere/at/all", "", &all, &count, &f));

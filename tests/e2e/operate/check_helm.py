@@ -139,6 +139,10 @@ def renders():
         for where, template in templates(objects):
             check_pod("%s: %s" % (case, where), template)
         check_server(objects)
+        for monitor in (o for o in objects if o["kind"] == "ServiceMonitor"):
+            for endpoint in monitor["spec"]["endpoints"]:  # what OmendbDown looks for, whatever the names
+                jobs = [rule["replacement"] for rule in endpoint["relabelings"] if rule["targetLabel"] == "job"]
+                assert jobs and "omend" in jobs[-1], case
         config = named([o for o in objects if "omend.conf" in o.get("data", {})], "ConfigMap")["data"]["omend.conf"]
         check_config(config)
         found = kubeconform(objects)

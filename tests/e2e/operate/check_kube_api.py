@@ -239,12 +239,12 @@ def lives():
     # A Job as `kubectl create job --from=cronjob/omendb-backup` makes it.
     cron = api.call("GET", "/apis/batch/v1/namespaces/%s/cronjobs/omendb-backup" % space)
     api.call("POST", "/apis/batch/v1/namespaces/%s/jobs" % space, {
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "omendb-backup-before-upgrade"},
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "omendb-before-upgrade"},
         "spec": cron["spec"]["jobTemplate"]["spec"]})
     (backup,) = poll("the pod of the backup", lambda: pods_in(api, space, "before-upgrade"))
     node.complete(backup)
     tell(api, space, backup, "Succeeded")
-    path = "/apis/batch/v1/namespaces/%s/jobs/omendb-backup-before-upgrade" % space
+    path = "/apis/batch/v1/namespaces/%s/jobs/omendb-before-upgrade" % space
     poll("the Job complete", lambda: api.call("GET", path)["status"].get("succeeded") == 1)
     made = os.listdir(node.claim("omendb-backups"))
     assert backup["metadata"]["name"] in made, made

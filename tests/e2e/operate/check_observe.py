@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import statistics
 import struct
 import fcntl
@@ -167,6 +168,56 @@ def slow_calls():
                     if line.get("request_id", "").startswith("bad-") and "trace_id" in line]
     return "%d us in all: %d queued, %d in the engine, %d sending; %d visited" % (
         line["total_us"], line["queue_us"], line["engine_us"], line["send_us"], line["visited"])
+
+
+@check("faults of the server leave a line with the ids of the call; waiting is not slow; older backups are known")
+def faults_are_told():
+    backups = folder("backups-")
+    options = ("--slow-log-ms=15", "--log-format=json", "--backup-dir=" + backups)
+
+    def lines(server, kind):
+        found = [json.loads(line) for line in server.read_log().splitlines() if line.startswith("{")]
+        return [line for line in found if line["kind"] == kind]
+
+    with Omend(*options) as server:
+        client = server.client()
+        fill(client, "films", 20000)
+
+        def waited():  # the server looks every 20 ms whether the operation has ended
+            started = client.maintenance.Backup(
+                wire.MAINTENANCE.BackupRequest(name="b-%d" % len(os.listdir(backups)), copy=True), timeout=PATIENCE)
+            begun = time.monotonic()
+            client.maintenance.WaitOperation(
+                wire.MAINTENANCE.WaitOperationRequest(id=started.id, timeout_ms=60000), timeout=PATIENCE)
+            return time.monotonic() - begun >= 0.02
+
+        for _ in range(3):
+            poll("a call that waits", waited)
+        waits = [line for line in lines(server, "slow_call") if line["method"] == "WaitOperation"]
+        assert not waits, waits
+    with Omend(*options, data=server.data) as server:
+        newest = json.loads(server.omen("backups", "--json").stdout)["backups"][0]["created_unix_ms"] / 1000
+        known = server.metric("omendb_backup_last_success_timestamp_seconds")
+        assert abs(known - newest) < 0.01, (known, newest)
+        assert not lines(server, "call_failed")
+        shutil.rmtree(backups)  # what a disk does that goes away
+        stub = server.client().maintenance
+        try:
+            stub.ListBackups(
+                wire.MAINTENANCE.ListBackupsRequest(), timeout=PATIENCE,
+                metadata=(("x-request-id", "req-78"), ("traceparent", "00-%s-00f067aa0ba902b7-01" % TRACE)))
+            raise AssertionError("there was a list of a folder that is gone")
+        except wire.grpc.RpcError as error:
+            assert error.code() == wire.grpc.StatusCode.INTERNAL, error
+        (line,) = lines(server, "call_failed")
+        assert line["level"] == "error" and line["code"] == "INTERNAL" and line["reason"] == "IO", line
+        assert line["service"] == "omen.v1.Maintenance" and line["method"] == "ListBackups", line
+        assert line["request_id"] == "req-78" and line["trace_id"] == TRACE, line
+        assert re.match(r"ipv[46]:", line["peer"]) and "folder for backups" in line["text"], line
+        # Faults of clients are none of the server.
+        assert server.omen("count", "nothing", check=False).returncode == 3
+        assert len(lines(server, "call_failed")) == 1
+    return "call_failed: %s %s %s" % (line["method"], line["code"], line["text"])
 
 
 @check("a scrape at 1,000 collections with a label each", seconds=900)

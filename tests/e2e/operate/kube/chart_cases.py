@@ -71,7 +71,8 @@ GOOD = {
     "fewer alerts": {"monitoring": {"prometheusRule": {"enabled": True, "without": ["OmendbDown"]}}},
     "long name": {"fullnameOverride": "a-name-that-is-much-longer-than-what-a-pod-may-have-in-the-end",
                   "backup": {"enabled": True}},
-    "names of a subchart": {"global": {"whatever": 1}, "nameOverride": "vectors"},
+    "names of a subchart": {"global": {"whatever": 1}, "nameOverride": "vectors",
+                            "monitoring": ALL_MONITORING},
 }
 
 # Values, and words that the message must have.
