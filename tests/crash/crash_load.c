@@ -226,7 +226,9 @@ bool crash_try_single(crash_writer *w, om_rpcc *client, om_arena *arena, uint64_
         *replayed = reply->replayed;
     } else if (!b->refused || status.code != OMEN_ALREADY_EXISTS) {
         w->unsure = true;
-        bool late = status.code == OMEN_DEADLINE_EXCEEDED && timeout_ms < CRASH_PATIENCE_MS;
+        /* Over its time, or refused at once because the queue is longer than that. */
+        bool late = timeout_ms < CRASH_PATIENCE_MS && (status.code == OMEN_DEADLINE_EXCEEDED ||
+                                                       status.code == OMEN_RESOURCE_EXHAUSTED);
         if (!late && !atomic_load(&w->run->over)) {
             crash_problem(w->run, CRASH_OTHER, "writer-%u: call %llu: %d %s", w->index,
                           (unsigned long long)b->number, status.code, status.message);
