@@ -210,7 +210,8 @@ static om_box *box_of_claims(om_access *access, const om_jwt_claims *claims, uin
                         .tenant = tenant,
                         .expires = claims->expires,
                         .grants = claims->grants,
-                        .grant_count = claims->grant_count};
+                        .grant_count = claims->grant_count,
+                        .id = claims->issuer};
     om_box *box = om_box_create(&q);
     *why = "no memory";
     if (box != NULL) {

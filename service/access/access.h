@@ -40,7 +40,8 @@ enum {
     OM_ACCESS_MAX_CERTIFICATE = 255, /* bytes of a certificate's name */
     OM_ACCESS_MAX_PAGE = 1000,       /* keys of one ListKeys          */
     OM_ACCESS_SECRET = 48,           /* "omen_" and 43 of base64url   */
-    OM_ACCESS_MAX_PRINCIPAL = 63     /* bytes of a name: ^[a-z0-9][a-z0-9._-]{0,62}$ */
+    OM_ACCESS_MAX_PRINCIPAL = 63,    /* bytes of a name: ^[a-z0-9][a-z0-9._-]{0,62}$ */
+    OM_ACCESS_IDENTITY = 16
 };
 /* A collection's name, `prefix*`, or `*`. */
 typedef struct om_grant {
@@ -52,7 +53,10 @@ enum { OM_BY_NOBODY = 0, OM_BY_KEY = 1, OM_BY_JWT = 2, OM_BY_CERTIFICATE = 3, OM
 /* Never changes once it is handed out; held by its users, so that a revocation can drop it at once. */
 typedef struct om_principal {
     char name[OM_ACCESS_MAX_PRINCIPAL + 1];
-    uint32_t kind;     /* OM_BY_*                              */
+    uint32_t kind; /* OM_BY_*                              */
+    /* Of the key, or of the token's subject, issuer and tenant: what is kept for a caller belongs to it.
+     * Names are given again when a key is revoked, identities never. */
+    uint8_t identity[OM_ACCESS_IDENTITY];
     om_tenant *tenant; /* never NULL: `default` when none is named */
     int64_t expires;   /* unix seconds; 0: never               */
     uint32_t grant_count;

@@ -44,6 +44,7 @@ typedef struct om_box_request {
     int64_t expires;
     const om_grant *grants;
     size_t grant_count;
+    const char *id; /* tells it from others of its name; NULL: the name is enough */
 } om_box_request;
 /* With one reference. NULL: no memory. */
 om_box *om_box_create(const om_box_request *request);
@@ -156,7 +157,7 @@ om_tenant *om_owners_get(const om_owners *owners, const char *collection);      
 
 /* ---- jwt.c, jwt_keys.c ----------------------------------------------------------------------- */
 typedef struct om_jwt_keys om_jwt_keys;
-enum { OM_JWT_MAX_KEYS = 16, OM_JWT_MAX_FILE = 64 * 1024, OM_JWT_KID = 128 };
+enum { OM_JWT_MAX_KEYS = 16, OM_JWT_MAX_FILE = 64 * 1024, OM_JWT_KID = 128, OM_JWT_ISSUER = 512 };
 bool om_jwt_algorithm_ok(const char *name);
 /* text: PEM public keys, a JWKS, or an HMAC secret, as the algorithm wants. NULL: *error says why. */
 om_jwt_keys *om_jwt_keys_parse(const char *algorithm, const char *text, size_t size, char *error,
@@ -174,6 +175,7 @@ typedef struct om_jwt_want {
 typedef struct om_jwt_claims {
     char name[OM_ACCESS_MAX_PRINCIPAL + 1],
         tenant[OM_ACCESS_MAX_PRINCIPAL + 1]; /* tenant "": default */
+    char issuer[OM_JWT_ISSUER + 1];          /* "": it names none, or is not asked for */
     int64_t expires;
     size_t grant_count;
     om_grant grants[OM_ACCESS_MAX_GRANTS];

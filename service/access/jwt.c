@@ -142,6 +142,22 @@ static bool take_name(const json_t *claims, om_jwt_claims *out)
     return true;
 }
 
+/* Subjects of two issuers are two callers. */
+static bool take_issuer(const json_t *claims, om_jwt_claims *out)
+{
+    const json_t *value = json_object_get(claims, "iss");
+    const char *text = json_string_value(value);
+    out->issuer[0] = '\0';
+    if (value == NULL) {
+        return true;
+    }
+    if (text == NULL || strlen(text) != json_string_length(value) || strlen(text) > OM_JWT_ISSUER) {
+        return false;
+    }
+    memcpy(out->issuer, text, strlen(text) + 1);
+    return true;
+}
+
 static bool take_tenant(const json_t *claims, om_jwt_claims *out)
 {
     const json_t *value = json_object_get(claims, "omen_tenant");
@@ -192,6 +208,10 @@ static const char *check_claims(const om_jwt_want *want, const json_t *claims, o
     }
     if (!take_name(claims, out)) {
         *why = "its subject (sub) is missing, longer than 63 bytes or not printable";
+        return invalid;
+    }
+    if (!take_issuer(claims, out)) {
+        *why = "its issuer (iss) is no text, or longer than 512 bytes";
         return invalid;
     }
     if (!take_tenant(claims, out)) {

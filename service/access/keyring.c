@@ -65,7 +65,8 @@ om_ring_key *om_keyring_add(om_keyring *r, const om_key_row *row, om_tenant *ten
                         .tenant = tenant,
                         .expires = row->expires,
                         .grants = row->grants,
-                        .grant_count = row->grant_count};
+                        .grant_count = row->grant_count,
+                        .id = row->id};
     om_ring_key *key = calloc(1, sizeof *key);
     if (key == NULL) {
         return NULL;

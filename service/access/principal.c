@@ -13,10 +13,37 @@ int64_t om_access_now(void)
     return (int64_t)t.tv_sec;
 }
 
+/* False: it could not be computed. Each part ends with its NUL, so that none runs into the next. */
+static bool make_identity(const om_box_request *q, uint8_t out[OM_ACCESS_IDENTITY])
+{
+    static const uint8_t none[OM_HASH];
+    const char *parts[] = {q->name, q->tenant != NULL ? om_tenant_name(q->tenant) : "",
+                           q->id != NULL ? q->id : ""};
+    char text[1 + 2 * (OM_ACCESS_MAX_PRINCIPAL + 1) + OM_JWT_ISSUER + 1];
+    uint8_t hash[OM_HASH];
+    size_t at = 0;
+    text[at++] = (char)q->kind;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t n = strlen(parts[i]) + 1;
+        if (n > sizeof text - at) {
+            return false;
+        }
+        memcpy(text + at, parts[i], n);
+        at += n;
+    }
+    om_sha256(text, at, hash);
+    memcpy(out, hash, OM_ACCESS_IDENTITY);
+    return memcmp(hash, none, sizeof none) != 0;
+}
+
 om_box *om_box_create(const om_box_request *q)
 {
     om_box *box = calloc(1, sizeof *box + q->grant_count * sizeof box->grants[0]);
     if (box == NULL) {
+        return NULL;
+    }
+    if (!make_identity(q, box->principal.identity)) {
+        free(box);
         return NULL;
     }
     (void)snprintf(box->principal.name, sizeof box->principal.name, "%s", q->name);

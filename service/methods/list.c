@@ -126,12 +126,12 @@ static bool take_snapshot(list_call *c, om_rt_shared *s, om_failure *f)
     }
     cursor.coll = om_coll_hold(c->coll);
     cursor.version = stats.version;
-    c->taken = om_cursors_add(s->cursors, &cursor);
+    c->taken = om_cursors_add(s->cursors, om_rpc_principal(c->rpc), &cursor);
     c->cursor = cursor;
     if (!c->taken) {
-        om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "RATE", NULL, "%d listings are being read",
-                       OM_CURSORS_MAX);
-        f->retry_ms = 100;
+        om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "RATE", NULL,
+                       "all %d listings are being read, and none is yours to end", OM_CURSORS_MAX);
+        f->retry_ms = 1000;
     }
     return c->taken;
 }
@@ -143,7 +143,8 @@ static bool find_place(list_call *c, om_rt_shared *s, om_failure *f)
         return take_snapshot(c, s, f);
     }
     c->follows = true;
-    c->taken = read_token(c, s, &id, &c->position) && om_cursors_take(s->cursors, id, &c->cursor);
+    c->taken = read_token(c, s, &id, &c->position) &&
+               om_cursors_take(s->cursors, om_rpc_principal(c->rpc), id, &c->cursor);
     if (!c->taken || strcmp(c->cursor.coll->name, c->request->collection) != 0) {
         return expired(f);
     }

@@ -70,26 +70,71 @@ static place *find(om_cursors *c, uint64_t id)
     return NULL;
 }
 
-/* A free place, else the one that was unused longest; NULL: all are in use. */
-static place *choose(om_cursors *c)
+/* ---- Whose place is given away; the mutex is held -------------------------------------------- */
+
+static bool same_owner(const om_cursor *a, const om_cursor *b)
+{
+    return memcmp(a->owner, b->owner, sizeof a->owner) == 0;
+}
+
+/* How many places the tenant of x has, or its owner alone. */
+static uint32_t held(const om_cursors *c, const om_cursor *x, bool owner)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < OM_CURSORS_MAX; i++) {
+        const om_cursor *y = &c->places[i].cursor;
+        n += y->id != 0 && y->tenant == x->tenant && (!owner || same_owner(x, y));
+    }
+    return n;
+}
+
+/* How much it is p's turn to make place for `mine`; 0: not at all. Tenants that will have more than this one
+ * come first, then others of the tenant that will have more than this caller, then the caller's own; last
+ * what nobody came back to for a while. */
+static uint32_t turn_of(const om_cursors *c, const place *p, const om_cursor *mine)
+{
+    enum { RESTING = 1, OWN = 2, SAME_TENANT = 1 << 8, OTHER_TENANT = 1 << 16 };
+    uint32_t tenants = held(c, &p->cursor, false), owners = held(c, &p->cursor, true);
+    if (p->cursor.tenant != mine->tenant && tenants > held(c, mine, false) + 1) {
+        return OTHER_TENANT * tenants + owners;
+    }
+    if (p->cursor.tenant == mine->tenant && same_owner(&p->cursor, mine)) {
+        return OWN;
+    }
+    if (p->cursor.tenant == mine->tenant && owners > held(c, mine, true) + 1) {
+        return SAME_TENANT * owners;
+    }
+    return c->now_ns() - p->used_ns > OM_CURSORS_REST_S * NS_PER_SECOND ? RESTING : 0;
+}
+
+/* A free place, else one that is not in use and whose turn it is, the one unused longest among its like;
+ * NULL: there is none. */
+static place *choose(om_cursors *c, const om_cursor *mine)
 {
     place *best = NULL;
+    uint32_t most = 0;
     for (size_t i = 0; i < OM_CURSORS_MAX; i++) {
         place *p = &c->places[i];
         if (p->cursor.id == 0) {
             return p;
         }
-        if (p->users == 0 && (best == NULL || p->used_ns < best->used_ns)) {
+        uint32_t turn = p->users == 0 ? turn_of(c, p, mine) : 0;
+        if (turn > most || (turn != 0 && turn == most && p->used_ns < best->used_ns)) {
             best = p;
+            most = turn;
         }
     }
     return best;
 }
 
-bool om_cursors_add(om_cursors *c, om_cursor *cursor)
+/* ---- Calls ----------------------------------------------------------------------------------- */
+
+bool om_cursors_add(om_cursors *c, const om_principal *who, om_cursor *cursor)
 {
+    memcpy(cursor->owner, who->identity, sizeof cursor->owner);
+    cursor->tenant = who->tenant;
     pthread_mutex_lock(&c->mutex);
-    place *p = choose(c);
+    place *p = choose(c, cursor);
     om_cursor gone = *cursor;
     if (p != NULL) {
         cursor->id = ++c->last_id;
@@ -103,10 +148,13 @@ bool om_cursors_add(om_cursors *c, om_cursor *cursor)
     return p != NULL;
 }
 
-bool om_cursors_take(om_cursors *c, uint64_t id, om_cursor *out)
+bool om_cursors_take(om_cursors *c, const om_principal *who, uint64_t id, om_cursor *out)
 {
     pthread_mutex_lock(&c->mutex);
     place *p = find(c, id);
+    if (p != NULL && memcmp(p->cursor.owner, who->identity, sizeof p->cursor.owner) != 0) {
+        p = NULL; /* a token can be guessed: its last page would end the listing */
+    }
     if (p != NULL) {
         p->users++;
         p->used_ns = c->now_ns();

@@ -1,7 +1,8 @@
-/* operations.c - the table of operations. An entry is taken at the start, runs once on a thread of the
- * pool, and is forgotten an hour after its end, or earlier when another one needs its place.
+/* operations.c - the table of operations. An entry is taken at the start, runs once on a thread of a pool,
+ * and is forgotten an hour after its end, or earlier when another one needs its place.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "operations.h"
+#include "tenants.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -23,12 +24,17 @@ typedef struct entry {
     om_coll *coll;
     char path[PATH_SIZE], other[PATH_SIZE]; /* "": none */
     bool copy;
+    bool admin;     /* begun by an administrator */
+    bool cancelled; /* it was asked to stop      */
+    om_tenant *tenant;
+    uint32_t owner_count; /* the first one began it */
+    uint8_t owners[OM_OPERATIONS_OWNERS][OM_ACCESS_IDENTITY];
     uint64_t started_ns, ended_ns;
 } entry;
 
 struct om_operations {
     om_rt_shared *shared;
-    om_pool *pool;
+    om_pool *optimizes, *others; /* a long OPTIMIZE keeps no backup waiting */
     uint64_t (*now_ns)(void);
     pthread_mutex_t mutex; /* guards all below; not held while an operation runs */
     uint64_t last_number;
@@ -51,8 +57,11 @@ om_operations *om_operations_create(om_rt_shared *shared, uint64_t (*now_ns)(voi
     }
     ops->shared = shared;
     ops->now_ns = now_ns != NULL ? now_ns : om_pool_now_ns;
-    ops->pool = om_pool_start("omend-maint", OM_OPERATIONS_THREADS, OM_OPERATIONS_MAX);
-    if (ops->pool == NULL) {
+    ops->optimizes = om_pool_start("omend-optimize", OM_OPERATIONS_THREADS, OM_OPERATIONS_MAX);
+    ops->others = om_pool_start("omend-maint", OM_OPERATIONS_THREADS, OM_OPERATIONS_MAX);
+    if (ops->optimizes == NULL || ops->others == NULL) {
+        om_pool_free(ops->optimizes);
+        om_pool_free(ops->others);
         free(ops);
         return NULL;
     }
@@ -93,7 +102,8 @@ void om_operations_free(om_operations *ops)
         return;
     }
     om_operations_stop(ops);
-    om_pool_free(ops->pool);
+    om_pool_free(ops->optimizes);
+    om_pool_free(ops->others);
     for (size_t i = 0; i < OM_OPERATIONS_MAX; i++) {
         release(&ops->entries[i]);
     }
@@ -195,33 +205,180 @@ static bool expired_entry(const om_operations *ops, const entry *e)
            ops->now_ns() - e->ended_ns > OM_OPERATIONS_KEPT_S * NS_PER_SECOND;
 }
 
-/* A free entry; else the one that ended first; NULL: all are under way. */
-static entry *take_entry(om_operations *ops)
+static bool is_of(const entry *e, const om_principal *who)
 {
-    entry *oldest = NULL;
-    for (size_t i = 0; i < OM_OPERATIONS_MAX; i++) {
-        entry *e = &ops->entries[i];
-        if (expired_entry(ops, e)) {
-            release(e);
-        }
-        if (e->number == 0) {
-            return e;
-        }
-        if (om_operation_ended(&e->view) && (oldest == NULL || e->ended_ns < oldest->ended_ns)) {
-            oldest = e;
+    for (uint32_t i = 0; i < e->owner_count; i++) {
+        if (memcmp(e->owners[i], who->identity, sizeof e->owners[i]) == 0) {
+            return true;
         }
     }
-    if (oldest != NULL) {
-        release(oldest);
+    return false;
+}
+
+/* False: it has as many owners as it can have. */
+static bool join(entry *e, const om_principal *who)
+{
+    if (!is_of(e, who)) {
+        if (e->owner_count == OM_OPERATIONS_OWNERS) {
+            return false;
+        }
+        memcpy(e->owners[e->owner_count++], who->identity, sizeof e->owners[0]);
     }
-    return oldest;
+    return true;
 }
 
 static bool may_see(const om_principal *who, const entry *e)
 {
     return om_principal_may_some(who, OM_VERB_ADMIN) ||
-           (who->kind == e->view.by && strcmp(who->name, e->view.who) == 0);
+           (e->view.kind == OM_OPERATION_OPTIMIZE && is_of(e, who) &&
+            om_principal_may(who, e->view.target, OM_VERB_READ));
 }
+
+/* One under way that does what is asked for; NULL: none. A checkpoint that runs may have passed what was
+ * written since. */
+static entry *same_entry(om_operations *ops, const om_operation_request *q)
+{
+    for (size_t i = 0; i < OM_OPERATIONS_MAX; i++) {
+        entry *e = &ops->entries[i];
+        if (e->number == 0 || e->cancelled || e->view.kind != q->kind) {
+            continue;
+        }
+        if ((q->kind == OM_OPERATION_OPTIMIZE && !om_operation_ended(&e->view) &&
+             e->coll == q->coll) ||
+            (q->kind == OM_OPERATION_CHECKPOINT && e->view.state == OM_OPERATION_QUEUED)) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+/* ---- Whose entry is given away; the mutex is held -------------------------------------------- */
+
+typedef enum scope { OF_CALLER, OF_TENANT, OF_SHARED, OF_ADMINS, OF_ALL } scope;
+
+static bool is_in(const entry *e, const om_principal *who, scope which)
+{
+    switch (which) {
+    case OF_CALLER:
+        return memcmp(e->owners[0], who->identity, sizeof e->owners[0]) == 0 &&
+               e->admin == om_principal_may_some(who, OM_VERB_ADMIN);
+    case OF_TENANT:
+        return !e->admin && e->tenant == who->tenant;
+    case OF_SHARED:
+        return !e->admin;
+    case OF_ADMINS:
+        return e->admin;
+    default:
+        return true;
+    }
+}
+
+/* under_way: those that have ended are left out. */
+static uint32_t count(const om_operations *ops, const om_principal *who, scope which,
+                      bool under_way)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < OM_OPERATIONS_MAX; i++) {
+        const entry *e = &ops->entries[i];
+        n += e->number != 0 && is_in(e, who, which) && !(under_way && om_operation_ended(&e->view));
+    }
+    return n;
+}
+
+/* How many entries the tenant of e has; 0: it is an administrator's. */
+static uint32_t held(const om_operations *ops, const entry *e)
+{
+    const om_principal like = {.tenant = e->tenant};
+    return e->admin ? 0 : count(ops, &like, OF_TENANT, false);
+}
+
+/* Forgets one that has ended: of the tenant with most of them the one that ended first. NULL: none has. */
+static entry *evict(om_operations *ops, const om_principal *who, scope which)
+{
+    entry *best = NULL;
+    uint32_t most = 0;
+    for (size_t i = 0; i < OM_OPERATIONS_MAX; i++) {
+        entry *e = &ops->entries[i];
+        if (e->number == 0 || !om_operation_ended(&e->view) || !is_in(e, who, which)) {
+            continue;
+        }
+        uint32_t has = held(ops, e);
+        if (best == NULL || has > most || (has == most && e->ended_ns < best->ended_ns)) {
+            best = e;
+            most = has;
+        }
+    }
+    if (best != NULL) {
+        release(best);
+    }
+    return best;
+}
+
+static entry *free_entry(om_operations *ops)
+{
+    entry *e = NULL;
+    for (size_t i = 0; i < OM_OPERATIONS_MAX; i++) {
+        if (expired_entry(ops, &ops->entries[i])) {
+            release(&ops->entries[i]);
+        }
+        if (e == NULL && ops->entries[i].number == 0) {
+            e = &ops->entries[i];
+        }
+    }
+    return e;
+}
+
+static entry *refuse(om_failure *f, const char *whose, int limit)
+{
+    (void)om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "RATE", NULL,
+                         "%d operations%s are under way, which is the limit", limit, whose);
+    f->retry_ms = 1000;
+    return NULL;
+}
+
+static entry *take_as_admin(om_operations *ops, const om_principal *who, om_failure *f)
+{
+    static const scope order[] = {OF_CALLER, OF_ADMINS, OF_ALL};
+    entry *e = free_entry(ops);
+    for (size_t i = 0; e == NULL && i < sizeof order / sizeof *order; i++) {
+        e = evict(ops, who, order[i]);
+    }
+    return e != NULL ? e : refuse(f, "", OM_OPERATIONS_MAX);
+}
+
+/* Within the share of callers, of its tenant and of its own; what ended of its own goes first. */
+static entry *take_as_caller(om_operations *ops, const om_principal *who, om_failure *f)
+{
+    entry *e = free_entry(ops);
+    if (count(ops, who, OF_CALLER, true) >= OM_OPERATIONS_OWN) {
+        return refuse(f, " of yours", OM_OPERATIONS_OWN);
+    }
+    if (count(ops, who, OF_TENANT, true) >= OM_OPERATIONS_TENANT) {
+        return refuse(f, " of your tenant", OM_OPERATIONS_TENANT);
+    }
+    bool tenant_full = count(ops, who, OF_TENANT, false) >= OM_OPERATIONS_TENANT;
+    bool shared_full = count(ops, who, OF_SHARED, false) >= OM_OPERATIONS_SHARED;
+    if (e != NULL && !tenant_full && !shared_full) {
+        return e;
+    }
+    e = evict(ops, who, OF_CALLER);
+    e = e != NULL ? e : evict(ops, who, OF_TENANT);
+    if (e == NULL && !tenant_full) {
+        e = evict(ops, who, OF_SHARED);
+    }
+    if (e == NULL && !shared_full) { /* administrators have more than their places */
+        e = evict(ops, who, OF_ADMINS);
+    }
+    return e != NULL ? e : refuse(f, " of collections", OM_OPERATIONS_SHARED);
+}
+
+static entry *take_entry(om_operations *ops, const om_principal *who, om_failure *f)
+{
+    return om_principal_may_some(who, OM_VERB_ADMIN) ? take_as_admin(ops, who, f)
+                                                     : take_as_caller(ops, who, f);
+}
+
+/* ---- What callers see; the mutex is held ----------------------------------------------------- */
 
 static entry *find(om_operations *ops, const om_principal *who, const char *id, om_failure *f)
 {
@@ -288,7 +445,11 @@ static bool fill(om_operations *ops, const om_operation_request *q, entry *e, om
     e->coll = q->coll != NULL ? om_coll_hold(q->coll) : NULL;
     e->number = ++ops->last_number;
     e->view.kind = q->kind;
-    e->view.by = q->who->kind;
+    e->admin = om_principal_may_some(q->who, OM_VERB_ADMIN);
+    e->tenant = q->who->tenant;
+    (void)join(e, q->who);
+    e->job.lane = om_tenant_index(e->tenant);
+    e->job.weight = om_tenant_weight(e->tenant);
     (void)snprintf(e->view.who, sizeof e->view.who, "%s", q->who->name);
     e->view.state = OM_OPERATION_QUEUED;
     (void)snprintf(e->view.id, sizeof e->view.id, "%s-%llu", ops->shared->epoch,
@@ -298,28 +459,40 @@ static bool fill(om_operations *ops, const om_operation_request *q, entry *e, om
     return true;
 }
 
-bool om_operations_start(om_operations *ops, const om_operation_request *q, om_operation_view *out,
-                         om_failure *f)
+/* The entry that answers for the request; NULL: *f. */
+static entry *begin(om_operations *ops, const om_operation_request *q, om_failure *f)
 {
-    bool ok = false;
-    pthread_mutex_lock(&ops->mutex);
-    entry *e = ops->stopping ? NULL : take_entry(ops);
     if (ops->stopping) {
         (void)om_failure_set(f, OMEN_UNAVAILABLE, "DRAINING", NULL, "the server is stopping");
         f->retry_ms = 1000;
-    } else if (e == NULL) {
-        (void)om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "RATE", NULL,
-                             "%d operations are under way, which is the limit", OM_OPERATIONS_MAX);
-        f->retry_ms = 1000;
-    } else if (fill(ops, q, e, f)) {
-        look(e, out);
-        om_pool_submit_always(ops->pool, &e->job);
-        ok = true;
-    } else {
+        return NULL;
+    }
+    entry *e = same_entry(ops, q);
+    if (e != NULL) {
+        return join(e, q->who) ? e : refuse(f, " for others", 1);
+    }
+    e = take_entry(ops, q->who, f);
+    if (e == NULL) {
+        return NULL;
+    }
+    if (!fill(ops, q, e, f)) {
         release(e);
+        return NULL;
+    }
+    om_pool_submit_always(q->kind == OM_OPERATION_OPTIMIZE ? ops->optimizes : ops->others, &e->job);
+    return e;
+}
+
+bool om_operations_start(om_operations *ops, const om_operation_request *q, om_operation_view *out,
+                         om_failure *f)
+{
+    pthread_mutex_lock(&ops->mutex);
+    const entry *e = begin(ops, q, f);
+    if (e != NULL) {
+        look(e, out);
     }
     pthread_mutex_unlock(&ops->mutex);
-    return ok;
+    return e != NULL;
 }
 
 bool om_operations_get(om_operations *ops, const om_principal *who, const char *id,
@@ -339,14 +512,20 @@ bool om_operations_cancel(om_operations *ops, const om_principal *who, const cha
 {
     pthread_mutex_lock(&ops->mutex);
     entry *e = find(ops, who, id, f);
+    bool may = e != NULL && (om_principal_may_some(who, OM_VERB_ADMIN) ||
+                             om_principal_may(who, e->view.target, OM_VERB_MANAGE));
     if (e != NULL) {
-        if (!om_operation_ended(&e->view)) {
-            omen_op_cancel(e->op);
-        }
         look(e, out);
     }
+    if (may && !om_operation_ended(&e->view)) {
+        omen_op_cancel(e->op);
+        e->cancelled = true;
+    }
     pthread_mutex_unlock(&ops->mutex);
-    return e != NULL;
+    if (e != NULL && !may) {
+        return om_access_denied(ops->shared->opt.access, who, out->target, OM_VERB_MANAGE, f);
+    }
+    return may;
 }
 
 static int newest_first(const void *a, const void *b)

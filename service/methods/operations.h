@@ -1,5 +1,6 @@
-/* operations.h - maintenance that takes long: a bounded table of operations, two threads that run them,
- * and names of backups turned into paths below one folder.
+/* operations.h - maintenance that takes long: a bounded table of operations, threads that run them, and names
+ * of backups turned into paths below one folder. Who manages collections and not the server has a share of
+ * the table and threads of its own, so that it keeps no administrator waiting.
  * Depends on: rt_shared.h, colls.h, failure.h.  Threads: any, but create and free.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef OM_OPERATIONS_H
@@ -10,7 +11,11 @@
 
 enum {
     OM_OPERATIONS_MAX = 64,      /* remembered, those under way included     */
-    OM_OPERATIONS_THREADS = 2,   /* run at a time; the rest is queued        */
+    OM_OPERATIONS_SHARED = 48,   /* of them for who is no administrator      */
+    OM_OPERATIONS_TENANT = 16,   /* of those for the callers of one tenant   */
+    OM_OPERATIONS_OWN = 8,       /* under way for one such caller            */
+    OM_OPERATIONS_OWNERS = 8,    /* who asked for one that was under way     */
+    OM_OPERATIONS_THREADS = 2,   /* for OPTIMIZE, and as many for the rest   */
     OM_OPERATIONS_KEPT_S = 3600, /* after their end, if the table has room   */
     OM_BACKUP_NAME = 63          /* bytes of the name of a backup            */
 };
@@ -43,8 +48,7 @@ typedef struct om_operation_view {
     char id[40];
     uint32_t kind, state;
     char target[OM_BACKUP_NAME + 1];
-    char who[OM_ACCESS_MAX_PRINCIPAL + 1]; /* who began it, and by what     */
-    uint32_t by;
+    char who[OM_ACCESS_MAX_PRINCIPAL + 1]; /* who began it                  */
     uint64_t done, total;
     int64_t started_ms, ended_ms; /* since 1970; 0: not yet                */
     om_failure error;             /* of FAILED and CANCELLED               */
@@ -57,11 +61,12 @@ om_operations *om_operations_create(om_rt_shared *shared, uint64_t (*now_ns)(voi
 void om_operations_free(om_operations *ops);
 /* Asks everything under way to stop; what is started afterwards is refused. */
 void om_operations_stop(om_operations *ops);
-/* False: *f says why, and nothing was started. */
+/* An OPTIMIZE of a collection that is under way, or a CHECKPOINT that has not begun, answers for another one
+ * like it and belongs to both callers then. False: *f says why, and nothing was started. */
 bool om_operations_start(om_operations *ops, const om_operation_request *request,
                          om_operation_view *out, om_failure *f);
-/* These show what `who` began, and everything to who may administer the server; the rest is not
- * there for them. */
+/* These show what `who` began of collections that it may read now, and everything to who may administer the
+ * server; the rest is not there for them. To cancel takes MANAGE of the collection still. */
 bool om_operations_get(om_operations *ops, const om_principal *who, const char *id,
                        om_operation_view *out, om_failure *f);
 bool om_operations_cancel(om_operations *ops, const om_principal *who, const char *id,

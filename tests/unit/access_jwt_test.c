@@ -377,6 +377,43 @@ static void key_sets(void **state)
 
 /* ---- In the server --------------------------------------------------------------------------- */
 
+/* Subject, issuer and tenant make a caller; a renewed token is the same one. */
+static void subjects_are_their_issuers(void **state)
+{
+    static const char *const bodies[] = {
+        "\"sub\":\"ci\",\"iss\":\"a\"", "\"sub\":\"ci\",\"iss\":\"a\",\"jti\":\"2\"",
+        "\"sub\":\"ci\",\"iss\":\"b\"", "\"sub\":\"ci\"", "\"sub\":\"cj\",\"iss\":\"a\""};
+    enum { BODIES = sizeof bodies / sizeof *bodies };
+    const om_principal *who[BODIES];
+    char claims_[256];
+    om_failure f;
+    (void)state;
+    things_write("jwt", secret, 0600);
+    om_access_options o = {.jwt_key_file = strdup(things_path("jwt")),
+                           .jwt_algorithm = "HS256",
+                           .jwt_audience = "omendb"};
+    om_access *access = things_start(&o);
+    for (int i = 0; i < BODIES; i++) {
+        (void)snprintf(claims_, sizeof claims_, "{%s,\"aud\":\"omendb\",\"exp\":%lld}", bodies[i],
+                       (long long)om_access_now() + 3600 + i);
+        char *token = sign_secret("{\"alg\":\"HS256\"}", claims_, secret);
+        who[i] = identify_with(access, token, &f);
+        assert_non_null(who[i]);
+        free(token);
+    }
+    assert_memory_equal(who[0]->identity, who[1]->identity, OM_ACCESS_IDENTITY);
+    for (int i = 2; i < BODIES; i++) {
+        for (int k = 0; k < i; k++) {
+            assert_memory_not_equal(who[i]->identity, who[k]->identity, OM_ACCESS_IDENTITY);
+        }
+    }
+    for (int i = 0; i < BODIES; i++) {
+        om_principal_release(who[i]);
+    }
+    om_access_free(access);
+    free((void *)(uintptr_t)o.jwt_key_file);
+}
+
 static void tokens_get_in_and_keys_are_replaced(void **state)
 {
     char claims_[256], other[96];
@@ -507,6 +544,8 @@ int main(void)
         cmocka_unit_test(texts_that_are_no_tokens),
         cmocka_unit_test(files_of_keys),
         cmocka_unit_test(key_sets),
+        cmocka_unit_test_setup_teardown(subjects_are_their_issuers, things_set_up,
+                                        things_tear_down),
         cmocka_unit_test_setup_teardown(tokens_get_in_and_keys_are_replaced, things_set_up,
                                         things_tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,6 +100,29 @@ static void nobody_is_asked(void **state)
     om_access_free(access);
 }
 
+/* What a caller left behind must not be found by the next one of that name. */
+static void a_name_is_given_again_an_identity_is_not(void **state)
+{
+    om_failure f;
+    seen s;
+    om_access_options o = with_catalog();
+    (void)state;
+    om_access *access = things_start(&o);
+    const om_principal *first = identify_with(access, make(access, "reader", "", &s), &f);
+    assert_non_null(first);
+    assert_true(om_access_revoke_key(access, "reader", see, &s, &f));
+    const om_principal *second = identify_with(access, make(access, "reader", "", &s), &f);
+    assert_non_null(second);
+    assert_string_equal(first->name, second->name);
+    assert_memory_not_equal(first->identity, second->identity, sizeof first->identity);
+    const om_principal *third = identify_with(access, boot, &f);
+    assert_memory_not_equal(third->identity, second->identity, sizeof third->identity);
+    om_principal_release(first);
+    om_principal_release(second);
+    om_principal_release(third);
+    end(access, &o);
+}
+
 static void a_key_lives_and_ends(void **state)
 {
     om_failure f;
@@ -626,6 +649,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_is_asked),
         cmocka_unit_test_setup_teardown(a_key_lives_and_ends, things_set_up, things_tear_down),
+        cmocka_unit_test_setup_teardown(a_name_is_given_again_an_identity_is_not, things_set_up,
+                                        things_tear_down),
         cmocka_unit_test_setup_teardown(a_revoked_key_stays_revoked, things_set_up,
                                         things_tear_down),
         cmocka_unit_test_setup_teardown(expired_keys_are_told_apart, things_set_up,

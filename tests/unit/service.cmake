@@ -13,12 +13,14 @@ om_test(service_rt_test SOURCES service_rt_test.c DEPENDS om_rpc
     ENVIRONMENT TSAN_OPTIONS=ignore_noninstrumented_modules=1)
 om_test(service_operations_test SOURCES service_operations_test.c DEPENDS om_rpc
     ENVIRONMENT TSAN_OPTIONS=ignore_noninstrumented_modules=1)
+om_test(service_shares_test SOURCES service_shares_test.c DEPENDS om_rpc
+    ENVIRONMENT TSAN_OPTIONS=ignore_noninstrumented_modules=1)
 foreach(test IN ITEMS service_lanes_test service_accept_test)
     if(TARGET ${test})
         target_include_directories(${test} PRIVATE ${PROJECT_SOURCE_DIR}/service/rpc)
     endif()
 endforeach()
-foreach(test IN ITEMS service_rt_test service_operations_test)
+foreach(test IN ITEMS service_rt_test service_operations_test service_shares_test)
     if(TARGET ${test})
         target_include_directories(${test} PRIVATE ${PROJECT_SOURCE_DIR}/service/methods)
     endif()

@@ -376,36 +376,36 @@ static void listings_are_bounded_and_end(void **state)
     om_cursor got;
     for (int i = 0; i < OM_CURSORS_MAX; i++) {
         c[i] = open_cursor(colls);
-        assert_true(om_cursors_add(cursors, &c[i]));
+        assert_true(om_cursors_add(cursors, anybody, &c[i]));
         atomic_fetch_add(&now, 1);
     }
     /* All are in use: there is no place for another one. */
     c[OM_CURSORS_MAX] = open_cursor(colls);
-    assert_false(om_cursors_add(cursors, &c[OM_CURSORS_MAX]));
+    assert_false(om_cursors_add(cursors, anybody, &c[OM_CURSORS_MAX]));
     for (int i = 0; i < OM_CURSORS_MAX; i++) {
         om_cursors_give(cursors, c[i].id, i == 5);
     }
-    assert_false(om_cursors_take(cursors, c[5].id, &got)); /* it had ended */
-    assert_false(om_cursors_take(cursors, 0, &got));
-    assert_true(om_cursors_take(cursors, c[0].id, &got));
+    assert_false(om_cursors_take(cursors, anybody, c[5].id, &got)); /* it had ended */
+    assert_false(om_cursors_take(cursors, anybody, 0, &got));
+    assert_true(om_cursors_take(cursors, anybody, c[0].id, &got));
     assert_int_equal(got.version, 7);
     assert_ptr_equal(got.coll, c[0].coll);
     /* The one that was unused longest makes place, not the one in use. */
     for (int i = 0; i < 2; i++) {
         om_cursor more = open_cursor(colls);
-        assert_true(om_cursors_add(cursors, &more));
+        assert_true(om_cursors_add(cursors, anybody, &more));
         om_cursors_give(cursors, more.id, false);
     }
-    assert_false(om_cursors_take(cursors, c[1].id, &got));
+    assert_false(om_cursors_take(cursors, anybody, c[1].id, &got));
     om_cursors_give(cursors, c[0].id, false);
     atomic_fetch_add(&now, OM_CURSORS_IDLE_S * SECOND);
     om_cursors_sweep(cursors);
-    assert_true(om_cursors_take(cursors, c[0].id, &got));
+    assert_true(om_cursors_take(cursors, anybody, c[0].id, &got));
     atomic_fetch_add(&now, OM_CURSORS_IDLE_S * SECOND + 1);
     om_cursors_sweep(cursors); /* c[0] is in use, the rest goes */
-    assert_false(om_cursors_take(cursors, c[2].id, &got));
+    assert_false(om_cursors_take(cursors, anybody, c[2].id, &got));
     om_cursors_give(cursors, c[0].id, false);
-    assert_true(om_cursors_take(cursors, c[0].id, &got));
+    assert_true(om_cursors_take(cursors, anybody, c[0].id, &got));
     om_cursors_give(cursors, c[0].id, true);
     om_cursors_sweep(NULL);
     om_cursors_free(cursors);

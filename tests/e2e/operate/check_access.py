@@ -410,7 +410,24 @@ def lists():
                 raise AssertionError("BYPASS: a listing of another collection")
             except grpc.RpcError as error:
                 assert Failure(error).code in ("PERMISSION_DENIED", "ABORTED"), error
-    return "7 page sizes, 4 operations, 2 page tokens"
+        # 64 first pages of another end nobody's listing but his own.
+        admin.add("b01", wire.gaussian(2, 5, 4))
+        for _ in range(70):
+            own = narrow.items.List(I.ListRequest(collection="b01", page_size=2))
+        for items, collection, token in (
+            (admin.items, "a02", page.next_page_token),
+            (narrow.items, "b01", own.next_page_token),
+        ):
+            assert items.List(I.ListRequest(collection=collection, page_size=2, page_token=token)).items.ids
+        # Operations are the key's: not of the next one of that name, and gone with what one may read.
+        admin.access.RevokeKey(A.RevokeKeyRequest(key="a"), timeout=PATIENCE)
+        again = server.client(token=make_key(admin, "a", [("manage", "a*")]))
+        assert not again.maintenance.ListOperations(M.ListOperationsRequest()).operations
+        for _ in range(80):
+            again.maintenance.Optimize(M.OptimizeRequest(collection="a04"))
+        everything = admin.maintenance.ListOperations(M.ListOperationsRequest()).operations
+        assert {done.id, other.id} <= {o.id for o in everything}, "one's operations end another's"
+    return "7 page sizes, operations of keys with one name, listings and operations that others leave alone"
 
 
 def stream_until_refused(stream, reason):
