@@ -135,6 +135,12 @@ void om_access_audit(om_access *access, const om_principal *principal, const cha
  * opens the audit log again. */
 void om_access_tick(om_access *access, bool force);
 
+/* What a copy of the catalogue is called in a backup. */
+#define OM_ACCESS_COPY "access.sqlite"
+/* Puts a copy of the catalogue, in which keys are hashes, into a folder; nothing to do without one (or with
+ * access NULL). False: *error. */
+bool om_access_copy(om_access *access, const char *folder, char *error, size_t error_size);
+
 /* ---- Names ----------------------------------------------------------------------------------- */
 /* ^[a-z0-9][a-z0-9._-]{0,62}$: principals and tenants. */
 bool om_access_name_ok(const char *name);

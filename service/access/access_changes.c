@@ -362,3 +362,14 @@ void om_access_disown(om_access *access, const char *collection)
                 OM_SLOG_STR("collection", collection), OM_SLOG_STR("why", f.message));
     }
 }
+
+bool om_access_copy(om_access *access, const char *folder, char *error, size_t error_size)
+{
+    if (access == NULL || access->catalog == NULL) {
+        return true;
+    }
+    pthread_mutex_lock(&access->write);
+    bool ok = om_catalog_copy(access->catalog, folder, OM_ACCESS_COPY, error, error_size);
+    pthread_mutex_unlock(&access->write);
+    return ok;
+}

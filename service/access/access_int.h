@@ -109,6 +109,9 @@ om_catalog *om_catalog_open(const char *path, char *error, size_t error_size);
 bool om_catalog_read(om_catalog *catalog, const om_catalog_reader *reader, char *error,
                      size_t error_size);
 void om_catalog_close(om_catalog *catalog);
+/* A consistent copy, on disk, for us only; whole or not there. */
+bool om_catalog_copy(om_catalog *catalog, const char *folder, const char *name, char *error,
+                     size_t error_size);
 /* Each is one transaction, on disk when it returns. False: *f says why (UNAVAILABLE / CATALOG). */
 bool om_catalog_add_key(om_catalog *catalog, const om_key_row *row, om_failure *f);
 bool om_catalog_revoke_key(om_catalog *catalog, uint64_t number, int64_t when, om_failure *f);

@@ -3,6 +3,7 @@
  * a time. SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -181,6 +182,61 @@ void om_catalog_close(om_catalog *c)
         (void)sqlite3_close(c->db);
         free(c);
     }
+}
+
+/* ---- Copying --------------------------------------------------------------------------------- */
+
+/* An empty file that only we may read, which VACUUM INTO takes for one that it may fill. */
+static bool make_empty(const char *path)
+{
+    (void)unlink(path); /* of a copy that did not come to its end */
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd >= 0 && close(fd) == 0;
+}
+
+static bool sync_path(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return ok;
+}
+
+static bool vacuum_into(om_catalog *c, const char *path)
+{
+    sqlite3_stmt *stmt = NULL;
+    bool ok = sqlite3_prepare_v2(c->db, "VACUUM INTO ?", -1, &stmt, NULL) == SQLITE_OK &&
+              sqlite3_bind_text(stmt, 1, path, -1, SQLITE_STATIC) == SQLITE_OK &&
+              sqlite3_step(stmt) == SQLITE_DONE;
+    (void)sqlite3_finalize(stmt);
+    return ok;
+}
+
+bool om_catalog_copy(om_catalog *c, const char *folder, const char *name, char *error,
+                     size_t error_size)
+{
+    char path[PATH_MAX];
+    char part[PATH_MAX];
+    const char *why = NULL;
+    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
+    int m = snprintf(part, sizeof part, "%s/.%s.part", folder, name);
+    if (n < 0 || m < 0 || (size_t)n >= sizeof path || (size_t)m >= sizeof part) {
+        why = strerror(ENAMETOOLONG);
+    } else if (!make_empty(part)) {
+        why = strerror(errno);
+    } else if (!vacuum_into(c, part)) {
+        why = sqlite3_errmsg(c->db);
+    } else if (!sync_path(part, O_RDONLY) || rename(part, path) != 0 ||
+               !sync_path(folder, O_RDONLY | O_DIRECTORY)) {
+        why = strerror(errno);
+    }
+    if (why != NULL) {
+        (void)snprintf(error, error_size, "%s", why);
+        (void)unlink(part);
+    }
+    return why == NULL;
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */

@@ -113,6 +113,27 @@ void om_operations_free(om_operations *ops)
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
+/* A backup is what the server is made of again from: keys, tenants and whose the collections are belong to
+ * it. They come after the data, so that no collection in the copy lacks its owner. */
+static omen_status_t back_up(entry *e, const omen_backup_options *opt, omen_backup_result *result,
+                             omen_error *err)
+{
+    const om_rt_options *o = &e->ops->shared->opt;
+    char why[256];
+    omen_status_t status = omen_backup(o->db, e->path, opt, result, err);
+    if (status == OMEN_OK && !om_access_copy(o->access, e->path, why, sizeof why)) {
+        memset(err, 0, sizeof *err);
+        err->status = OMEN_UNAVAILABLE;
+        err->detail = OMEN_D_IO;
+        err->item = OMEN_NONE;
+        (void)snprintf(
+            err->message, sizeof err->message,
+            "the data is saved, but not the keys and tenants: " OM_ACCESS_COPY ": %.150s", why);
+        return OMEN_UNAVAILABLE;
+    }
+    return status;
+}
+
 static omen_status_t perform(entry *e, omen_backup_result *result, omen_error *err)
 {
     omen_db *db = e->ops->shared->opt.db;
@@ -132,7 +153,7 @@ static omen_status_t perform(entry *e, omen_backup_result *result, omen_error *e
     case OM_OPERATION_CHECKPOINT:
         return omen_checkpoint(db, e->op, err);
     case OM_OPERATION_BACKUP:
-        return omen_backup(db, e->path, &opt, result, err);
+        return back_up(e, &opt, result, err);
     case OM_OPERATION_RESTORE:
         opt.previous = NULL;
         return omen_restore(e->path, e->other, &opt, result, err);

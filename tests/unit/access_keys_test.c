@@ -211,6 +211,40 @@ static void expired_keys_are_told_apart(void **state)
     end(access, &o);
 }
 
+/* Made while the catalogue is in use; a server starts on it and knows the keys. */
+static void a_copy_of_the_catalogue(void **state)
+{
+    char why[256] = "";
+    char kept[OM_ACCESS_SECRET + 1];
+    struct stat st;
+    om_failure f;
+    seen s;
+    om_access_options o = with_catalog();
+    const char *folder = things_path(".");
+    (void)state;
+    om_access *access = things_start(&o);
+    (void)snprintf(kept, sizeof kept, "%s", make(access, "app", "", &s));
+    assert_true(om_access_copy(access, folder, why, sizeof why));
+    assert_true(om_access_copy(access, folder, why, sizeof why)); /* again, over the first */
+    (void)make(access, "later", "", &s);
+    assert_false(om_access_copy(access, things_path("no/such"), why, sizeof why));
+    assert_non_null(strstr(why, "No such file"));
+    assert_true(om_access_copy(NULL, folder, why, sizeof why));
+    const char *copy = things_path(OM_ACCESS_COPY);
+    assert_int_equal(stat(copy, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    om_access_options other = {.catalog = strdup(copy), .bootstrap_file = o.bootstrap_file};
+    om_access *restored = things_start(&other); /* while the first one runs: it is a file of its own */
+    const om_principal *who = identify_with(restored, kept, &f);
+    assert_non_null(who);
+    assert_string_equal(who->name, "app");
+    om_principal_release(who);
+    assert_int_equal(count_keys(restored, true), 1);
+    om_access_free(restored);
+    free((void *)(uintptr_t)other.catalog);
+    end(access, &o);
+}
+
 /* A certificate that no key names: the audit log says which names were read out of it. */
 static void unknown_certificates(void **state)
 {
@@ -656,6 +690,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(expired_keys_are_told_apart, things_set_up,
                                         things_tear_down),
         cmocka_unit_test_setup_teardown(certificates, things_set_up, things_tear_down),
+        cmocka_unit_test_setup_teardown(a_copy_of_the_catalogue, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(unknown_certificates, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(headers, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(bad_requests, things_set_up, things_tear_down),

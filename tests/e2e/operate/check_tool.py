@@ -91,6 +91,32 @@ def keys():
     return "2 keys made, 1 revoked, 8 refusals, no secret in log, metrics or audit log, kept over a restart"
 
 
+@check("a backup holds keys and tenants: a new server with its copy of the catalogue knows them")
+def backup_of_keys():
+    place = folder()
+    admin = os.path.join(place, "admin.key")
+    backups = os.path.join(place, "backups")
+    os.mkdir(backups)
+    with server(place, "--backup-dir=" + backups) as s:
+        s.omen("create", "films", "--dim", DIM, "--key-file", admin)
+        app = key(place, s, "app", "read:films")
+        s.omen("tenants", "set", "shop", "--max-rows", "5", "--key-file", admin)
+        s.omen("backup", "monday", "--key-file", admin)
+        key(place, s, "later", "read:films")  # not in it
+        s.omen("verify", "monday", "--key-file", admin)
+        s.omen("backup", "tuesday", "--previous", "monday", "--key-file", admin)
+    copy = os.path.join(backups, "monday", "access.sqlite")
+    assert os.stat(copy).st_mode & 0o777 == 0o600
+    assert read(app).strip() not in read(copy)
+    with Omend("--catalog=" + copy, "--bootstrap-key-file=" + admin, data=os.path.join(backups, "monday")) as s:
+        assert s.omen("count", "films", "--key-file", app).stdout.strip() == "0"
+        assert "later" not in s.omen("keys", "list", "--key-file", admin).stdout
+        assert "shop" in s.omen("tenants", "--key-file", admin).stdout
+    with Omend("--catalog=" + os.path.join(backups, "tuesday", "access.sqlite"), "--bootstrap-key-file=" + admin) as s:
+        assert "later" in s.omen("keys", "list", "--key-file", admin).stdout
+    return "2 backups of a running server, 3 keys and a tenant back"
+
+
 @check("keys: a file that cannot be made, wrong grants and wrong ends leave no key behind")
 def keys_that_are_not_made():
     place = folder()
