@@ -32,7 +32,7 @@ check-full: deps ## sanitizers, fuzzing (FUZZ_SECONDS a target), slow tests, the
 	@python3 tests/tools/run_tests.py full --jobs $(JOBS)
 
 # A package that cannot be had only skips the checks that want it.
-e2e: build ## what an operator does, with the real programs: CHECKS="rbac console.page" for some of them
+e2e: build ## what an operator does, with the real programs: CHECKS="access console.page" for some of them
 	@deploy/setup.sh operate || echo "e2e: some packages are missing; their checks are skipped"
 	@python3 tests/e2e/operate/run.py --build build $(CHECKS)
 

@@ -11,7 +11,7 @@ const om_option om_options[] = {
     {"help", 'h', OM_OPT_FLAG, true, FIELD(help), NULL, "show the help of a command"},
     {"json", 'j', OM_OPT_FLAG, true, FIELD(json), NULL, "print JSON, for scripts"},
     {"quiet", 'q', OM_OPT_FLAG, true, FIELD(quiet), NULL, "no progress bar, no notes"},
-    {"server", 's', OM_OPT_TEXT, true, FIELD(server), "HOST:PORT",
+    {"server", 's', OM_OPT_TEXT, true, FIELD(server), "HOST[:PORT]",
      "use an omend (environment: OMEN_SERVER) in place of a file"},
     {"db", 0, OM_OPT_TEXT, true, FIELD(db), "DIR",
      "use the database in this folder (OMEN_DB), which omen opens itself"},
@@ -361,6 +361,56 @@ static bool from_environment(om_args *args, om_tool_error *err)
                      "one of them");
 }
 
+/* Whether digits up to the end are a port. */
+static bool is_port(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+    unsigned long port = n > 0 && n <= 5 && text[n] == '\0' ? strtoul(text, NULL, 10) : 0;
+    return port > 0 && port <= 65535;
+}
+
+/* What is behind the host: "" or ":PORT". NULL: there is no host. */
+static const char *behind_host(const char *address)
+{
+    if (address[0] == '[') {
+        const char *end = strchr(address, ']');
+        return end != NULL && end > address + 1 ? end + 1 : NULL;
+    }
+    size_t n = strcspn(address, ":");
+    return n > 0 ? address + n : NULL;
+}
+
+/* The transport would take 443 where no port is given, and 0 where it cannot be read. Names with a scheme
+ * (unix:/path) are the transport's. */
+static bool complete_server(om_args *args, om_tool_error *err)
+{
+    static const char *const schemes[] = {"unix:", "unix-abstract:", "dns:", "ipv4:", "ipv6:"};
+    static const char usual[] = ":7700";
+    const char *address = args->server;
+    for (size_t i = 0; address != NULL && i < sizeof schemes / sizeof *schemes; i++) {
+        address = strncmp(address, schemes[i], strlen(schemes[i])) != 0 ? address : NULL;
+    }
+    if (address == NULL) {
+        return true;
+    }
+    const char *rest = behind_host(address);
+    if (rest == NULL || (rest[0] != '\0' && (rest[0] != ':' || !is_port(rest + 1)))) {
+        return om_tool_fail(err, OM_EXIT_USAGE,
+                            "--server %s: HOST:PORT is wanted, as localhost:7700 or [::1]:7700",
+                            address);
+    }
+    if (rest[0] == '\0') {
+        size_t size = strlen(address) + sizeof usual;
+        args->whole_server = malloc(size);
+        if (args->whole_server == NULL) {
+            return om_tool_no_memory(err, size);
+        }
+        (void)snprintf(args->whole_server, size, "%s%s", address, usual);
+        args->server = args->whole_server;
+    }
+    return true;
+}
+
 /* Of the lists: none can be longer than the command line. */
 static bool make_room(om_args *args, size_t n, om_tool_error *err)
 {
@@ -378,6 +428,7 @@ static bool make_room(om_args *args, size_t n, om_tool_error *err)
 void om_args_free(om_args *args)
 {
     free(args->rest);
+    free(args->whole_server);
     free(args->fields.items);
     free(args->params.items);
     free(args->like.items);
@@ -421,5 +472,5 @@ bool om_args_parse(const om_command *command, int argc, char **argv, om_args *ar
             args->rest[args->rest_count++] = arg;
         }
     }
-    return from_environment(args, err);
+    return from_environment(args, err) && complete_server(args, err);
 }

@@ -32,7 +32,7 @@ typedef struct om_args {
     double seconds;
     bool show_vectors;
     const char *previous, *prefix, *remove, *once; /* backups */
-    uint64_t keep; /* OMEN_NONE: not given */
+    uint64_t keep;                                 /* OMEN_NONE: not given */
     bool copy, cancel, incremental, replace;
     bool again;              /* import: not a resumption */
     bool base64;             /* dump */
@@ -50,7 +50,8 @@ typedef struct om_args {
     const char *admin; /* top */
     double interval;
     bool one_look;
-    const char **rest; /* arguments that are no options, in order */
+    char *whole_server; /* --server with the usual port; NULL: it has one */
+    const char **rest;  /* arguments that are no options, in order */
     size_t rest_count;
 } om_args;
 

@@ -258,7 +258,10 @@ class CommandLine(Folder):
                      ("create", "x.omen", "--dim", "65536"), ("search", "x.omen", "--nope"),
                      ("create", "x.omen", "--dim", "3", "--metric", "l3"), ("help", "nonsense"),
                      ("import", "x.omen"), ("count",), ("completion", "tcsh"), ("count", "a.omen", "b"),
-                     ("count", "x", "-s", "h:1", "--tls-cert", "a")):
+                     ("count", "x", "-s", "h:1", "--tls-cert", "a"), ("count", "x", "-s", "h:"),
+                     ("count", "x", "-s", "h:0"), ("count", "x", "-s", "h:65536"), ("count", "x", "-s", "h:abc"),
+                     ("count", "x", "-s", ":7700"), ("count", "x", "-s", "::1"), ("count", "x", "-s", "[::1"),
+                     ("count", "x", "-s", "")):
             run = omen(*args, code=USAGE)
             self.assertTrue(run.stderr)
             self.assertEqual(run.stdout, "")
@@ -528,6 +531,8 @@ class AtAServer(Folder):
             address = f"127.0.0.1:{silent.getsockname()[1]}"
             omen("count", "x", "--server", address, "--timeout", 300, code=UNAVAILABLE)
         omen("count", "x", "--server", address, code=UNAVAILABLE)
+        nobody = omen("count", "x", "--server", "nobody.invalid", "--timeout", 2000, code=UNAVAILABLE)
+        self.assertIn("nobody.invalid:7700", nobody.stderr)
 
     def test_bench(self):
         source = self.big_file(2000, 16)

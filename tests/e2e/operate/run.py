@@ -2,8 +2,8 @@
 """run.py [NAME...] - the checks of `make e2e`: what an operator does, with the real programs.
 
     run.py --build DIR                 every check_*.py and check_*.sh here
-    run.py --build DIR rbac console    those of these areas
-    run.py --build DIR rbac.matrix     one of them
+    run.py --build DIR access console  those of these areas
+    run.py --build DIR access.roles    one of them
     run.py --list
 
 A line each: `ok|skip|FAIL name seconds what-it-showed`, skipped and failed ones with the reason. The status
