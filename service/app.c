@@ -38,6 +38,13 @@ static int fail(om_app *app, int exit_code, const char *what, const char *why)
     return exit_code;
 }
 
+static int fail_file(om_app *app, const char *option, const char *path, int why)
+{
+    char text[OM_CONFIG_MAX_VALUE + 128];
+    (void)snprintf(text, sizeof text, "%s: %s", path, strerror(why));
+    return fail(app, OM_EXIT_CONFIG, option, text);
+}
+
 /* ---- Start ----------------------------------------------------------------------------------- */
 
 /* A misspelt variable would silently leave its option at the default. */
@@ -57,7 +64,7 @@ static int start_log(om_app *app)
                                NULL};
     app->log = om_slog_create(&options);
     if (app->log == NULL) {
-        return fail(app, OM_EXIT_CONFIG, "log-file", strerror(errno));
+        return fail_file(app, "log-file", app->config.log_file, errno);
     }
     warn_of_variables(app);
     return OM_EXIT_OK;
@@ -178,11 +185,11 @@ static int check_ready_file(om_app *app)
     }
     (void)snprintf(folder, sizeof folder, "%s", path);
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        return fail(app, OM_EXIT_CONFIG, "ready-file", strerror(EISDIR));
+        return fail_file(app, "ready-file", path, EISDIR);
     }
     return faccessat(AT_FDCWD, dirname(folder), W_OK | X_OK, AT_EACCESS) == 0
                ? OM_EXIT_OK
-               : fail(app, OM_EXIT_CONFIG, "ready-file", strerror(errno));
+               : fail_file(app, "ready-file", path, errno);
 }
 
 /* Whoever reaches an address of others must have something to show. */
@@ -487,7 +494,7 @@ int om_app_announce(om_app *app)
     om_metrics_ready(app->metrics, true);
     om_metrics_startup_seconds(app->metrics, seconds);
     if (app->config.ready_file != NULL && !write_ready_file(app->config.ready_file, app->line)) {
-        return fail(app, OM_EXIT_CONFIG, "ready-file", strerror(errno));
+        return fail_file(app, "ready-file", app->config.ready_file, errno);
     }
     (void)puts(app->line);
     (void)fflush(stdout);

@@ -169,7 +169,8 @@ static int system_unlink(void *ctx, const char *path)
 static int system_mkdir(void *ctx, const char *path)
 {
     (void)ctx;
-    return result(mkdir(path, 0777));
+    return result(
+        mkdir(path, 0700)); /* what a database is made of is for its owner, whatever the umask */
 }
 
 static int system_rmdir(void *ctx, const char *path)

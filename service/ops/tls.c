@@ -71,24 +71,40 @@ static X509 *read_certificate(BIO *bio)
     return PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL);
 }
 
+/* How many certificates a PEM text has, and how many of them have not expired. */
+typedef struct counts {
+    int all, living;
+} counts;
+
+static void count_one(const X509 *certificate, counts *out)
+{
+    out->all++;
+    out->living += X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0 ? 1 : 0;
+}
+
 /* Counts the certificates of a PEM text and gives the first. NULL: *why tells. */
-static X509 *check_certificates(const char *pem, int limit, const char **why)
+static X509 *check_certificates(const char *pem, int limit, counts *out, const char **why)
 {
     BIO *bio = BIO_new_mem_buf(pem, -1);
     X509 *first = bio != NULL ? read_certificate(bio) : NULL;
-    int count = first != NULL ? 1 : 0;
     bool more = first != NULL;
+    *out = (counts){0, 0};
+    if (first != NULL) {
+        count_one(first, out);
+    }
     *why = bio == NULL ? "no memory" : "no PEM certificate found";
-    while (more && count <= limit) {
+    while (more && out->all <= limit) {
         X509 *next = read_certificate(bio);
         more = next != NULL;
-        count += more ? 1 : 0;
+        if (more) {
+            count_one(next, out);
+        }
         X509_free(next);
     }
     /* The end of the text is the one error that is none. */
     bool broken =
         first != NULL && !more && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE;
-    if (first != NULL && (count > limit || broken)) {
+    if (first != NULL && (out->all > limit || broken)) {
         *why = broken ? "a certificate in it cannot be read" : "too many certificates";
         X509_free(first);
         first = NULL;
@@ -144,14 +160,31 @@ static bool check_dates(const X509 *certificate, char *text, size_t size)
     return !over && !early;
 }
 
+/* With none that is in force every client would be refused in its handshake; with some, those of the others. */
+static bool check_authorities(const om_tls *tls, const char *pem, const char **why)
+{
+    counts n;
+    X509 *first = check_certificates(pem, OM_TLS_MAX_CA, &n, why);
+    bool ok = first != NULL && n.living > 0;
+    if (first != NULL && !ok) {
+        *why = "every authority in it has expired: no client could connect";
+    } else if (ok && n.living < n.all) {
+        om_slog(tls->log, OMEN_LOG_WARN, "tls", "authorities of clients have expired",
+                OM_SLOG_STR("file", tls->files[CA].path), OM_SLOG_I64("expired", n.all - n.living),
+                OM_SLOG_I64("all", n.all));
+    }
+    X509_free(first);
+    return ok;
+}
+
 static bool check(const om_tls *tls, material *m, char *error, size_t error_size)
 {
     char dates[128];
     const char *why = NULL;
     const char *which = tls->files[CHAIN].path;
     bool ok = false;
-    X509 *ca = NULL;
-    X509 *leaf = check_certificates(m->chain, OM_TLS_MAX_CHAIN, &why);
+    counts n;
+    X509 *leaf = check_certificates(m->chain, OM_TLS_MAX_CHAIN, &n, &why);
     bool dated = leaf != NULL && check_dates(leaf, dates, sizeof dates);
     if (leaf != NULL && !dated) {
         why = dates;
@@ -163,10 +196,8 @@ static bool check(const om_tls *tls, material *m, char *error, size_t error_size
     }
     if (ok && m->ca != NULL) {
         which = tls->files[CA].path;
-        ca = check_certificates(m->ca, OM_TLS_MAX_CA, &why);
-        ok = ca != NULL;
+        ok = check_authorities(tls, m->ca, &why);
     }
-    X509_free(ca);
     X509_free(leaf);
     if (!ok) {
         (void)snprintf(error, error_size, "%s: %s", which, why);

@@ -53,6 +53,8 @@ void om_secret_free(char *text, size_t size)
     }
 }
 
+static const char too_large[] = "it is larger than its limit";
+
 /* Everything in fd with a NUL. NULL: *why tells. */
 static char *read_all(int fd, size_t limit, size_t *size, const char **why)
 {
@@ -65,7 +67,7 @@ static char *read_all(int fd, size_t limit, size_t *size, const char **why)
             continue;
         }
         if (got < 0 || n + (size_t)got > limit) {
-            *why = got < 0 ? strerror(errno) : "it is larger than its limit";
+            *why = got < 0 ? strerror(errno) : too_large;
             break;
         }
         if (got == 0) {
@@ -87,11 +89,18 @@ char *om_watched_read(const om_watched *w, bool secret, size_t limit, size_t *si
                       size_t error_size)
 {
     struct stat st;
+    char closed[160];
     const char *why = NULL;
     char *text = NULL;
     /* Not blocking: a named pipe must not stop the server. */
     int fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
+    if (fd < 0 && errno == EACCES) {
+        (void)snprintf(closed, sizeof closed,
+                       "omend runs as user %u, which may not read it: chgrp it to a group of that "
+                       "user and chmod g+r, or chown it",
+                       (unsigned)geteuid());
+        why = closed;
+    } else if (fd < 0) {
         why = strerror(errno);
     } else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         why = "it is not a regular file";
@@ -105,7 +114,11 @@ char *om_watched_read(const om_watched *w, bool secret, size_t limit, size_t *si
         (void)close(fd);
     }
     if (text == NULL) {
-        (void)snprintf(error, error_size, "%.200s: %s (limit %zu bytes)", w->path, why, limit);
+        char most[48] = "";
+        if (why == too_large) {
+            (void)snprintf(most, sizeof most, " (limit %zu bytes)", limit);
+        }
+        (void)snprintf(error, error_size, "%.200s: %s%s", w->path, why, most);
     }
     return text;
 }

@@ -170,10 +170,24 @@ static void test_client_ca(void **state)
     assert_string_equal(pem.client_ca, authority.cert);
     om_tls_release(&pem);
     om_tls_free(tls);
+    /* One authority that has ended among others is a warning; when all have, no client could connect. */
+    pair ended = make_pair(-1);
+    char both[8192];
+    (void)snprintf(both, sizeof both, "%s%s", ended.cert, authority.cert);
+    write_text(ca_path, both);
+    tls = create(true);
+    assert_non_null(tls);
+    write_text(ca_path, ended.cert);
+    assert_int_equal(om_tls_fetch(tls, &(uint64_t){1}, &pem),
+                     OM_TLS_FAILED); /* the old ones stay */
+    om_tls_free(tls);
+    assert_refused(true, ca_path, "every authority in it has expired");
+    free_pair(ended);
     write_text(ca_path, "nothing\n");
     assert_refused(true, ca_path, "no PEM certificate");
     assert_int_equal(unlink(ca_path), 0);
     assert_refused(true, ca_path, "No such file");
+    assert_null(strstr(error, "limit"));
     free_pair(p);
     free_pair(authority);
 }
