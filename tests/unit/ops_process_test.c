@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -218,6 +219,29 @@ static void test_stray_variable(void **state)
     assert_int_equal(unsetenv("OMEND_MAX_INFLGHT"), 0);
 }
 
+/* Also started from a shell, whose umask lets others read. */
+static void test_data_folder(void **state)
+{
+    process p;
+    char path[128];
+    char command[256];
+    struct stat st;
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/data", folder);
+    (void)snprintf(command, sizeof command, "--listen 127.0.0.1:0 --admin-listen off --data-dir %s",
+                   path);
+    mode_t before = umask(0022);
+    start(&p, command);
+    (void)umask(before);
+    assert_true(read_until(&p, " admin="));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    (void)kill(p.pid, SIGINT);
+    assert_int_equal(finish(&p), 0);
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
+    assert_int_equal(system(command), 0);
+}
+
 static void test_port_taken(void **state)
 {
     process p;
@@ -355,7 +379,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exit_codes),     cmocka_unit_test(test_check_is_start),
         cmocka_unit_test(test_stray_variable), cmocka_unit_test(test_port_taken),
-        cmocka_unit_test(test_life),           cmocka_unit_test(test_quick_stop),
+        cmocka_unit_test(test_data_folder),    cmocka_unit_test(test_life),
+        cmocka_unit_test(test_quick_stop),
     };
     if (argc != 2) {
         (void)fprintf(stderr, "usage: ops_process_test OMEND\n");

@@ -161,12 +161,34 @@ static void the_environment(void **state)
     assert_int_equal(unsetenv("OMEN_SERVER"), 0);
 }
 
+/* Without a port the transport would take 443, and 0 for one that is none. */
+static void the_server_has_a_port(void **state)
+{
+    static const char *const good[] = {"localhost:7700", "10.0.0.1:1",     "[::1]:65535",
+                                       "unix:/run/sock", "ipv4:1.2.3.4:7", "dns:name:7700"};
+    static const char *const bad[] = {
+        "localhost", "localhost:", "localhost:abc",   "localhost:0", ":7700",
+        "[::1]",     "::1:7700",   "localhost:65536", "host:7x",     "http://host:80"};
+    (void)state;
+    om_args a;
+    om_tool_error err;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(parse("count", LIST("shop", "--server", good[i]), &a, &err));
+        om_args_free(&a);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(parse("count", LIST("shop", "--server", bad[i]), &a, &err));
+        assert_int_equal(err.code, OM_EXIT_USAGE);
+        assert_non_null(strstr(err.message, "HOST:PORT is wanted"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_spelling),   cmocka_unit_test(mistakes),
         cmocka_unit_test(the_tables_agree), cmocka_unit_test(where_a_command_works),
-        cmocka_unit_test(the_environment),
+        cmocka_unit_test(the_environment),  cmocka_unit_test(the_server_has_a_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
