@@ -160,7 +160,7 @@ static bool check_dates(const X509 *certificate, char *text, size_t size)
     return !over && !early;
 }
 
-/* With none that is in force every client would be refused in its handshake; with some, those of the others. */
+/* With none in force every client would be refused in its handshake; with some, those of the others. */
 static bool check_authorities(const om_tls *tls, const char *pem, const char **why)
 {
     counts n;

@@ -333,24 +333,6 @@ static bool parse_option(const om_command *command, char **argv, int argc, int *
     return set_option(o, value, args, err);
 }
 
-/* The transport would take another port of its own choice. */
-static bool has_port(const char *address)
-{
-    const char *colon = strrchr(address, ':');
-    char *end = NULL;
-    if (strncmp(address, "unix:", 5) == 0) {
-        return true;
-    }
-    if (colon == NULL || colon == address || colon[1] < '0' || colon[1] > '9') {
-        return false;
-    }
-    unsigned long port = strtoul(colon + 1, &end, 10);
-    bool v6 = strchr(address, ':') != colon; /* then its colons must be in brackets */
-    return *end == '\0' && port > 0 && port <= 65535 &&
-           (!v6 || colon[-1] == ']' || strncmp(address, "ipv4:", 5) == 0 ||
-            strncmp(address, "dns:", 4) == 0);
-}
-
 /* What no option has set. A server and a database are one choice: an option for one of them beats what the
  * environment says of the other. */
 static bool from_environment(om_args *args, om_tool_error *err)
@@ -371,18 +353,12 @@ static bool from_environment(om_args *args, om_tool_error *err)
             *field = value;
         }
     }
-    if (args->server != NULL && args->db != NULL) {
-        return om_tool_fail(
-            err, OM_EXIT_USAGE,
-            "--server and --db (or OMEN_SERVER and OMEN_DB) are both given: work on "
-            "one of them");
-    }
-    return args->server == NULL || has_port(args->server)
+    return args->server == NULL || args->db == NULL
                ? true
-               : om_tool_fail(err, OM_EXIT_USAGE,
-                              "--server %.200s: HOST:PORT is wanted, as in localhost:7700, or "
-                              "unix:/PATH",
-                              args->server);
+               : om_tool_fail(
+                     err, OM_EXIT_USAGE,
+                     "--server and --db (or OMEN_SERVER and OMEN_DB) are both given: work on "
+                     "one of them");
 }
 
 /* Whether digits up to the end are a port. */
