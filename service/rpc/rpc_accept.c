@@ -530,16 +530,30 @@ static bool parse_peer(const char *peer, uint32_t *address, uint16_t *port)
     return true;
 }
 
-static bool cut_peer(struct guard *g, uint32_t address, uint16_t port)
+static bool cut_peer(struct guard *g, uint32_t address, uint16_t port, uint32_t why,
+                     const char *text)
 {
     for (uint32_t fd = 0; fd < g->top; fd++) {
         const connection *c = &g->table[fd];
         if (c->cookie != 0 && c->port == port && c->address == address) {
-            return cut(g, fd, OM_CUT_RESETS,
-                       "a connection cancelled more calls a second than allowed");
+            return cut(g, fd, why, text);
         }
     }
     return false;
+}
+
+bool om_accept_cut_peer(const char *peer, uint32_t why, const char *text)
+{
+    struct guard *g = &guard;
+    uint32_t address = 0;
+    uint16_t port = 0;
+    if (!parse_peer(peer, &address, &port)) {
+        return false;
+    }
+    pthread_mutex_lock(&g->mutex);
+    bool ended = g->active && cut_peer(g, address, port, why, text);
+    pthread_mutex_unlock(&g->mutex);
+    return ended;
 }
 
 bool om_accept_note_reset(const char *peer, bool near, uint64_t now)
@@ -555,7 +569,9 @@ bool om_accept_note_reset(const char *peer, bool near, uint64_t now)
     if (g->active && g->opt.max_resets != 0) {
         uint32_t key = address ^ (uint32_t)port * 2654435761u;
         uint64_t count = om_peer_counts_add_in_second(&g->resets, key, near ? 1 : NEAR_TIMES, now);
-        ended = count > (uint64_t)NEAR_TIMES * g->opt.max_resets && cut_peer(g, address, port);
+        ended = count > (uint64_t)NEAR_TIMES * g->opt.max_resets &&
+                cut_peer(g, address, port, OM_CUT_RESETS,
+                         "a connection cancelled more calls a second than allowed");
     }
     pthread_mutex_unlock(&g->mutex);
     return ended;

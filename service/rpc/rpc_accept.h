@@ -50,6 +50,8 @@ uint32_t om_accept_limit(void);
 /* A call of this peer ("ipv4:127.0.0.1:4711", as the transport writes it) was cancelled, near its
  * deadline or not. True: this was one too many, and the connection was cut. */
 bool om_accept_note_reset(const char *peer, bool near, uint64_t now_ns);
+/* Cuts the connection of this peer. True: it was cut. */
+bool om_accept_cut_peer(const char *peer, uint32_t why, const char *text);
 /* Cuts the connection that has received most bytes since connections were counted, when that is at
  * least `least`. True: it was cut. For memory and time that nothing else explains; why: OM_CUT_MEMORY,
  * OM_CUT_TIME. */

@@ -252,12 +252,23 @@ static uint64_t deadline_of(gpr_timespec deadline, uint64_t now_ns)
     return now_ns + (uint64_t)left.tv_sec * 1000000000u + (uint64_t)left.tv_nsec;
 }
 
+/* The call is answered, and its place is another's: a client that does not take refusals would else have all
+ * places, since calls that were answered do not count among the streams of its connection. */
+static void give_place(om_rpc *rpc)
+{
+    atomic_fetch_sub_explicit(rpc->place, 1, memory_order_relaxed);
+    rpc->place = &rpc->rt->refused;
+    atomic_fetch_add_explicit(rpc->place, 1, memory_order_relaxed);
+    atomic_store_explicit(&rpc->refused, true, memory_order_relaxed);
+}
+
 static void refuse(om_rpc *rpc, uint32_t code, const char *reason, uint32_t why, const char *text)
 {
     om_failure f;
     om_failure_set(&f, code, reason, NULL, "%s", text);
     f.retry_ms = 1000;
     om_metrics_rpc_shed(rpc->rt->shared.opt.metrics, why);
+    give_place(rpc);
     om_rpc_finish(rpc, &f);
 }
 
@@ -272,24 +283,20 @@ static bool is_watch(const om_rpc *rpc)
 static bool count_in(om_rpc *rpc, bool quiet)
 {
     om_rt *rt = rpc->rt;
-    if (!quiet) {
-        return atomic_fetch_add_explicit(&rt->in_flight, 1, memory_order_relaxed) <
-               rt->shared.opt.max_in_flight;
-    }
-    if (is_watch(rpc)) {
-        return atomic_fetch_add_explicit(&rt->watches, 1, memory_order_relaxed) < RPC_WATCHES_MAX;
-    }
-    return atomic_fetch_add_explicit(&rt->quiet, 1, memory_order_relaxed) < RPC_QUIET_MAX;
+    uint64_t limit = !quiet          ? rt->shared.opt.max_in_flight
+                     : is_watch(rpc) ? (uint64_t)RPC_WATCHES_MAX
+                                     : (uint64_t)RPC_QUIET_MAX;
+    rpc->place = !quiet ? &rt->in_flight : is_watch(rpc) ? &rt->watches : &rt->quiet;
+    uint64_t before = atomic_fetch_add_explicit(rpc->place, 1, memory_order_relaxed);
+    return before < limit || (rpc->place == &rt->quiet && om_rpc_end_silent(rt));
 }
 
-void om_rpc_count_out(const om_rpc *rpc)
+static void look_at_unsent(om_rt *rt)
 {
-    om_rt *rt = rpc->rt;
-    bool quiet = (rpc->impl->flags & OM_RPC_QUIET) != 0;
-    atomic_fetch_sub_explicit(!quiet          ? &rt->in_flight
-                              : is_watch(rpc) ? &rt->watches
-                                              : &rt->quiet,
-                              1, memory_order_relaxed);
+    if (atomic_load_explicit(&rt->unsent, memory_order_relaxed) > RPC_UNSENT_MANY &&
+        atomic_fetch_add_explicit(&rt->looks, 1, memory_order_relaxed) % RPC_UNSENT_LOOK == 0) {
+        om_rpc_cut_unsent(rt);
+    }
 }
 
 /* Admission: the call is answered here, or given to its method. */
@@ -299,7 +306,6 @@ static void admit(om_rpc *rpc)
     const om_rpc_impl *impl = rpc->impl;
     bool quiet = (impl->flags & OM_RPC_QUIET) != 0;
     bool room = count_in(rpc, quiet);
-    rpc->admitted = true;
     om_metrics_rpc_started(rt->metrics[rpc->index]);
     if (atomic_load(&rt->shared.draining) && !quiet) {
         refuse(rpc, OMEN_UNAVAILABLE, "DRAINING", OM_SHED_DRAINING, "the server is stopping");
@@ -312,6 +318,7 @@ static void admit(om_rpc *rpc)
     }
     om_failure f;
     if (!om_rpc_authorize(rpc, &f)) {
+        give_place(rpc);
         om_rpc_finish(rpc, &f);
         return;
     }
@@ -351,6 +358,7 @@ static void refuse_unknown(om_rpc *rpc)
         snprintf(path, sizeof path, "this");
     }
     om_metrics_rpc_unimplemented(rpc->rt->shared.opt.metrics);
+    atomic_store_explicit(&rpc->refused, true, memory_order_relaxed);
     om_failure_set(&f, OMEN_UNIMPLEMENTED, "UNIMPLEMENTED", NULL, "method %s is not known", path);
     om_rpc_finish(rpc, &f);
 }
@@ -379,6 +387,7 @@ static void on_new(om_rpc *rpc, bool ok)
     } else {
         refuse_unknown(rpc);
     }
+    look_at_unsent(rpc->rt);
     om_rpc_release(rpc);
 }
 

@@ -23,6 +23,13 @@ enum {
      * takes the places of what has a credential, nor streams, which may stay for ever, those of probes. */
     RPC_QUIET_MAX = 512,
     RPC_WATCHES_MAX = 512,
+    RPC_HURRIED_MS =
+        5000, /* for what was refused to be taken, and calls without credential to come */
+    RPC_UNSENT_FEW = 64,    /* answers on their way; beyond that it is noted for whom they are */
+    RPC_UNSENT_MANY = 1024, /* beyond that it is looked who does not take them ...  */
+    RPC_UNSENT_LOOK = 256,  /* ... with every so many new calls                     */
+    RPC_UNSENT_MAX = 16384, /* beyond that whoever does not take RPC_UNSENT_LEAST is cut */
+    RPC_UNSENT_LEAST = 32,
     RPC_LARGE = 16 << 10 /* bytes of an answer from which on it is counted                 */
 };
 
@@ -67,6 +74,9 @@ struct om_rt {
     om_rpc *streams;                 /* calls of streaming methods, guarded by list_mutex */
     _Atomic uint64_t in_flight;      /* calls that are not quiet */
     _Atomic uint64_t quiet, watches; /* calls of health, and its streams: counted apart */
+    _Atomic uint64_t refused;        /* calls that were given to no method */
+    _Atomic uint64_t unsent;         /* answers that the transport still has, of all calls */
+    _Atomic uint64_t looks;          /* calls that came while there were many of them */
     _Atomic uint64_t allocated;      /* call objects in use, waiting slots included */
     om_access *own_access;           /* made here, since none was given */
     _Atomic bool failed;             /* fatal was told */
@@ -86,8 +96,11 @@ struct om_rpc {
     om_tag t_new, t_close, t_read, t_write, t_status, t_post;
     _Atomic uint32_t pending; /* outstanding tags and holds */
     _Atomic bool cancelled, finished, post_due;
+    _Atomic bool refused;      /* without a method having seen it */
+    _Atomic uint32_t peer_key; /* of who does not take the answer; 0: not noted */
+    _Atomic uint64_t *place;   /* where it is counted; NULL: not admitted */
     int close_cancelled;
-    bool admitted, listed, drain_told, single_seen;
+    bool listed, drain_told, single_seen;
     bool initial_sent; /* by whoever sends */
     grpc_byte_buffer *received, *sent_message, *sent_final;
     grpc_metadata initial[1];
@@ -129,7 +142,6 @@ void om_rpc_listen(om_queue *queue, uint32_t method);
 void om_rpc_event(om_tag *tag, bool ok);
 void om_rpc_start_tag(om_rpc *rpc, om_tag *tag, const grpc_op *ops, size_t count);
 void om_rpc_wake_streams(om_rt *rt);
-void om_rpc_count_out(const om_rpc *rpc); /* of the calls that run, when it was admitted */
 void om_queue_free_calls(om_queue *queue);
 
 /* rpc_send.c */
@@ -157,6 +169,12 @@ static inline void om_rpc_wait_ends(_Atomic uint64_t *since)
 }
 /* Ends calls whose client has kept them waiting for too long. */
 void om_rpc_watch(om_rt *rt, uint64_t now_ns);
+/* Ends the call of health that has waited longest for its message, to make room. False: none waits. */
+bool om_rpc_end_silent(om_rt *rt);
+/* An answer was handed to the transport: until om_rpc_wait_ends, and minus one in unsent. */
+void om_rpc_answer_begins(om_rpc *rpc);
+/* Cuts connections that open calls and do not take their answers. */
+void om_rpc_cut_unsent(om_rt *rt);
 /* The call was cancelled by its client: a connection that does so too often is cut. */
 void om_rpc_note_reset(om_rpc *rpc, uint64_t now_ns);
 

@@ -168,7 +168,7 @@ void om_rpc_reply(om_rpc *rpc, om_rpc_out *out)
     }
     grpc_op ops[3];
     hold_large(rpc, &rpc->final_large, out->size);
-    om_rpc_wait_begins(&rpc->sending_ns, rpc);
+    om_rpc_answer_begins(rpc);
     rpc->sent_final = buffer_of(rpc, out);
     size_t n = add_initial(rpc, ops);
     n += add_message(&ops[n], rpc->sent_final);
@@ -182,7 +182,7 @@ void om_rpc_finish(om_rpc *rpc, const om_failure *failure)
         return;
     }
     grpc_op ops[2];
-    om_rpc_wait_begins(&rpc->sending_ns, rpc);
+    om_rpc_answer_begins(rpc);
     size_t n = add_initial(rpc, ops);
     n += add_status(rpc, &ops[n], failure);
     om_rpc_start_tag(rpc, &rpc->t_status, ops, n);
@@ -195,6 +195,7 @@ void om_rpc_on_status(om_rpc *rpc, bool ok)
     rpc->sent_final = NULL;
     drop_large(rpc, &rpc->final_large);
     om_rpc_wait_ends(&rpc->sending_ns);
+    atomic_fetch_sub_explicit(&rpc->rt->unsent, 1, memory_order_relaxed);
     if (rpc->code != 0) {
         grpc_slice_unref(rpc->status_text);
         grpc_slice_unref(rpc->status_details);
@@ -235,7 +236,7 @@ static uint32_t final_code(const om_rpc *rpc, uint64_t now)
 
 void om_rpc_account(om_rpc *rpc)
 {
-    if (!rpc->admitted) {
+    if (rpc->place == NULL) {
         return;
     }
     om_rt *rt = rpc->rt;
@@ -243,7 +244,7 @@ void om_rpc_account(om_rpc *rpc)
     uint64_t total = now - rpc->started_ns;
     uint32_t code = final_code(rpc, now);
     const om_rpc_method *m = &om_rpc_methods[rpc->index];
-    om_rpc_count_out(rpc);
+    atomic_fetch_sub_explicit(rpc->place, 1, memory_order_relaxed);
     om_metrics_rpc_handled(rt->metrics[rpc->index], code, total);
     uint64_t slow = (uint64_t)rt->shared.opt.slow_log_ms * 1000000u;
     /* Streams are long by nature, and so is waiting. */

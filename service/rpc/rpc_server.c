@@ -407,7 +407,8 @@ static bool no_calls(om_rt *rt)
 
 static uint64_t running(const om_rt *rt)
 {
-    return atomic_load(&rt->in_flight) + atomic_load(&rt->quiet) + atomic_load(&rt->watches);
+    return atomic_load(&rt->in_flight) + atomic_load(&rt->quiet) + atomic_load(&rt->watches) +
+           atomic_load(&rt->refused);
 }
 
 static bool no_calls_run(om_rt *rt)

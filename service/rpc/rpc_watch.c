@@ -2,11 +2,13 @@
  * that nobody takes, connections that cancel without end. A deadline does not help, since the client sets it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <grpc/support/alloc.h>
+#include <stdlib.h>
 
+#include "peer_counts.h"
 #include "rpc_accept.h"
 #include "rpc_int.h"
 
-enum { CUT_AT_ONCE = 64, NEAR_NS = 50000000 };
+enum { CUT_AT_ONCE = 64, NEAR_NS = 50000000, VICTIMS = 16 };
 
 void om_rpc_watch_add(om_rpc *rpc)
 {
@@ -47,14 +49,49 @@ static bool is_over(const _Atomic uint64_t *since, uint64_t now, uint64_t limit)
     return at != 0 && now > at && now - at > limit;
 }
 
+static bool is_open(const om_rpc *rpc)
+{
+    return rpc->impl != NULL && rpc->impl->verb == OM_VERB_OPEN;
+}
+
+/* Who has no credential, or was refused, is waited for not as long. */
+static uint32_t limit_ms(const om_rpc *rpc)
+{
+    uint32_t usual = rpc->rt->shared.opt.stalled_call_ms;
+    bool hurried = is_open(rpc) || atomic_load_explicit(&rpc->refused, memory_order_relaxed);
+    return hurried && usual > RPC_HURRIED_MS ? (uint32_t)RPC_HURRIED_MS : usual;
+}
+
+static bool is_stalled(const om_rpc *rpc, uint64_t now)
+{
+    uint64_t limit = limit_ms(rpc) * UINT64_C(1000000);
+    return is_over(&rpc->reading_ns, now, limit) || is_over(&rpc->sending_ns, now, limit);
+}
+
+/* The call without a credential that has waited longest for its message, held; NULL: there is none. */
+static om_rpc *find_silent(om_queue *q, uint64_t *since)
+{
+    om_rpc *found = NULL;
+    *since = UINT64_MAX;
+    pthread_mutex_lock(&q->free_mutex);
+    for (om_rpc *rpc = q->calls; rpc != NULL; rpc = rpc->watch_next) {
+        uint64_t at = atomic_load_explicit(&rpc->reading_ns, memory_order_relaxed);
+        if (at != 0 && at < *since && is_open(rpc)) {
+            *since = at;
+            found = rpc;
+        }
+    }
+    found = found != NULL && try_hold(found) ? found : NULL;
+    pthread_mutex_unlock(&q->free_mutex);
+    return found;
+}
+
 static uint32_t find_stalled(om_queue *q, uint64_t now, om_rpc **out)
 {
-    uint64_t limit = (uint64_t)q->rt->shared.opt.stalled_call_ms * 1000000u;
     uint32_t n = 0;
     pthread_mutex_lock(&q->free_mutex);
     for (om_rpc *rpc = q->calls; rpc != NULL && n < CUT_AT_ONCE; rpc = rpc->watch_next) {
-        if ((is_over(&rpc->reading_ns, now, limit) || is_over(&rpc->sending_ns, now, limit)) &&
-            try_hold(rpc)) {
+        if (is_stalled(rpc, now) && try_hold(rpc)) {
             out[n++] = rpc;
         }
     }
@@ -62,10 +99,10 @@ static uint32_t find_stalled(om_queue *q, uint64_t now, om_rpc **out)
     return n;
 }
 
-static void cut(om_rpc *rpc, uint64_t now)
+static void cut(om_rpc *rpc)
 {
     const om_rt_options *o = &rpc->rt->shared.opt;
-    bool reader = is_over(&rpc->sending_ns, now, (uint64_t)o->stalled_call_ms * 1000000u);
+    bool reader = atomic_load_explicit(&rpc->sending_ns, memory_order_relaxed) != 0;
     const om_rpc_method *m = rpc->index < om_rpc_method_count ? &om_rpc_methods[rpc->index] : NULL;
     char *peer = grpc_call_get_peer(rpc->call);
     om_metrics_cut(o->metrics, reader ? OM_CUT_SLOW_READER : OM_CUT_SLOW_WRITER);
@@ -73,7 +110,7 @@ static void cut(om_rpc *rpc, uint64_t now)
             reader ? "a client did not take its answer: the call is ended"
                    : "a client did not send its message: the call is ended",
             OM_SLOG_STR("method", m != NULL ? m->name : NULL), OM_SLOG_STR("peer", peer),
-            OM_SLOG_U64("limit_ms", o->stalled_call_ms));
+            OM_SLOG_U64("limit_ms", limit_ms(rpc)));
     gpr_free(peer);
     /* Once is enough: what is outstanding comes back now. */
     om_rpc_wait_ends(&rpc->reading_ns);
@@ -83,6 +120,71 @@ static void cut(om_rpc *rpc, uint64_t now)
     om_rpc_release(rpc);
 }
 
+/* ---- Answers that nobody takes ----------------------------------------------------------------- */
+
+/* A client that obeys the protocol never waits for more answers than it may have streams: those that are on
+ * their way, and those of calls that it made when it saw the first of them. */
+static uint64_t most_unsent(const om_rt *rt)
+{
+    return 4 * (uint64_t)rt->shared.opt.max_streams;
+}
+
+void om_rpc_answer_begins(om_rpc *rpc)
+{
+    om_rt *rt = rpc->rt;
+    if (atomic_fetch_add_explicit(&rt->unsent, 1, memory_order_relaxed) >= RPC_UNSENT_FEW) {
+        char *peer = grpc_call_get_peer(rpc->call);
+        uint32_t key = 2166136261u;
+        for (const char *at = peer; at != NULL && *at != '\0'; at++) {
+            key = (key ^ (uint8_t)*at) * 16777619u;
+        }
+        gpr_free(peer);
+        atomic_store_explicit(&rpc->peer_key, key != 0 ? key : 1, memory_order_relaxed);
+    }
+    om_rpc_wait_begins(&rpc->sending_ns, rpc);
+}
+
+/* One held call of every peer that has more than `limit`; returns how many there are now. */
+static uint32_t find_greedy(om_queue *q, om_peer_counts *counts, uint32_t limit, om_rpc **out,
+                            uint32_t n)
+{
+    pthread_mutex_lock(&q->free_mutex);
+    for (om_rpc *rpc = q->calls; rpc != NULL && n < VICTIMS; rpc = rpc->watch_next) {
+        uint32_t key = atomic_load_explicit(&rpc->peer_key, memory_order_relaxed);
+        if (key == 0 || atomic_load_explicit(&rpc->sending_ns, memory_order_relaxed) == 0) {
+            continue;
+        }
+        om_peer_counts_add(counts, key);
+        if (om_peer_counts_get(counts, key) == limit + 1 && try_hold(rpc)) {
+            out[n++] = rpc;
+        }
+    }
+    pthread_mutex_unlock(&q->free_mutex);
+    return n;
+}
+
+void om_rpc_cut_unsent(om_rt *rt)
+{
+    om_rpc *greedy[VICTIMS];
+    uint32_t n = 0;
+    uint64_t all = atomic_load_explicit(&rt->unsent, memory_order_relaxed);
+    uint32_t limit = all > RPC_UNSENT_MAX ? RPC_UNSENT_LEAST : (uint32_t)most_unsent(rt);
+    om_peer_counts *counts = calloc(1, sizeof *counts);
+    for (uint32_t i = 0; counts != NULL && i < rt->queue_count; i++) {
+        n = find_greedy(&rt->queue[i], counts, limit, greedy, n);
+    }
+    free(counts);
+    for (uint32_t k = 0; k < n; k++) {
+        char *peer = grpc_call_get_peer(greedy[k]->call);
+        (void)om_accept_cut_peer(peer, OM_CUT_SLOW_READER,
+                                 "a connection made calls and did not take their answers");
+        gpr_free(peer);
+        om_rpc_release(greedy[k]);
+    }
+}
+
+/* ---- Looking ------------------------------------------------------------------------------------- */
+
 void om_rpc_watch(om_rt *rt, uint64_t now_ns)
 {
     om_rpc *stalled[CUT_AT_ONCE];
@@ -91,10 +193,34 @@ void om_rpc_watch(om_rt *rt, uint64_t now_ns)
         do {
             n = find_stalled(&rt->queue[i], now_ns, stalled);
             for (uint32_t k = 0; k < n; k++) {
-                cut(stalled[k], now_ns);
+                cut(stalled[k]);
             }
         } while (n == CUT_AT_ONCE);
     }
+    if (atomic_load_explicit(&rt->unsent, memory_order_relaxed) > most_unsent(rt)) {
+        om_rpc_cut_unsent(rt);
+    }
+}
+
+bool om_rpc_end_silent(om_rt *rt)
+{
+    om_rpc *oldest = NULL;
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; i < rt->queue_count; i++) {
+        uint64_t since = 0;
+        om_rpc *found = find_silent(&rt->queue[i], &since);
+        bool better = found != NULL && since < least;
+        om_rpc *other = better ? oldest : found;
+        least = better ? since : least;
+        oldest = better ? found : oldest;
+        if (other != NULL) {
+            om_rpc_release(other);
+        }
+    }
+    if (oldest != NULL) {
+        cut(oldest);
+    }
+    return oldest != NULL;
 }
 
 /* Clients end a call by themselves when its deadline is over, a moment before or after we do: a storm

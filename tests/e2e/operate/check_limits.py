@@ -223,6 +223,56 @@ def watchers():
     return "720 watch, 512 may; a limit of 128 calls was not touched"
 
 
+@check("connections that make calls and take no answer go, and with them what they held")
+def unread_refusals():
+    with Omend("--max-inflight=256", data=None) as server:
+        filled(server, "c", 10, 8)
+        poll("nothing runs", lambda: in_flight(server) <= 0)
+        before = rss(server)
+        with Peak(server) as peak:
+            peers = [Connection(server.address, mute=True, receive_buffer=1024) for _ in range(4)]
+            block = request_block(COUNT)
+            gone, sent = set(), 0
+            for _ in range(100):
+                for i, peer in enumerate(peers):
+                    if i in gone:
+                        continue
+                    try:  # empty calls: the limit refuses some, the rest is malformed
+                        peer.send(b"".join(frame(HEADERS, 5, peer.stream(), block) for _ in range(100)))
+                        sent += 100
+                    except Closed:
+                        gone.add(i)
+                if len(gone) == len(peers):
+                    break
+            poll("connections are cut", lambda: cut(server, "slow_reader") >= 4)
+            poll("all calls are over", lambda: in_flight(server) <= 0)
+            assert serves(server, "c") == 10
+        took = (peak.most - before) / MIB
+        for peer in peers:
+            peer.reset()
+    return "%d calls, none of %d answers taken: %d MiB, %d cut" % (sent, sent, took, 4)
+
+
+@check("probes whose message does not come make room for those whose does")
+def silent_probes():
+    with Omend(data=None) as server:
+        peers = [Connection(server.address) for _ in range(6)]
+        path = request_block("/grpc.health.v1.Health/Check")
+        for peer in peers:
+            for _ in range(120):
+                peer.send(frame(HEADERS, 4, peer.stream(), path))
+        health = health_pb2_grpc.HealthStub(server.channel())
+        poll("they are there", lambda: in_flight(server) >= 400)
+        for _ in range(50):
+            for peer in peers:  # whatever was ended comes again
+                peer.send(b"".join(frame(HEADERS, 4, peer.stream(), path) for _ in range(20)))
+            assert health.Check(health_pb2.HealthCheckRequest(), timeout=60).status == 1
+        poll("they are ended long before others", lambda: in_flight(server) <= 0)
+        for peer in peers:
+            peer.reset()
+    return "720 without their message, 50 of 50 probes answered"
+
+
 @check("peers that are gone without a word, silent from the start, or reset in the middle")
 def half_open():
     options = ("--keepalive-ms=1000", "--keepalive-timeout-ms=1000")
