@@ -3,6 +3,7 @@
 #include "dev_certs.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -39,7 +40,8 @@ static bool fail_openssl(const char *what, om_tool_error *err)
 bool om_dev_name_ok(const char *name)
 {
     size_t n = strlen(name);
-    bool ok = n >= 1 && n <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n;
+    bool ok =
+        n >= 1 && n <= OM_DEV_NAME && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n;
     return ok && strchr("._-", name[0]) == NULL;
 }
 
@@ -283,4 +285,62 @@ bool om_dev_issue(om_dev_ca *ca, const om_dev_leaf *leaf, bool *made, om_tool_er
     X509_free(c);
     EVP_PKEY_free(key);
     return ok;
+}
+
+/* ---- What is there ------------------------------------------------------------------------------ */
+
+static bool has_host(X509 *certificate, const char *host)
+{
+    unsigned char address[16];
+    bool ip = inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+    return ip ? X509_check_ip_asc(certificate, host, 0) == 1
+              : X509_check_host(certificate, host, 0, 0, NULL) == 1;
+}
+
+void om_dev_lacks(const om_dev_ca *ca, const om_dev_leaf *leaf, char *out, size_t size)
+{
+    path_text path;
+    path_of(ca, leaf->name, "pem", path);
+    FILE *f = fopen(path, "re");
+    X509 *c = f != NULL ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+    out[0] = '\0';
+    if (c == NULL) {
+        (void)snprintf(out, size, "it cannot be read");
+    } else if (X509_cmp_current_time(X509_get0_notAfter(c)) <= 0) {
+        (void)snprintf(out, size, "it has ended");
+    } else if (X509_verify(c, ca->key) != 1) {
+        (void)snprintf(out, size, "another authority has signed it");
+    }
+    for (size_t i = 0; c != NULL && leaf->hosts != NULL && i < leaf->host_count; i++) {
+        if (out[0] == '\0' && !has_host(c, leaf->hosts[i])) {
+            (void)snprintf(out, size, "%.200s is not in it", leaf->hosts[i]);
+        }
+    }
+    X509_free(c);
+    ERR_clear_error();
+}
+
+size_t om_dev_clients(const om_dev_ca *ca, char (*names)[OM_DEV_NAME + 1], size_t capacity)
+{
+    size_t count = 0;
+    DIR *folder = opendir(ca->folder);
+    for (struct dirent *d; folder != NULL && count < capacity && (d = readdir(folder)) != NULL;) {
+        char *name = names[count];
+        size_t n = strlen(d->d_name);
+        if (n <= 4 || n > OM_DEV_NAME + 4 || strcmp(d->d_name + n - 4, ".pem") != 0) {
+            continue;
+        }
+        (void)snprintf(name, OM_DEV_NAME + 1, "%.*s", (int)(n - 4), d->d_name);
+        path_text key;
+        path_of(ca, name, "key", key);
+        bool own = strcmp(name, "ca") != 0 && strcmp(name, "server") != 0 && om_dev_name_ok(name);
+        count += own && access(key, F_OK) == 0 ? 1 : 0;
+    }
+    if (folder != NULL) {
+        (void)closedir(folder);
+    }
+    return count;
 }

@@ -6,6 +6,7 @@
 #define OM_DEV_CERTS_H
 #include "tool.h"
 
+enum { OM_DEV_NAME = 63 }; /* bytes of a name */
 typedef struct om_dev_ca om_dev_ca;
 /* Reads the authority of the folder, or makes both. *made tells which. */
 bool om_dev_ca_open(const char *folder, bool *made, om_dev_ca **out, om_tool_error *err);
@@ -21,4 +22,8 @@ typedef struct om_dev_leaf {
 /* *made false: the pair is there and was kept. */
 bool om_dev_issue(om_dev_ca *ca, const om_dev_leaf *leaf, bool *made, om_tool_error *err);
 bool om_dev_name_ok(const char *name);
+/* Why a pair that was kept does not do: it has ended, or a host is not in it. "": it does. */
+void om_dev_lacks(const om_dev_ca *ca, const om_dev_leaf *leaf, char *out, size_t size);
+/* The names of pairs that are there, beside ca and server, in no order; returns their number. */
+size_t om_dev_clients(const om_dev_ca *ca, char (*names)[OM_DEV_NAME + 1], size_t capacity);
 #endif

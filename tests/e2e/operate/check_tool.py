@@ -180,8 +180,13 @@ def certificates():
         before = read(certs + "/server.pem")
         omen("certs", "dev", certs, "--client", "app")
         assert read(certs + "/server.pem") == before
-        omen("certs", "dev", certs, "--client", "app", "--renew")
-        assert read(certs + "/server.pem") != before
+        said = omen("certs", "dev", certs, "--client", "app", "--host", "db.example.org").stderr
+        assert "db.example.org is not in it" in said and read(certs + "/server.pem") == before, said
+        client = read(certs + "/app.pem")
+        said = omen("certs", "dev", certs, "--renew", "--host", "db.example.org")  # also those that are not named
+        assert read(certs + "/server.pem") != before and read(certs + "/app.pem") != client, said
+        assert not os.path.exists(certs + "/client.pem") and not said.stderr, said
+        assert not omen("certs", "dev", certs, "--client", "app", "--host", "db.example.org").stderr
         omen("count", "films", *at, *mine)
         stranger = os.path.join(place, "other")
         omen("certs", "dev", stranger)
