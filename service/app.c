@@ -140,6 +140,14 @@ static bool is_closed_to_us(const char *folder)
     return faccessat(AT_FDCWD, dirname(above), W_OK | X_OK, AT_EACCESS) != 0 && errno == EACCES;
 }
 
+/* A backup has the list of its files, a database has none; see omen_backup. */
+static bool is_backup(const char *folder)
+{
+    char path[OM_CONFIG_MAX_VALUE + 16];
+    (void)snprintf(path, sizeof path, "%s/BACKUP", folder);
+    return access(path, F_OK) == 0;
+}
+
 /* A folder of somebody else: files that we make there could not be read by its owner's omend, or
  * theirs by us. A folder of root that is open to our group is how volumes are mounted. */
 static int check_owner(om_app *app)
@@ -156,10 +164,17 @@ static int check_owner(om_app *app)
         (void)snprintf(why, sizeof why, "'%s' is not a folder", folder);
         return fail(app, OM_EXIT_CONFIG, "data-dir", why);
     }
+    if (there && is_backup(folder)) {
+        (void)snprintf(why, sizeof why,
+                       "'%s' is a backup, and would be none any more after the first write: make a "
+                       "folder from it with `omen restore` and serve that",
+                       folder);
+        return fail(app, OM_EXIT_CONFIG, "data-dir", why);
+    }
     if (is_closed_to_us(folder)) {
         (void)snprintf(
             why, sizeof why,
-            "omend runs as user %u, which may not write in '%s' or the folder above: chown that "
+            "omend runs as user %u, which may not write in '%s' or the folder above: chown -R that "
             "folder to user %u, or run omend as its owner",
             (unsigned)me, folder, (unsigned)me);
         return fail(app, OM_EXIT_CONFIG, "data-dir", why);

@@ -9,7 +9,7 @@ import secrets
 import shlex
 import sys
 
-from harness import (BUILD, OMEN, PATIENCE, ROOT, Child, Omend, check, folder, main, omen, poll, read, run, skip,
+from harness import (BUILD, OMEN, OMEND, PATIENCE, ROOT, Child, Omend, check, folder, main, omen, poll, read, run, skip,
                      wire, write)
 
 DENIED, USAGE, UNAVAILABLE = 8, 2, 6
@@ -108,7 +108,12 @@ def backup_of_keys():
     copy = os.path.join(backups, "monday", "access.sqlite")
     assert os.stat(copy).st_mode & 0o777 == 0o600
     assert read(app).strip() not in read(copy)
-    with Omend("--catalog=" + copy, "--bootstrap-key-file=" + admin, data=os.path.join(backups, "monday")) as s:
+    refused = run(OMEND, "--check-config", "--data-dir=" + os.path.join(backups, "monday"), check=False)
+    assert refused.returncode == 78 and "is a backup" in refused.stderr, refused.stderr
+    restored = os.path.join(place, "restored")
+    omen("restore", os.path.join(backups, "monday"), restored)
+    assert os.stat(restored).st_mode & 0o777 == 0o700
+    with Omend("--catalog=" + copy, "--bootstrap-key-file=" + admin, data=restored) as s:
         assert s.omen("count", "films", "--key-file", app).stdout.strip() == "0"
         assert "later" not in s.omen("keys", "list", "--key-file", admin).stdout
         assert "shop" in s.omen("tenants", "--key-file", admin).stdout
