@@ -155,7 +155,7 @@ om_tenant *om_access_owner(om_access *access, const char *collection);
 /* False: it could not be saved, and nothing has changed: *f. */
 bool om_access_own(om_access *access, const char *collection, const om_tenant *tenant,
                    om_failure *f);
-void om_access_disown(om_access *access, const char *collection);
+bool om_access_disown(om_access *access, const char *collection, om_failure *f);
 /* Adds it or changes its limits; NULL: *f. FAILED_PRECONDITION / NO_CATALOG without a catalogue. */
 om_tenant *om_access_set_tenant(om_access *access, const char *name, const om_tenant_limits *limits,
                                 om_failure *f);

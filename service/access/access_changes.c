@@ -328,8 +328,7 @@ bool om_access_own(om_access *access, const char *collection, const om_tenant *t
 {
     om_tenant *owner = om_tenants_find(access->tenants, om_tenant_name(tenant));
     if (owner == access->everybody) {
-        om_access_disown(access, collection);
-        return true;
+        return om_access_disown(access, collection, f);
     }
     pthread_mutex_lock(&access->write);
     bool ok = access->catalog == NULL ||
@@ -345,22 +344,24 @@ bool om_access_own(om_access *access, const char *collection, const om_tenant *t
     return ok;
 }
 
-void om_access_disown(om_access *access, const char *collection)
+/* What the catalogue still has would be whose the next collection of that name is, after a restart: what is
+ * known here is given up only when that is gone. */
+bool om_access_disown(om_access *access, const char *collection, om_failure *f)
 {
-    om_failure f;
     pthread_mutex_lock(&access->write);
-    bool known = om_owners_get(access->owners, collection) != NULL;
-    bool ok =
-        !known || access->catalog == NULL || om_catalog_disown(access->catalog, collection, &f);
-    pthread_rwlock_wrlock(&access->lock);
-    (void)om_owners_set(access->owners, collection, NULL);
-    pthread_rwlock_unlock(&access->lock);
+    bool ok = access->catalog == NULL || om_catalog_disown(access->catalog, collection, f);
+    if (ok) {
+        pthread_rwlock_wrlock(&access->lock);
+        (void)om_owners_set(access->owners, collection, NULL);
+        pthread_rwlock_unlock(&access->lock);
+    }
     pthread_mutex_unlock(&access->write);
     if (!ok) {
         om_slog(access->log, OMEN_LOG_ERROR, "catalog",
-                "the owner of a dropped collection could not be removed",
-                OM_SLOG_STR("collection", collection), OM_SLOG_STR("why", f.message));
+                "the owner of a collection could not be removed",
+                OM_SLOG_STR("collection", collection), OM_SLOG_STR("why", f->message));
     }
+    return ok;
 }
 
 bool om_access_copy(om_access *access, const char *folder, char *error, size_t error_size)

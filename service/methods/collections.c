@@ -215,7 +215,7 @@ static bool create_owned(const admin_call *call, const char *name, const omen_op
     if (ok && omen_create(s->opt.db, name, opt, &handle, err) != OMEN_OK) {
         ok = false;
         if (fresh) {
-            om_access_disown(om_rpc_access(call->rpc), name);
+            (void)om_access_disown(om_rpc_access(call->rpc), name, f);
         }
     }
     omen_collection_free(handle);
@@ -281,7 +281,7 @@ static void delete_work(admin_call *call)
     om_colls_change(s->colls, q->name);
     bool gone = omen_drop(s->opt.db, q->name, &err) == OMEN_OK;
     if (gone) {
-        om_access_disown(om_rpc_access(call->rpc), q->name);
+        (void)om_access_disown(om_rpc_access(call->rpc), q->name, &f);
         om_colls_forget(s->colls, q->name);
     }
     om_colls_changed(s->colls, q->name);

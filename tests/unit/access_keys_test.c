@@ -234,7 +234,8 @@ static void a_copy_of_the_catalogue(void **state)
     assert_int_equal(stat(copy, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     om_access_options other = {.catalog = strdup(copy), .bootstrap_file = o.bootstrap_file};
-    om_access *restored = things_start(&other); /* while the first one runs: it is a file of its own */
+    om_access *restored =
+        things_start(&other); /* while the first one runs: it is a file of its own */
     const om_principal *who = identify_with(restored, kept, &f);
     assert_non_null(who);
     assert_string_equal(who->name, "app");
@@ -460,7 +461,7 @@ static void tenants_and_owners(void **state)
         }
         assert_int_equal(om_access_owner(access, name) == acme, i < 50);
     }
-    om_access_disown(access, "c7");
+    assert_true(om_access_disown(access, "c7", &f));
     om_key_request q = {.name = "a",
                         .tenant = "acme",
                         .certificate = "",

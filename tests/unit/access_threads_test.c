@@ -91,7 +91,7 @@ static void change(int round)
     (void)snprintf(name, sizeof name, "c%d", round);
     (void)om_access_own(access_, name,
                         om_access_set_tenant(access_, "acme", &(om_tenant_limits){0}, &f), &f);
-    om_access_disown(access_, name);
+    (void)om_access_disown(access_, name, &f);
 }
 
 static void callers_and_changes(void **state)
