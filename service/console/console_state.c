@@ -263,6 +263,11 @@ static bool after_of(om_console_call *call, int64_t *after)
 json_t *om_console_history(om_console_call *call)
 {
     int64_t after = 0;
+    /* Figures of the whole server are not for those who may do nothing on it. */
+    if (!om_principal_may_some(call->who, OM_VERB_READ)) {
+        (void)om_console_may(call, NULL, OM_VERB_ADMIN);
+        return NULL;
+    }
     if (!after_of(call, &after)) {
         return NULL;
     }
@@ -283,21 +288,23 @@ json_t *om_console_history(om_console_call *call)
 
 /* ---- Slow calls ------------------------------------------------------------------------------ */
 
-static json_t *slow_of(const om_slow_call *s)
+/* whole: who called, from where, and what it was told, which may quote what was asked. */
+static json_t *slow_of(const om_slow_call *s, bool whole)
 {
     return json_pack(
         "{s:I,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:b,s:s}", "unix_ms",
         (json_int_t)s->unix_ms, "service", s->service, "method", s->method, "code", (int)s->code,
         "total_us", (json_int_t)s->total_us, "queue_us", (json_int_t)s->queue_us, "engine_us",
         (json_int_t)s->engine_us, "send_us", (json_int_t)s->send_us, "collection", s->collection,
-        "principal", s->principal, "peer", s->peer, "request_id", s->request_id, "k",
-        (int)s->search.k, "ef", (int)s->search.ef, "plan",
+        "principal", whole ? s->principal : "", "peer", whole ? s->peer : "", "request_id",
+        whole ? s->request_id : "", "k", (int)s->search.k, "ef", (int)s->search.ef, "plan",
         s->search.plan != 0 ? omen_plan_name(s->search.plan) : "", "visited",
         (json_int_t)s->search.visited, "distances", (json_int_t)s->search.distances, "filtered",
-        s->search.filter_hash != 0, "why", s->why);
+        s->search.filter_hash != 0, "why", whole ? s->why : "");
 }
 
-/* Calls about a collection are shown to those who may read it, the others to administrators. */
+/* Calls about a collection are shown to those who may read it, the others to administrators. Whose they are
+ * is for administrators, and for who made them. */
 json_t *om_console_slow(om_console_call *call)
 {
     bool admin = om_principal_may_some(call->who, OM_VERB_ADMIN);
@@ -309,7 +316,8 @@ json_t *om_console_slow(om_console_call *call)
     for (size_t i = 0; i < count; i++) {
         const char *name = calls[i].collection;
         if (admin || (name[0] != '\0' && om_principal_may(call->who, name, OM_VERB_READ))) {
-            (void)json_array_append_new(list, slow_of(&calls[i]));
+            bool own = strcmp(calls[i].principal, call->who->name) == 0;
+            (void)json_array_append_new(list, slow_of(&calls[i], admin || own));
         }
     }
     free(calls);

@@ -338,12 +338,30 @@ def access_stub(server, token):
     return messages, services.AccessStub(server.client(token=token).channel)
 
 
+def slow_calls(server, client, reader, admin):
+    """Who else calls is for administrators; that a collection has slow calls is for its readers."""
+
+    def of_red(token):
+        calls = api(server, "slow", token=token)["calls"]
+        return [c for c in calls if c["collection"] == "red-two" and c["method"] == "BatchWrite"]
+
+    def one_more():
+        client.add("red-two", wire.gaussian(1, 4000, 8), range(4000))
+        return of_red(admin.secret)
+
+    seen = poll("a slow call", one_more)
+    assert all(c["principal"] and c["peer"] and c["request_id"] for c in seen), seen
+    seen = of_red(reader.secret)
+    assert seen and not any(c["principal"] or c["peer"] or c["request_id"] or c["why"] for c in seen), seen
+
+
 @check("roles hold in the console as they hold for gRPC")
 def roles():
     place = folder("console-")
     root = "omen_" + "r" * 43
     keys = write(os.path.join(place, "bootstrap.key"), root + "\n", 0o600)
-    with Omend("--catalog=" + os.path.join(place, "catalog.db"), "--bootstrap-key-file=" + keys) as server:
+    with Omend("--catalog=" + os.path.join(place, "catalog.db"), "--bootstrap-key-file=" + keys,
+               "--slow-log-ms=1") as server:
         client = server.client(token=root)
         for name in ("red-one", "red-two", "blue"):
             fill(client, name, 50, dim=8, string_ids=False)
@@ -374,6 +392,7 @@ def roles():
         fails(server, "operations/start", {"kind": "optimize", "target": "red-one"}, 403, "ROLE", token=manager.secret)
         for kind in ("checkpoint", "backup", "restore", "verify"):
             fails(server, "operations/start", {"kind": kind, "target": "b"}, 403, "ROLE", token=manager.secret)
+        slow_calls(server, client, reader, admin)
         mine = api(server, "operations/start", {"kind": "optimize", "target": "blue"}, token=manager.secret)
         other = api(server, "operations/start", {"kind": "checkpoint"}, token=admin.secret)
         seen = [o["id"] for o in api(server, "operations", token=manager.secret)["operations"]]
