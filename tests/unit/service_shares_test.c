@@ -244,12 +244,13 @@ static void wait_for(om_operations *ops, const char *id, uint32_t at_least)
     fail_msg("%s stays in state %u", id, v.state);
 }
 
-static void fails_for_rate(om_operations *ops, const om_principal *who, int i)
+static void fails_for_rate(om_operations *ops, const om_principal *who, const char *whose)
 {
     om_operation_view v;
     om_failure f;
-    assert_false(optimize(ops, who, i, &v, &f));
+    assert_false(optimize(ops, who, FREE, &v, &f));
     assert_int_equal(f.code, OMEN_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(f.message, whose));
     assert_string_equal(f.reason, "RATE");
     assert_true(f.retry_ms > 0);
 }
@@ -269,14 +270,16 @@ static void managers_leave_room_for_administrators(void **state)
         c.identity[15] = 'c';
         for (int i = 0; i < OM_OPERATIONS_OWN; i++) {
             assert_true(optimize(ops, &a, next++, &v, &f));
+        }
+        fails_for_rate(ops, &a, "of yours");
+        for (int i = 0; i < OM_OPERATIONS_OWN; i++) {
             assert_true(optimize(ops, &b, next++, &v, &f));
         }
-        fails_for_rate(ops, &a, FREE);
-        fails_for_rate(ops, &c, FREE); /* its tenant has its share */
+        fails_for_rate(ops, &c, "of your tenant");
     }
     assert_int_equal(next, OM_OPERATIONS_SHARED);
     om_principal late = caller("late", "late", &manages);
-    fails_for_rate(ops, &late, FREE);
+    fails_for_rate(ops, &late, "of collections");
     om_operation_view backup = checkpoint(ops); /* finds a place, and a thread */
     wait_for(ops, backup.id, OM_OPERATION_RUNNING);
     open_gate();
