@@ -393,6 +393,7 @@ static int start_rpc(om_app *app)
     options.max_in_flight = c->max_inflight;
     options.max_streams = c->max_streams_per_connection;
     options.max_message_bytes = c->max_message_bytes;
+    options.transport_quota = om_config_transport_memory(om_config_cgroup_memory("/"));
     options.max_connections = c->max_connections;
     options.max_connections_per_address = c->max_connections_per_address;
     options.connection_idle_ms = c->connection_idle_ms;

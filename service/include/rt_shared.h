@@ -59,6 +59,7 @@ typedef struct om_rt_shared {
     _Atomic uint64_t streams;
     _Atomic uint64_t ingest_bytes; /* batches received and not yet applied, of all calls */
     _Atomic uint64_t answer_bytes; /* of large answers that clients have not taken yet    */
+    _Atomic uint64_t read_bytes;   /* of large messages that calls hold which write nothing */
     om_usage usage;
     _Atomic uint32_t recalls;
 } om_rt_shared;
@@ -72,6 +73,16 @@ bool om_rt_ingest_full(const om_rt_shared *shared);
 void om_rt_note_answers(om_rt_shared *shared, int64_t bytes);
 /* Whether answers that wait for their clients, and `more` bytes, pass what they may hold: the other half. */
 bool om_rt_answers_full(const om_rt_shared *shared, uint64_t more);
+
+/* Bytes of large messages that calls hold which write nothing, and how many they may be. */
+static inline uint64_t om_rt_reads_hold(const om_rt_shared *shared)
+{
+    return atomic_load_explicit(&shared->read_bytes, memory_order_relaxed);
+}
+static inline uint64_t om_rt_reads_limit(const om_rt_shared *shared)
+{
+    return shared->opt.transport_quota / 4;
+}
 
 om_rt_shared *om_rt_shared_of(om_rt *rt);
 #endif

@@ -34,6 +34,7 @@ typedef struct batch_call {
     pthread_mutex_t mutex; /* guards what follows, down to the actor's */
     om_wread reader;
     uint32_t taken, total;
+    uint32_t busy; /* lanes that work on a search of the message */
     answer *answers, **tail;
     uint32_t waiting, done; /* answers in the list; searches answered */
     size_t waiting_bytes;
@@ -176,6 +177,20 @@ static void add_answer(batch_call *c, answer *a)
     om_rpc_post(c->rpc);
 }
 
+/* A search was answered. With the last one the message goes: the client may take its time with answers. */
+static void let_go(batch_call *c)
+{
+    om_rpc_message *message = NULL;
+    pthread_mutex_lock(&c->mutex);
+    c->busy--;
+    if (c->busy == 0 && c->taken == c->total) {
+        message = c->message;
+        c->message = NULL;
+    }
+    pthread_mutex_unlock(&c->mutex);
+    om_rpc_message_free(message);
+}
+
 static void lane_run(om_job *job, bool expired)
 {
     lane *l = (lane *)(void *)job;
@@ -196,11 +211,14 @@ static void lane_run(om_job *job, bool expired)
     }
     om_arena_init(&arena, NULL, 0, c->message->size);
     uint32_t index = c->taken++;
+    c->busy++;
     bool ok = take_next(c, &arena, &q, &f);
     pthread_mutex_unlock(&c->mutex);
     om_metrics_queue_wait(c->shared->opt.metrics, waited);
-    add_answer(c, ok ? search_one(c, index, &q, &arena, waited) : failed_answer(index, &f));
+    answer *a = ok ? search_one(c, index, &q, &arena, waited) : failed_answer(index, &f);
     om_arena_reset(&arena);
+    let_go(c);
+    add_answer(c, a);
     om_pool_submit_always(c->shared->search, job);
 }
 

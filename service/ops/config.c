@@ -17,6 +17,9 @@
 #define ENVIRONMENT_PREFIX "OMEND_"
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 #define LEFT_AT_LEAST (UINT64_C(64) << 20)
+/* Two of the largest messages; and what is enough for any server. */
+#define TRANSPORT_LEAST (UINT64_C(32) << 20)
+#define TRANSPORT_MOST (UINT64_C(512) << 20)
 
 static bool load_defaults(om_config_loader *l)
 {
@@ -462,12 +465,22 @@ static bool check_whole(om_config *c, om_config_error *error)
 
 /* Transport, allocator and code take some 30 MiB beside the engine: a fifth of a small group is not enough
  * for them, and the kernel kills who goes over its limit. */
+uint64_t om_config_auto_memory(uint64_t most)
+{
+    uint64_t rest = most / 5 < LEFT_AT_LEAST ? LEFT_AT_LEAST : most / 5;
+    return most / 2 < rest ? most - most / 2 : most - rest;
+}
+
+uint64_t om_config_transport_memory(uint64_t most)
+{
+    uint64_t part = most / 10 < TRANSPORT_LEAST ? TRANSPORT_LEAST : most / 10;
+    return most == 0 || part > TRANSPORT_MOST ? TRANSPORT_MOST : part;
+}
+
 static void resolve_memory(om_config *c)
 {
     if (c->memory_limit == OM_MEMORY_AUTO) {
-        uint64_t most = om_config_cgroup_memory("/");
-        uint64_t rest = most / 5 < LEFT_AT_LEAST ? LEFT_AT_LEAST : most / 5;
-        c->memory_limit = most / 2 < rest ? most - most / 2 : most - rest;
+        c->memory_limit = om_config_auto_memory(om_config_cgroup_memory("/"));
     }
 }
 

@@ -97,4 +97,8 @@ bool om_config_split(const char *address, char *host, uint16_t *port);
 /* The memory limit of this process's control group (v1 or v2) below `root` ("/" outside tests), or
  * of the machine when there is none; 0 when nothing is known. */
 uint64_t om_config_cgroup_memory(const char *root);
+/* What the engine may use of `most` bytes when memory-limit is auto, and what the transport may buffer: both
+ * together, with some 30 MiB of code and tables, fit into it. 0: not known. */
+uint64_t om_config_auto_memory(uint64_t most);
+uint64_t om_config_transport_memory(uint64_t most);
 #endif

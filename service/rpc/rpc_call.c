@@ -415,11 +415,13 @@ static void on_close(om_rpc *rpc, bool ok)
 typedef struct message_box {
     om_rpc_message message; /* first */
     grpc_byte_buffer *buffer;
+    om_rpc *rpc;      /* lives as long as its messages */
+    uint64_t counted; /* in om_rt.shared.read_bytes    */
     om_span spans[];
 } message_box;
 
 /* Points at the slices of the buffer, which stay where they are until the message is freed. */
-static om_rpc_message *message_of(grpc_byte_buffer *buffer)
+static om_rpc_message *message_of(om_rpc *rpc, grpc_byte_buffer *buffer)
 {
     const grpc_slice_buffer *slices = &buffer->data.raw.slice_buffer;
     message_box *box = malloc(sizeof *box + slices->count * sizeof box->spans[0]);
@@ -427,11 +429,18 @@ static om_rpc_message *message_of(grpc_byte_buffer *buffer)
         return NULL;
     }
     box->buffer = buffer;
+    box->rpc = rpc;
+    box->counted = 0;
     for (size_t i = 0; i < slices->count; i++) {
         box->spans[i] = (om_span){GRPC_SLICE_START_PTR(slices->slices[i]),
                                   GRPC_SLICE_LENGTH(slices->slices[i])};
     }
     box->message = (om_rpc_message){box->spans, slices->count, slices->length};
+    if (slices->length >= RPC_LARGE) {
+        box->counted = rpc->impl->verb != OM_VERB_WRITE ? slices->length : 0;
+        atomic_fetch_add_explicit(&rpc->held, slices->length, memory_order_relaxed);
+        atomic_fetch_add_explicit(&rpc->rt->shared.read_bytes, box->counted, memory_order_relaxed);
+    }
     return &box->message;
 }
 
@@ -439,6 +448,12 @@ void om_rpc_message_free(om_rpc_message *message)
 {
     if (message != NULL) {
         message_box *box = (message_box *)(void *)message;
+        om_rpc *rpc = box->rpc;
+        if (message->size >= RPC_LARGE) {
+            atomic_fetch_sub_explicit(&rpc->held, message->size, memory_order_relaxed);
+            atomic_fetch_sub_explicit(&rpc->rt->shared.read_bytes, box->counted,
+                                      memory_order_relaxed);
+        }
         grpc_byte_buffer_destroy(box->buffer);
         free(box);
     }
@@ -449,6 +464,14 @@ void om_rpc_read(om_rpc *rpc)
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE};
     op.data.recv_message.recv_message = &rpc->received;
     om_rpc_start_tag(rpc, &rpc->t_read, &op, 1);
+}
+
+/* Whether a message may be held; what writes has a limit of its own (om_rt_ingest_full). */
+static bool has_room(const om_rpc *rpc, size_t size)
+{
+    const om_rt_shared *s = &rpc->rt->shared;
+    return size < RPC_LARGE || rpc->impl->verb == OM_VERB_WRITE ||
+           om_rt_reads_hold(s) + size <= om_rt_reads_limit(s);
 }
 
 static void give_message(om_rpc *rpc, grpc_byte_buffer *buffer)
@@ -470,7 +493,12 @@ static void give_message(om_rpc *rpc, grpc_byte_buffer *buffer)
     if (buffer->type != GRPC_BB_RAW || buffer->data.raw.compression != GRPC_COMPRESS_NONE) {
         om_failure_set(&f, OMEN_UNIMPLEMENTED, "UNIMPLEMENTED", NULL,
                        "compressed messages are refused");
-    } else if ((message = message_of(buffer)) == NULL) {
+    } else if (!has_room(rpc, size)) {
+        om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "MESSAGES", NULL,
+                       "messages of calls that are not answered yet hold as much memory as may be");
+        f.retry_ms = 1000;
+        om_metrics_rpc_shed(rpc->rt->shared.opt.metrics, OM_SHED_MEMORY);
+    } else if ((message = message_of(rpc, buffer)) == NULL) {
         om_failure_set(&f, OMEN_RESOURCE_EXHAUSTED, "NO_MEMORY", NULL, "no memory for the message");
     }
     if (message == NULL) {

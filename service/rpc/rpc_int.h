@@ -119,6 +119,8 @@ struct om_rpc {
     /* Since when the client is waited for: to send its first message, to take what is sent to it. 0:
      * it is not. In time of the queue's beat; looked at by om_rpc_watch. */
     _Atomic uint64_t reading_ns, sending_ns;
+    /* Bytes of large answers and of messages that the call holds, as it is seen from outside. */
+    _Atomic uint64_t held;
     size_t write_large, final_large; /* bytes counted in om_rt.shared.answer_bytes */
     uint32_t code;
     char request_id[RPC_REQUEST_ID + 1];
@@ -155,6 +157,18 @@ bool om_rpc_authorize(om_rpc *rpc, om_failure *f);
 /* Whether the caller of a stream is still good; identifies again where that helps. False: *f. */
 bool om_rpc_still(om_rpc *rpc, om_failure *f);
 void om_rpc_leave(om_rpc *rpc); /* gives back what authorize took */
+/* Holds a call that is listed, unless its last hold is gone. */
+static inline bool om_rpc_try_hold(om_rpc *rpc)
+{
+    uint32_t pending = atomic_load_explicit(&rpc->pending, memory_order_relaxed);
+    while (pending != 0) {
+        if (atomic_compare_exchange_weak_explicit(&rpc->pending, &pending, pending + 1,
+                                                  memory_order_acquire, memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
+}
 /* rpc_watch.c: the queue's free_mutex is held by whoever calls the first two. */
 void om_rpc_watch_add(om_rpc *rpc);
 void om_rpc_watch_remove(om_rpc *rpc);

@@ -56,6 +56,7 @@ static void hold_large(om_rpc *rpc, size_t *held, size_t size)
 {
     if (size >= RPC_LARGE) {
         *held = size;
+        atomic_fetch_add_explicit(&rpc->held, size, memory_order_relaxed);
         om_rt_note_answers(&rpc->rt->shared, (int64_t)size);
     }
 }
@@ -64,6 +65,7 @@ static void drop_large(om_rpc *rpc, size_t *held)
 {
     if (*held > 0) {
         om_rt_note_answers(&rpc->rt->shared, -(int64_t)*held);
+        atomic_fetch_sub_explicit(&rpc->held, *held, memory_order_relaxed);
         *held = 0;
     }
 }

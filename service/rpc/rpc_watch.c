@@ -33,14 +33,7 @@ void om_rpc_watch_remove(om_rpc *rpc)
 /* Holds a call that is listed, unless its last hold is gone. */
 static bool try_hold(om_rpc *rpc)
 {
-    uint32_t pending = atomic_load_explicit(&rpc->pending, memory_order_relaxed);
-    while (pending != 0) {
-        if (atomic_compare_exchange_weak_explicit(&rpc->pending, &pending, pending + 1,
-                                                  memory_order_acquire, memory_order_relaxed)) {
-            return true;
-        }
-    }
-    return false;
+    return om_rpc_try_hold(rpc);
 }
 
 static bool is_over(const _Atomic uint64_t *since, uint64_t now, uint64_t limit)

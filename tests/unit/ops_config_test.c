@@ -574,6 +574,22 @@ static int remove_folder(void **state)
     return system(command) == 0 ? 0 : -1;
 }
 
+/* What is the engine's by itself, and what the transport may buffer, fit into the group together. */
+static void test_shares_of_memory(void **state)
+{
+    const uint64_t mib = UINT64_C(1) << 20;
+    (void)state;
+    for (uint64_t most = 192 * mib; most <= 65536 * mib; most += 64 * mib) {
+        uint64_t engine = om_config_auto_memory(most);
+        uint64_t transport = om_config_transport_memory(most);
+        assert_true(engine + transport + 30 * mib <= most);
+        assert_true(engine >= most / 2);
+        assert_true(transport >= 32 * mib && transport <= 512 * mib);
+    }
+    assert_int_equal(om_config_transport_memory(2560 * mib), 256 * mib);
+    assert_int_equal(om_config_transport_memory(0), 512 * mib);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -596,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_manual),
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_cgroup),
+        cmocka_unit_test(test_shares_of_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

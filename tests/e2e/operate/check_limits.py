@@ -20,6 +20,8 @@ from h2raw import (
     END_STREAM,
     HEADERS,
     INITIAL_WINDOW,
+    SETTINGS,
+    WINDOW,
     Closed,
     Connection,
     frame,
@@ -168,6 +170,51 @@ def slow_batch_reader():
         for peer in peers:
             peer.reset()
     return "4 batches of 40 MB of answers: +%d MiB" % grown
+
+
+def send_in_turns(peer, path, request):
+    """One call, its message sent as the windows open; its status when the server ended it early."""
+    stream, begin = peer.headers(path)
+    peer.send(begin)
+    body, at, room = message(request), 0, [65535, 65535]
+    while at < len(body):
+        size = min(16384, room[0], room[1], len(body) - at)
+        if size > 0:
+            last = END_STREAM if at + size == len(body) else 0
+            peer.send(frame(DATA, last, stream, body[at : at + size]))
+            at, room = at + size, [room[0] - size, room[1] - size]
+            continue
+        got = peer.read(30)
+        if got.kind == WINDOW:
+            room[got.stream != 0] += int.from_bytes(got.payload, "big")
+        elif got.kind == SETTINGS and not got.flags & 1:
+            for i in range(0, len(got.payload), 6):
+                if got.payload[i : i + 2] == b"\0\4":
+                    room[1] += int.from_bytes(got.payload[i + 2 : i + 6], "big") - 65535
+
+
+@check("searches that nobody takes hold no more memory than is for them, and go first")
+def held_messages():
+    with Omend("--stalled-call-ms=600000", data=None) as server:
+        client, data = filled(server, "c", 2000, 256)
+        one = wire.search_of("c", data[0], limit=1000)
+        request = ITEMS.BatchSearchRequest(searches=[one] * 1000).SerializeToString()
+        pad = 12 * MIB  # an unknown field
+        request += b"\xfa\x3f" + bytes((128 | pad & 127, 128 | pad >> 7 & 127, 128 | pad >> 14 & 127, pad >> 21))
+        request += bytes(pad)
+        peers = [Connection(server.address, settings=[(INITIAL_WINDOW, 1)]) for _ in range(16)]
+        for peer in peers:
+            with contextlib.suppress(Closed, OSError):
+                send_in_turns(peer, BATCH_SEARCH, request)
+        refused = server.metric("omendb_grpc_server_shed_total", why="memory")
+        assert refused > 0, "16 messages of 12 MiB were held"
+        poll("those that take nothing are ended", lambda: cut(server, "memory") > 0)
+        big = ITEMS.BatchSearchRequest(searches=[wire.search_of("c", data[0], limit=1)] * 100)
+        assert big.ByteSize() > 64 << 10
+        poll("others are served", lambda: len(list(client.items.BatchSearch(big))) == 100)
+        for peer in peers:
+            peer.reset()
+        return "16 calls of 12 MiB: %d refused, %d ended" % (refused, cut(server, "memory"))
 
 
 @check("calls whose message does not come free their slots; others are told to wait, health is not")
