@@ -114,6 +114,7 @@ static int make_access(om_app *app, bool check)
                                  .certificate_identities = c->certificate_identities,
                                  .audit_file = c->audit_log,
                                  .check = check,
+                                 .max_collections = c->max_collections_per_tenant,
                                  .metrics = app->metrics,
                                  .log = app->log};
     app->access = om_access_create(&options, error, sizeof error);

@@ -90,6 +90,7 @@ typedef struct om_access_options {
     const char *jwt_issuer, *jwt_audience;
     bool certificate_identities; /* a client certificate whose name has grants is a credential */
     const char *audit_file;      /* JSON lines; NULL: to the log                               */
+    uint32_t max_collections;    /* of a tenant other than `default`; 0: any number            */
     bool check;                  /* --check-config: files are looked at, none is made or held  */
     om_metrics *metrics;
     om_slog *log;

@@ -322,6 +322,24 @@ om_tenant *om_access_owner(om_access *access, const char *collection)
     return tenant != NULL ? tenant : access->everybody;
 }
 
+/* Collections without an item cost no quota of rows and bytes, but time of whoever walks all of them. The
+ * mutex of changes is held. */
+static bool room_for_one(const om_access *access, const char *collection, const om_tenant *owner,
+                         om_failure *f)
+{
+    const char *name = om_tenant_name(owner);
+    if (access->max_collections == 0 || om_owners_get(access->owners, collection) == owner ||
+        om_owners_count(access->owners, owner) < access->max_collections) {
+        return true;
+    }
+    om_failure_set(f, OMEN_RESOURCE_EXHAUSTED, "QUOTA", NULL,
+                   "the tenant %s has %u collections, which is the limit "
+                   "(--max-collections-per-tenant): delete some",
+                   name, access->max_collections);
+    (void)snprintf(f->quota, sizeof f->quota, "%s/collections", name);
+    return false;
+}
+
 /* Without a row a collection is of `default`, so nothing is written for those. */
 bool om_access_own(om_access *access, const char *collection, const om_tenant *tenant,
                    om_failure *f)
@@ -331,8 +349,9 @@ bool om_access_own(om_access *access, const char *collection, const om_tenant *t
         return om_access_disown(access, collection, f);
     }
     pthread_mutex_lock(&access->write);
-    bool ok = access->catalog == NULL ||
-              om_catalog_own(access->catalog, collection, om_tenant_name(owner), f);
+    bool ok = room_for_one(access, collection, owner, f) &&
+              (access->catalog == NULL ||
+               om_catalog_own(access->catalog, collection, om_tenant_name(owner), f));
     if (ok) {
         pthread_rwlock_wrlock(&access->lock);
         ok = om_owners_set(access->owners, collection, owner) ||

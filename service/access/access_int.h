@@ -157,6 +157,7 @@ om_owners *om_owners_create(void);
 void om_owners_free(om_owners *owners);
 bool om_owners_set(om_owners *owners, const char *collection, om_tenant *tenant); /* NULL: none */
 om_tenant *om_owners_get(const om_owners *owners, const char *collection);        /* NULL: none */
+size_t om_owners_count(const om_owners *owners, const om_tenant *tenant); /* walks all of them */
 
 /* ---- jwt.c, jwt_keys.c ----------------------------------------------------------------------- */
 typedef struct om_jwt_keys om_jwt_keys;

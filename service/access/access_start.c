@@ -83,6 +83,7 @@ static bool make_parts(om_access *access, const om_access_options *o, char *erro
     access->log = o->log;
     access->certificates = o->certificate_identities;
     access->check = o->check;
+    access->max_collections = o->max_collections;
     access->has_jwt = o->jwt_key_file != NULL;
     access->has_bootstrap = o->bootstrap_file != NULL;
     access->required = o->catalog != NULL || access->has_jwt || access->has_bootstrap;

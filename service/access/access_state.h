@@ -30,6 +30,7 @@ struct om_access {
     pthread_rwlock_t lock; /* guards all below */
     om_keyring *ring;      /* NULL: no catalogue */
     om_owners *owners;
+    uint32_t max_collections; /* of a tenant other than `default`; 0: any number */
     om_bootstrap bootstrap;
     om_jwt_keys *jwt_keys;
     _Atomic uint64_t jwt_generation; /* read without the lock */

@@ -119,3 +119,14 @@ om_tenant *om_owners_get(const om_owners *o, const char *collection)
     const owned *row = *find(o, collection);
     return row != NULL ? row->tenant : NULL;
 }
+
+size_t om_owners_count(const om_owners *o, const om_tenant *tenant)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < o->buckets; i++) {
+        for (const owned *row = o->bucket[i]; row != NULL; row = row->next) {
+            n += row->tenant == tenant;
+        }
+    }
+    return n;
+}

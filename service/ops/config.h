@@ -56,6 +56,7 @@ typedef struct om_config {
     uint64_t memory_limit;                        /* bytes; 0: none. "auto" is resolved by load */
     uint32_t max_message_bytes, max_streams_per_connection, max_inflight;
     uint32_t max_connections, max_connections_per_address; /* 0: chosen, none */
+    uint32_t max_collections_per_tenant;                   /* 0: any number   */
     uint32_t connection_idle_ms, connection_age_ms, connection_grace_ms;
     uint32_t keepalive_ms, keepalive_timeout_ms;
     uint32_t stalled_call_ms, max_resets; /* max_resets 0: any number */
@@ -67,7 +68,7 @@ typedef struct om_config {
     char *ready_file;                            /* NULL: none */
     uint32_t metrics_collections;
     uint32_t recall_sample, recall_cost; /* sample 0: off; cost: thousandths of one core */
-    uint32_t console; /* OM_CONSOLE_* */
+    uint32_t console;                    /* OM_CONSOLE_* */
     om_config_open open[OM_CONFIG_MAX_OPEN];
     size_t open_count;
     char *file;                            /* the configuration file, NULL: none */

@@ -679,6 +679,33 @@ static void audit_lines(void **state)
     end(access, &o);
 }
 
+static void collections_are_counted(void **state)
+{
+    om_failure f;
+    om_access_options o = with_catalog();
+    (void)state;
+    o.max_collections = 2;
+    om_access *access = things_start(&o);
+    om_tenant_limits limits = {0};
+    om_tenant *acme = om_access_set_tenant(access, "acme", &limits, &f);
+    om_tenant *other = om_access_set_tenant(access, "other", &limits, &f);
+    om_tenant *everybody = om_access_owner(access, "nobody-knows");
+    assert_true(om_access_own(access, "a", acme, &f) && om_access_own(access, "b", acme, &f));
+    assert_false(om_access_own(access, "c", acme, &f));
+    assert_int_equal(f.code, OMEN_RESOURCE_EXHAUSTED);
+    assert_string_equal(f.reason, "QUOTA");
+    assert_string_equal(f.quota, "acme/collections");
+    assert_ptr_equal(om_access_owner(access, "c"), everybody);
+    assert_true(om_access_own(access, "b", acme, &f)); /* it is one of the two */
+    assert_true(om_access_own(access, "c", other, &f));
+    for (char name[] = "m"; name[0] < 'z'; name[0]++) {
+        assert_true(om_access_own(access, name, everybody, &f));
+    }
+    assert_true(om_access_disown(access, "a", &f));
+    assert_true(om_access_own(access, "d", acme, &f));
+    end(access, &o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +730,7 @@ int main(void)
                                         things_tear_down),
         cmocka_unit_test_setup_teardown(bad_starts, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(bad_catalogs, things_set_up, things_tear_down),
+        cmocka_unit_test_setup_teardown(collections_are_counted, things_set_up, things_tear_down),
         cmocka_unit_test_setup_teardown(audit_lines, things_set_up, things_tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
