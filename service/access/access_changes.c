@@ -201,6 +201,21 @@ static void forget_oldest(om_access *access)
     }
 }
 
+/* A key that leaked is not taken any more, also when the catalogue cannot be written. Since a restart would
+ * take it again the call fails, and the key can still be found: the next try writes it down. */
+static void refuse_at_once(const om_access *access, om_ring_key *key, om_failure *f)
+{
+    char why[sizeof f->message];
+    (void)snprintf(why, sizeof why, "%s", f->message);
+    atomic_store_explicit(&key->box->revoked, true, memory_order_release);
+    (void)snprintf(f->message, sizeof f->message,
+                   "the key is refused from now on, but a restart would take it again: revoke it "
+                   "again when the catalog can be written: %.200s",
+                   why);
+    om_slog(access->log, OMEN_LOG_ERROR, "catalog", "that a key was revoked could not be saved",
+            OM_SLOG_STR("key", key->id), OM_SLOG_STR("why", why));
+}
+
 bool om_access_revoke_key(om_access *access, const char *name, om_key_fn *tell, void *ctx,
                           om_failure *f)
 {
@@ -216,6 +231,9 @@ bool om_access_revoke_key(om_access *access, const char *name, om_key_fn *tell, 
                        "there is no key '%.63s' that is in force", name);
     } else {
         ok = om_catalog_revoke_key(access->catalog, key->number, now, f);
+        if (!ok) {
+            refuse_at_once(access, key, f);
+        }
     }
     if (ok) {
         om_key told;
@@ -295,6 +313,10 @@ om_tenant *om_access_set_tenant(om_access *access, const char *name, const om_te
     if (!om_access_name_ok(name)) {
         om_failure_set(f, OMEN_INVALID_ARGUMENT, "NAME", "tenant.name",
                        "tenant.name must be ^[a-z0-9][a-z0-9._-]{0,62}$");
+        return NULL;
+    }
+    if (limits->weight > OM_TENANT_MAX_WEIGHT) {
+        om_failure_limit(f, "tenant.weight", limits->weight, OM_TENANT_MAX_WEIGHT);
         return NULL;
     }
     pthread_mutex_lock(&access->write);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ struct om_audit {
     double tokens; /* of refusals */
     int64_t refilled;
     uint64_t left_out;
+    bool torn; /* the last line ended early */
 };
 
 static int open_file(const char *path)
@@ -192,26 +194,39 @@ static bool take_token(om_audit *a)
     return true;
 }
 
+/* What a full disk has cut in two is ended first: the next line must be one by itself. */
 static void append(om_audit *a, text *t)
 {
     put(t, "}\n");
-    ssize_t n = write(a->fd, t->data, t->size);
-    if (n != (ssize_t)t->size) {
+    struct iovec parts[2] = {{(char *)(uintptr_t) "\n", a->torn ? 1 : 0}, {t->data, t->size}};
+    ssize_t whole = (ssize_t)(parts[0].iov_len + t->size);
+    ssize_t n = writev(a->fd, parts, 2);
+    if (n != whole) {
         om_metrics_audit_failure(a->metrics);
         om_slog(a->log, OMEN_LOG_ERROR, "audit", "a line of the audit log could not be written",
                 OM_SLOG_STR("why", n < 0 ? strerror(errno) : "the disk is full"));
+    }
+    if (n > 0) {
+        a->torn = n != whole && n > (ssize_t)parts[0].iov_len;
     }
 }
 
 static void to_log(om_audit *a, const om_audit_line *line)
 {
     const om_principal *p = line->principal;
-    om_slog(a->log, line->ok ? OMEN_LOG_INFO : OMEN_LOG_WARN, line->ok ? "audit" : "audit_refused",
-            line->action, OM_SLOG_STR("principal", p != NULL ? p->name : NULL),
-            OM_SLOG_STR("by", p != NULL ? kind_name(p->kind) : NULL),
-            OM_SLOG_STR("peer", line->peer), OM_SLOG_STR("object", line->object),
-            OM_SLOG_STR("why", line->why), OM_SLOG_STR("certificates", line->certificates),
-            OM_SLOG_STR("result", line->ok ? "ok" : "refused"));
+    const om_slog_field fields[] = {OM_SLOG_STR("principal", p != NULL ? p->name : NULL),
+                                    OM_SLOG_STR("by", p != NULL ? kind_name(p->kind) : NULL),
+                                    OM_SLOG_STR("peer", line->peer),
+                                    OM_SLOG_STR("object", line->object),
+                                    OM_SLOG_STR("why", line->why),
+                                    OM_SLOG_STR("certificates", line->certificates),
+                                    OM_SLOG_STR("result", line->ok ? "ok" : "refused")};
+    size_t count = sizeof fields / sizeof fields[0];
+    if (line->ok) {
+        om_slog_record(a->log, "audit", line->action, fields, count);
+    } else {
+        om_slog_write(a->log, OMEN_LOG_WARN, "audit_refused", line->action, fields, count);
+    }
 }
 
 void om_audit_write(om_audit *a, const om_audit_line *line)

@@ -44,7 +44,8 @@ static void set_limits(om_tenant *t, const om_tenant_limits *limits)
     atomic_store(&t->calls_a_second, limits->calls_a_second);
     atomic_store(&t->calls_at_once, limits->calls_at_once);
     atomic_store(&t->max_streams, limits->streams);
-    atomic_store(&t->weight, limits->weight > 0 ? limits->weight : 1);
+    uint32_t weight = limits->weight > 0 ? limits->weight : 1;
+    atomic_store(&t->weight, weight < OM_TENANT_MAX_WEIGHT ? weight : OM_TENANT_MAX_WEIGHT);
 }
 
 static om_tenant *find(om_tenants *tenants, const char *name)

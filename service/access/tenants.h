@@ -13,13 +13,16 @@
 typedef struct om_tenants om_tenants;
 typedef struct om_tenant om_tenant;
 /* 0: no limit. */
+/* With more a job would cost its lane nothing, and the other lanes would starve. */
+enum { OM_TENANT_MAX_WEIGHT = 1000 };
 typedef struct om_tenant_limits {
     uint64_t rows;           /* live items of its collections                                    */
     uint64_t bytes;          /* what its collections take, indexes included, memory and disk     */
     uint32_t calls_a_second; /* token bucket, a second deep                                      */
     uint32_t calls_at_once;  /* streams are calls too                                            */
     uint32_t streams;        /* StreamWrite calls at once                                        */
-    uint32_t weight;         /* its share of the workers when they are short; 0: 1               */
+    uint32_t weight;         /* its share of the workers when they are short, at most
+                                OM_TENANT_MAX_WEIGHT; 0: 1 */
 } om_tenant_limits;
 
 om_tenants *om_tenants_create(void); /* with the tenant `default`, unlimited */

@@ -165,8 +165,9 @@ static void cancel_message(om_rpc *rpc, om_rpc_message *m)
     om_operation_view v;
     om_failure f;
     if (q != NULL) {
-        answer(rpc, om_operations_cancel(operations_of(rpc), om_rpc_principal(rpc), q->id, &v, &f),
-               &v, &f);
+        bool ok = om_operations_cancel(operations_of(rpc), om_rpc_principal(rpc), q->id, &v, &f);
+        om_rpc_audit(rpc, "cancel_operation", ok ? v.target : q->id, ok);
+        answer(rpc, ok, &v, &f);
     }
 }
 

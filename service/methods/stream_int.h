@@ -86,6 +86,15 @@ void om_stream_drop_ring(om_stream_call *s);
 void om_stream_work(om_job *job, bool expired);
 void om_stream_flush(om_job *job, bool expired);
 void om_stream_recheck(om_job *job, bool expired);
+/* The call ends with *f, unless it does with something else already: both sides may fail at once, and what is
+ * told is read without the mutex, which is held here. */
+static inline void om_stream_failed(om_stream_call *s, const om_failure *f)
+{
+    if (!s->failed) {
+        s->failed = true;
+        s->failure = *f;
+    }
+}
 /* A batch is visible and durable at the level of the stream; the mutex is held. */
 void om_stream_applied(om_stream_call *s, uint64_t seq, uint64_t version, size_t bytes);
 /* Waits until what was applied is synced: all of it, or when NONE has left half a window behind. */

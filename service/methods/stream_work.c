@@ -69,8 +69,7 @@ static void add_note(om_stream_call *s, stream_note *note)
 static outcome fatal(om_stream_call *s, const om_failure *f)
 {
     pthread_mutex_lock(&s->mutex);
-    s->failed = true;
-    s->failure = *f;
+    om_stream_failed(s, f);
     pthread_mutex_unlock(&s->mutex);
     return FATAL;
 }

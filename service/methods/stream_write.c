@@ -101,7 +101,7 @@ static void send_next(om_stream_call *s)
         }
         break;
     case FAIL:
-        end(s, &s->failure);
+        end(s, &s->failure); /* it does not change any more */
         break;
     case CLOSE:
         end(s, NULL);
@@ -219,8 +219,7 @@ static void refused(om_rpc *rpc, const om_failure *f)
     s->reading = false;
     pthread_mutex_lock(&s->mutex);
     s->stopped = true;
-    s->failed = true;
-    s->failure = *f;
+    om_stream_failed(s, f);
     if (!s->running) {
         om_stream_drop_ring(s);
     }

@@ -45,6 +45,12 @@ typedef struct line {
     bool cut;
 } line;
 
+typedef struct head {
+    int32_t level;
+    const char *kind, *text;
+    uint64_t left_out;
+} head;
+
 static uint64_t monotonic_ns(void)
 {
     struct timespec ts;
@@ -387,33 +393,46 @@ static bool write_line(int fd, const line *l)
     return true;
 }
 
-void om_slog_write(om_slog *log, int32_t level, const char *kind, const char *text,
-                   const om_slog_field *fields, size_t count)
+static void emit(om_slog *log, const head *h, const om_slog_field *fields, size_t count)
 {
-    if (!om_slog_enabled(log, level)) {
-        return;
-    }
-    uint64_t left_out = 0;
-    (void)pthread_mutex_lock(&log->mutex);
-    bool allowed = take_token(log, kind, level, &left_out);
-    (void)pthread_mutex_unlock(&log->mutex);
-    if (!allowed) {
-        return;
-    }
     line l;
     l.length = 0;
     l.json = log->format == OM_SLOG_JSON;
     l.cut = false;
-    put_head(&l, level, kind, text);
+    put_head(&l, h->level, h->kind, h->text);
     for (size_t i = 0; i < count; i++) {
         put_field(&l, &fields[i]);
     }
-    put_end(&l, left_out);
+    put_end(&l, h->left_out);
     (void)pthread_mutex_lock(&log->mutex);
     bool written = write_line(log->fd, &l);
     (void)pthread_mutex_unlock(&log->mutex);
     if (!written) {
         atomic_fetch_add_explicit(&log->failed, 1, memory_order_relaxed);
+    }
+}
+
+void om_slog_write(om_slog *log, int32_t level, const char *kind, const char *text,
+                   const om_slog_field *fields, size_t count)
+{
+    head h = {level, kind, text, 0};
+    if (!om_slog_enabled(log, level)) {
+        return;
+    }
+    (void)pthread_mutex_lock(&log->mutex);
+    bool allowed = take_token(log, kind, level, &h.left_out);
+    (void)pthread_mutex_unlock(&log->mutex);
+    if (allowed) {
+        emit(log, &h, fields, count);
+    }
+}
+
+void om_slog_record(om_slog *log, const char *kind, const char *text, const om_slog_field *fields,
+                    size_t count)
+{
+    head h = {OMEN_LOG_INFO, kind, text, 0};
+    if (log != NULL) {
+        emit(log, &h, fields, count);
     }
 }
 

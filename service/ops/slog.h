@@ -62,6 +62,10 @@ void om_slog_write(om_slog *log, int32_t level, const char *kind, const char *te
 #define om_slog(log_, level_, kind_, text_, ...)                                            \
     om_slog_write((log_), (level_), (kind_), (text_), (const om_slog_field[]){__VA_ARGS__}, \
                   sizeof((const om_slog_field[]){__VA_ARGS__}) / sizeof(om_slog_field))
+/* A line that is a record: written whatever the level is, and never left out. Only for what not anybody can
+ * cause as often as he likes. */
+void om_slog_record(om_slog *log, const char *kind, const char *text, const om_slog_field *fields,
+                    size_t count);
 /* An omen_log_fn: give it to omen_runtime_options.log with the om_slog as log_ctx. */
 void om_slog_engine(void *log, int32_t level, const char *module, const char *text, size_t len);
 /* Lines left out by the rate limit, and lines that could not be written. */
