@@ -131,7 +131,9 @@ char *public_pem(EVP_PKEY *key)
     BIO *bio = BIO_new(BIO_s_mem());
     assert_int_equal(PEM_write_bio_PUBKEY(bio, key), 1);
     long n = BIO_get_mem_data(bio, &data);
-    char *out = strndup(data, (size_t)n);
+    char *out = calloc(1, (size_t)n + 1); /* what lies in a BIO has no end of its own */
+    assert_non_null(out);
+    memcpy(out, data, (size_t)n);
     BIO_free(bio);
     return out;
 }

@@ -184,6 +184,7 @@ static void the_server_has_a_port(void **state)
         assert_false(parse("count", LIST("shop", "--server", bad[i]), &a, &err));
         assert_int_equal(err.code, OM_EXIT_USAGE);
         assert_non_null(strstr(err.message, "HOST:PORT is wanted"));
+        om_args_free(&a);
     }
 }
 
