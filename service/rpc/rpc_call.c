@@ -287,8 +287,13 @@ static bool count_in(om_rpc *rpc, bool quiet)
                      : is_watch(rpc) ? (uint64_t)RPC_WATCHES_MAX
                                      : (uint64_t)RPC_QUIET_MAX;
     rpc->place = !quiet ? &rt->in_flight : is_watch(rpc) ? &rt->watches : &rt->quiet;
-    uint64_t before = atomic_fetch_add_explicit(rpc->place, 1, memory_order_relaxed);
-    return before < limit || (rpc->place == &rt->quiet && om_rpc_end_silent(rt));
+    if (rpc->place == &rt->watches) {
+        om_rpc_note_address(rpc);
+    }
+    if (atomic_fetch_add_explicit(rpc->place, 1, memory_order_relaxed) < limit) {
+        return true;
+    }
+    return quiet && (is_watch(rpc) ? om_rpc_end_watch(rpc) : om_rpc_end_silent(rt));
 }
 
 static void look_at_unsent(om_rt *rt)

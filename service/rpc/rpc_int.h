@@ -96,9 +96,10 @@ struct om_rpc {
     om_tag t_new, t_close, t_read, t_write, t_status, t_post;
     _Atomic uint32_t pending; /* outstanding tags and holds */
     _Atomic bool cancelled, finished, post_due;
-    _Atomic bool refused;      /* without a method having seen it */
-    _Atomic uint32_t peer_key; /* of who does not take the answer; 0: not noted */
-    _Atomic uint64_t *place;   /* where it is counted; NULL: not admitted */
+    _Atomic bool refused;         /* without a method having seen it */
+    _Atomic uint32_t peer_key;    /* of who does not take the answer; 0: not noted */
+    _Atomic uint32_t address_key; /* of a stream of health: from where; 0: it is none */
+    _Atomic uint64_t *place;      /* where it is counted; NULL: not admitted */
     int close_cancelled;
     bool listed, drain_told, single_seen;
     bool initial_sent; /* by whoever sends */
@@ -185,6 +186,10 @@ static inline void om_rpc_wait_ends(_Atomic uint64_t *since)
 void om_rpc_watch(om_rt *rt, uint64_t now_ns);
 /* Ends the call of health that has waited longest for its message, to make room. False: none waits. */
 bool om_rpc_end_silent(om_rt *rt);
+/* From where a stream of health comes. */
+void om_rpc_note_address(om_rpc *rpc);
+/* Ends a stream of health of the address that has most, when that is more than rpc's has. False: it is not. */
+bool om_rpc_end_watch(om_rpc *rpc);
 /* An answer was handed to the transport: until om_rpc_wait_ends, and minus one in unsent. */
 void om_rpc_answer_begins(om_rpc *rpc);
 /* Cuts connections that open calls and do not take their answers. */

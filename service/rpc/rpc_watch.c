@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <grpc/support/alloc.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "peer_counts.h"
 #include "rpc_accept.h"
@@ -113,6 +114,85 @@ static void cut(om_rpc *rpc)
     om_rpc_release(rpc);
 }
 
+/* A hash of the other side, never 0: of its connection, or of its address. */
+static uint32_t key_of(const om_rpc *rpc, bool connection)
+{
+    char *peer = grpc_call_get_peer(rpc->call);
+    const char *port = peer != NULL ? strrchr(peer, ':') : NULL;
+    uint32_t key = 2166136261u;
+    for (const char *at = peer; at != NULL && *at != '\0' && (connection || at != port); at++) {
+        key = (key ^ (uint8_t)*at) * 16777619u;
+    }
+    gpr_free(peer);
+    return key != 0 ? key : 1;
+}
+
+/* ---- Streams of health ------------------------------------------------------------------------- */
+
+void om_rpc_note_address(om_rpc *rpc)
+{
+    atomic_store_explicit(&rpc->address_key, key_of(rpc, false), memory_order_relaxed);
+}
+
+/* Counts the streams of an address; the key of the one that has most so far. */
+static uint32_t count_watches(om_queue *q, om_peer_counts *counts, uint32_t most)
+{
+    pthread_mutex_lock(&q->free_mutex);
+    for (const om_rpc *rpc = q->calls; rpc != NULL; rpc = rpc->watch_next) {
+        uint32_t key = atomic_load_explicit(&rpc->address_key, memory_order_relaxed);
+        if (key != 0 && !atomic_load_explicit(&rpc->finished, memory_order_relaxed) &&
+            !atomic_load_explicit(&rpc->cancelled, memory_order_relaxed)) {
+            om_peer_counts_add(counts, key);
+            bool more =
+                most == 0 || om_peer_counts_get(counts, key) > om_peer_counts_get(counts, most);
+            most = more ? key : most;
+        }
+    }
+    pthread_mutex_unlock(&q->free_mutex);
+    return most;
+}
+
+static om_rpc *find_watch(om_queue *q, uint32_t key)
+{
+    om_rpc *found = NULL;
+    pthread_mutex_lock(&q->free_mutex);
+    for (om_rpc *rpc = q->calls; rpc != NULL && found == NULL; rpc = rpc->watch_next) {
+        bool wanted = atomic_load_explicit(&rpc->address_key, memory_order_relaxed) == key &&
+                      !atomic_load_explicit(&rpc->finished, memory_order_relaxed) &&
+                      !atomic_load_explicit(&rpc->cancelled, memory_order_relaxed);
+        found = wanted && try_hold(rpc) ? rpc : NULL;
+        if (found != NULL) { /* it is counted and found no more, though it ends a little later */
+            atomic_store_explicit(&found->address_key, 0, memory_order_relaxed);
+        }
+    }
+    pthread_mutex_unlock(&q->free_mutex);
+    return found;
+}
+
+bool om_rpc_end_watch(om_rpc *rpc)
+{
+    om_rt *rt = rpc->rt;
+    om_rpc *found = NULL;
+    uint32_t most = 0;
+    uint32_t own = atomic_load_explicit(&rpc->address_key, memory_order_relaxed);
+    om_peer_counts *counts = calloc(1, sizeof *counts);
+    for (uint32_t i = 0; counts != NULL && i < rt->queue_count; i++) {
+        most = count_watches(&rt->queue[i], counts, most);
+    }
+    /* This one is counted already. */
+    bool more = most != 0 && om_peer_counts_get(counts, most) > om_peer_counts_get(counts, own);
+    for (uint32_t i = 0; more && found == NULL && i < rt->queue_count; i++) {
+        found = find_watch(&rt->queue[i], most);
+    }
+    free(counts);
+    if (found != NULL) {
+        grpc_call_cancel_with_status(found->call, GRPC_STATUS_UNAVAILABLE,
+                                     "another address needs the place of this stream", NULL);
+        om_rpc_release(found);
+    }
+    return found != NULL;
+}
+
 /* ---- Answers that nobody takes ----------------------------------------------------------------- */
 
 /* A client that obeys the protocol never waits for more answers than it may have streams: those that are on
@@ -126,13 +206,7 @@ void om_rpc_answer_begins(om_rpc *rpc)
 {
     om_rt *rt = rpc->rt;
     if (atomic_fetch_add_explicit(&rt->unsent, 1, memory_order_relaxed) >= RPC_UNSENT_FEW) {
-        char *peer = grpc_call_get_peer(rpc->call);
-        uint32_t key = 2166136261u;
-        for (const char *at = peer; at != NULL && *at != '\0'; at++) {
-            key = (key ^ (uint8_t)*at) * 16777619u;
-        }
-        gpr_free(peer);
-        atomic_store_explicit(&rpc->peer_key, key != 0 ? key : 1, memory_order_relaxed);
+        atomic_store_explicit(&rpc->peer_key, key_of(rpc, true), memory_order_relaxed);
     }
     om_rpc_wait_begins(&rpc->sending_ns, rpc);
 }

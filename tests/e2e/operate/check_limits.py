@@ -261,10 +261,18 @@ def watchers():
         poll("the others are refused", lambda: in_flight(server) <= 512)
         refused = server.metric("omendb_grpc_server_shed_total", why="inflight")
         assert refused == 6 * 120 - 512, refused
+        other = Connection(server.address, source="127.0.0.2")
+        for _ in range(100):  # of the places of who has most
+            other.call("/grpc.health.v1.Health/Watch", b"")
+        poll("others gave their places", lambda: in_flight(server) <= 512)
+        time.sleep(0.2)
+        assert in_flight(server) <= 512
+        refused = server.metric("omendb_grpc_server_shed_total", why="inflight")
+        assert refused == 6 * 120 - 512, refused
         assert serves(server, "c") == 10
         health = health_pb2_grpc.HealthStub(server.channel())
         assert health.Check(health_pb2.HealthCheckRequest(), timeout=60).status == 1
-        for peer in peers:
+        for peer in [*peers, other]:
             peer.reset()
         poll("all are gone", lambda: in_flight(server) <= 0)
     return "720 watch, 512 may; a limit of 128 calls was not touched"

@@ -66,11 +66,14 @@ class Connection:
     """One connection. Nothing is read unless asked for; PING and SETTINGS are answered while reading, unless
     `mute`."""
 
-    def __init__(self, address, tls=None, settings=(), mute=False, preface=True, receive_buffer=None):
+    def __init__(self, address, tls=None, settings=(), mute=False, preface=True, receive_buffer=None,
+                 source=None):
         host, port = address.rsplit(":", 1)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.settimeout(60)
         self.socket.connect((host, int(port)))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
