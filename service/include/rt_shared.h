@@ -20,6 +20,7 @@ struct om_cursors;
 enum {
     OM_RT_MAX_CQ = 4,
     OM_RT_ADMIN_THREADS = 4,
+    OM_RT_KEYS_THREADS = 2,
     OM_RT_MAX_RECALLS = 2,       /* MeasureRecall calls at once                          */
     OM_RT_MAX_SEARCHES = 1024,   /* searches of one BatchSearch                          */
     OM_RT_MAX_GET_ITEMS = 65536, /* ids of one BatchGet                                  */
@@ -48,6 +49,7 @@ typedef struct om_rt_shared {
     om_rt_options opt;
     om_pool *search; /* searches and gets                                        */
     om_pool *ingest; /* batches                                                  */
+    om_pool *keys;   /* Access.* and lists of backups: others cannot fill it */
     om_pool *admin;  /* create, delete, waits for the index, recall measurements */
     struct om_colls *colls;
     struct om_operations *operations; /* maintenance that takes long */

@@ -35,7 +35,7 @@ void om_access_submit(om_rpc *rpc, om_rpc_message *message, const ProtobufCMessa
     }
     call->job.run = run;
     call->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_method_submit(rpc, s->admin, &call->job, "administrative calls");
+    om_method_submit(rpc, s->keys, &call->job, "administrative calls");
 }
 
 /* ---- Messages out of keys -------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ static void submit(om_rpc *rpc, const char *text, void (*run)(om_job *job, bool 
     *c = (backup_call){.rpc = rpc, .text = text};
     c->job.run = run;
     c->job.deadline_ns = om_rpc_deadline_ns(rpc);
-    om_method_submit(rpc, om_rt_shared_of(om_rpc_runtime(rpc))->admin, &c->job,
+    om_method_submit(rpc, om_rt_shared_of(om_rpc_runtime(rpc))->keys, &c->job,
                      "administrative calls");
 }
 

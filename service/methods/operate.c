@@ -1,5 +1,5 @@
 /* operate.c - Maintenance: starting operations, asking for them, waiting for them; and the state of the
- * database. Everything here answers at once but WaitOperation, which looks again now and then.
+ * database. Everything here answers at once but WaitOperation, which the end of an operation wakes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "omen/v1/maintenance.pb-c.h"
 #include "operations.h"
 
-enum { WAIT_DEFAULT_MS = 30000, WAIT_MAX_MS = 600000, WAIT_LOOK_MS = 20 };
+enum { WAIT_DEFAULT_MS = 30000, WAIT_MAX_MS = 600000 };
 #define NS_PER_MS UINT64_C(1000000)
 
 /* ---- Answers --------------------------------------------------------------------------------- */
@@ -201,36 +201,50 @@ static void list_message(om_rpc *rpc, om_rpc_message *m)
 /* ---- Waiting --------------------------------------------------------------------------------- */
 
 typedef struct wait_call {
-    om_job job;
+    om_operation_waiter waiter; /* first; holds the call while it waits */
     om_rpc *rpc;
     const char *id; /* lives in the arena of the call */
-    uint64_t until_ns;
 } wait_call;
 
-static void wait_run(om_job *job, bool expired)
+static void wake(om_operation_waiter *waiter)
 {
-    wait_call *c = (wait_call *)(void *)job;
-    om_rpc *rpc = c->rpc;
-    om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
+    om_rpc_post(((wait_call *)(void *)waiter)->rpc);
+}
+
+static void leave(wait_call *c)
+{
+    if (om_operations_leave(operations_of(c->rpc), &c->waiter)) {
+        om_rpc_release(c->rpc);
+    }
+}
+
+static void wait_posted(om_rpc *rpc)
+{
+    wait_call *c = om_rpc_state(rpc);
     om_operation_view v;
     om_failure f;
-    (void)expired;
-    bool ok = om_operations_get(s->operations, om_rpc_principal(rpc), c->id, &v, &f);
-    bool more = ok && !om_operation_ended(&v) && om_pool_now_ns() < c->until_ns;
-    if (more && !om_rpc_is_cancelled(rpc) && !om_rpc_draining(rpc)) {
-        om_pool_submit_later(s->admin, job, WAIT_LOOK_MS * NS_PER_MS);
+    if (!c->waiter.waits || om_rpc_is_cancelled(rpc)) {
         return;
     }
-    if (!om_rpc_is_cancelled(rpc)) {
+    bool ok = om_operations_get(operations_of(rpc), om_rpc_principal(rpc), c->id, &v, &f);
+    bool more = ok && !om_operation_ended(&v) && om_pool_now_ns() < c->waiter.until_ns;
+    if (!more || om_rpc_draining(rpc)) {
         answer(rpc, ok, &v, &f);
+        leave(c);
     }
-    om_rpc_release(rpc);
+}
+
+static void wait_cancelled(om_rpc *rpc)
+{
+    wait_call *c = om_rpc_state(rpc);
+    if (c->waiter.waits) {
+        leave(c);
+    }
 }
 
 static void wait_message(om_rpc *rpc, om_rpc_message *m)
 {
     wait_call *c = om_rpc_state(rpc);
-    om_rt_shared *s = om_rt_shared_of(om_rpc_runtime(rpc));
     const Omen__V1__WaitOperationRequest *q =
         om_rpc_unpack(rpc, m, &omen__v1__wait_operation_request__descriptor);
     om_failure f;
@@ -243,9 +257,17 @@ static void wait_message(om_rpc *rpc, om_rpc_message *m)
         return;
     }
     uint64_t ms = q->timeout_ms == 0 ? WAIT_DEFAULT_MS : q->timeout_ms;
-    *c = (wait_call){.rpc = rpc, .id = q->id, .until_ns = om_pool_now_ns() + ms * NS_PER_MS};
-    c->job.run = wait_run;
-    om_method_submit(rpc, s->admin, &c->job, "administrative calls");
+    *c = (wait_call){.waiter = {.wake = wake, .until_ns = om_pool_now_ns() + ms * NS_PER_MS},
+                     .rpc = rpc,
+                     .id = q->id};
+    om_rpc_hold(rpc);
+    om_operations_wait(operations_of(rpc), &c->waiter);
+    /* It may have ended before anybody waited, and the call before its message came. */
+    if (om_rpc_is_cancelled(rpc)) {
+        leave(c);
+    } else {
+        wait_posted(rpc);
+    }
 }
 
 /* ---- The database ---------------------------------------------------------------------------- */
@@ -309,4 +331,6 @@ const om_rpc_impl om_impl_omen_v1_Maintenance_CancelOperation = {.verb = OM_VERB
 const om_rpc_impl om_impl_omen_v1_Maintenance_WaitOperation = {.verb = OM_VERB_ANY,
                                                                .flags = OM_RPC_WAITS,
                                                                .state_size = sizeof(wait_call),
-                                                               .message = wait_message};
+                                                               .message = wait_message,
+                                                               .posted = wait_posted,
+                                                               .cancelled = wait_cancelled};

@@ -5,6 +5,7 @@
 #include "tenants.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "backup_list.h"
 
 #define NS_PER_SECOND UINT64_C(1000000000)
+#define SWEEP_NS UINT64_C(20000000)
 enum { PATH_SIZE = 4096 + OM_BACKUP_NAME + 2 };
 
 typedef struct entry {
@@ -35,10 +37,13 @@ typedef struct entry {
 struct om_operations {
     om_rt_shared *shared;
     om_pool *optimizes, *others; /* a long OPTIMIZE keeps no backup waiting */
+    om_pool *waits;              /* one job, while anybody waits */
+    om_job sweep;
     uint64_t (*now_ns)(void);
     pthread_mutex_t mutex; /* guards all below; not held while an operation runs */
     uint64_t last_number;
-    bool stopping;
+    bool stopping, sweeping;
+    om_operation_waiter *waiters;
     entry entries[OM_OPERATIONS_MAX];
 };
 
@@ -59,7 +64,9 @@ om_operations *om_operations_create(om_rt_shared *shared, uint64_t (*now_ns)(voi
     ops->now_ns = now_ns != NULL ? now_ns : om_pool_now_ns;
     ops->optimizes = om_pool_start("omend-optimize", OM_OPERATIONS_THREADS, OM_OPERATIONS_MAX);
     ops->others = om_pool_start("omend-maint", OM_OPERATIONS_THREADS, OM_OPERATIONS_MAX);
-    if (ops->optimizes == NULL || ops->others == NULL) {
+    ops->waits = om_pool_start("omend-wait", 1, 1);
+    if (ops->optimizes == NULL || ops->others == NULL || ops->waits == NULL) {
+        om_pool_free(ops->waits);
         om_pool_free(ops->optimizes);
         om_pool_free(ops->others);
         free(ops);
@@ -102,6 +109,7 @@ void om_operations_free(om_operations *ops)
         return;
     }
     om_operations_stop(ops);
+    om_pool_free(ops->waits);
     om_pool_free(ops->optimizes);
     om_pool_free(ops->others);
     for (size_t i = 0; i < OM_OPERATIONS_MAX; i++) {
@@ -162,6 +170,67 @@ static omen_status_t perform(entry *e, omen_backup_result *result, omen_error *e
     }
 }
 
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+/* Calls that wait cost no worker and no place in a queue: the end of an operation wakes them, and one job for
+ * all looks whose time is over. */
+static void wake_waiters(om_operations *ops, uint64_t now)
+{
+    bool draining = atomic_load(&ops->shared->draining);
+    for (om_operation_waiter *w = ops->waiters; w != NULL; w = w->next) {
+        if (draining || w->until_ns <= now) {
+            w->wake(w);
+        }
+    }
+}
+
+static void sweep(om_job *job, bool expired)
+{
+    om_operations *ops =
+        (om_operations *)(void *)((char *)job - offsetof(struct om_operations, sweep));
+    (void)expired;
+    pthread_mutex_lock(&ops->mutex);
+    wake_waiters(ops, om_pool_now_ns());
+    ops->sweeping = ops->waiters != NULL;
+    if (ops->sweeping) {
+        om_pool_submit_later(ops->waits, &ops->sweep, SWEEP_NS);
+    }
+    pthread_mutex_unlock(&ops->mutex);
+}
+
+void om_operations_wait(om_operations *ops, om_operation_waiter *w)
+{
+    pthread_mutex_lock(&ops->mutex);
+    w->prev = NULL;
+    w->next = ops->waiters;
+    if (w->next != NULL) {
+        w->next->prev = w;
+    }
+    ops->waiters = w;
+    w->waits = true;
+    if (!ops->sweeping) {
+        ops->sweeping = true;
+        ops->sweep.run = sweep;
+        om_pool_submit_later(ops->waits, &ops->sweep, SWEEP_NS);
+    }
+    pthread_mutex_unlock(&ops->mutex);
+}
+
+bool om_operations_leave(om_operations *ops, om_operation_waiter *w)
+{
+    pthread_mutex_lock(&ops->mutex);
+    bool waited = w->waits;
+    if (waited) {
+        *(w->prev != NULL ? &w->prev->next : &ops->waiters) = w->next;
+        if (w->next != NULL) {
+            w->next->prev = w->prev;
+        }
+        w->waits = false;
+    }
+    pthread_mutex_unlock(&ops->mutex);
+    return waited;
+}
+
 static void finish(entry *e, omen_status_t status, const omen_backup_result *result,
                    const omen_error *err)
 {
@@ -187,6 +256,7 @@ static void finish(entry *e, omen_status_t status, const omen_backup_result *res
                                           .ns = e->ended_ns - e->started_ns};
     om_coll_release(e->coll);
     e->coll = NULL;
+    wake_waiters(ops, UINT64_MAX);
     pthread_mutex_unlock(&ops->mutex);
     om_metrics_maintenance_ended(ops->shared->opt.metrics, &event);
     if (status == OMEN_DATA_LOSS) {

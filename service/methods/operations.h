@@ -71,6 +71,17 @@ bool om_operations_get(om_operations *ops, const om_principal *who, const char *
                        om_operation_view *out, om_failure *f);
 bool om_operations_cancel(om_operations *ops, const om_principal *who, const char *id,
                           om_operation_view *out, om_failure *f);
+/* Who waits for an operation. `wake` is called with the table locked: when any operation has ended, at
+ * until_ns and while the server drains, and again later as long as the waiter has not left. */
+typedef struct om_operation_waiter {
+    void (*wake)(struct om_operation_waiter *waiter);
+    uint64_t until_ns; /* CLOCK_MONOTONIC */
+    struct om_operation_waiter *prev, *next;
+    bool waits;
+} om_operation_waiter;
+void om_operations_wait(om_operations *ops, om_operation_waiter *waiter);
+/* Afterwards it is not woken any more. False: it had left before. */
+bool om_operations_leave(om_operations *ops, om_operation_waiter *waiter);
 /* Fills out[OM_OPERATIONS_MAX], newest first; returns how many. */
 size_t om_operations_list(om_operations *ops, const om_principal *who, om_operation_view *out);
 static inline bool om_operation_ended(const om_operation_view *v)

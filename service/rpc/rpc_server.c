@@ -210,13 +210,14 @@ static omen_status_t make_parts(om_rt *rt, omen_error *err)
     rt->shared.search = om_pool_start("omend-search", o->search_threads, o->search_queue);
     rt->shared.ingest = om_pool_start("omend-ingest", o->ingest_threads, 4096);
     rt->shared.admin = om_pool_start("omend-admin", OM_RT_ADMIN_THREADS, 256);
+    rt->shared.keys = om_pool_start("omend-keys", OM_RT_KEYS_THREADS, 256);
     rt->shared.colls = om_colls_create(o->db, o->access);
     rt->shared.cursors = om_cursors_create(NULL);
     rt->shared.operations = om_operations_create(&rt->shared, NULL);
     if (rt->registered == NULL || rt->metrics == NULL || rt->ports == NULL ||
         rt->tls_ports == NULL || rt->shared.search == NULL || rt->shared.ingest == NULL ||
-        rt->shared.admin == NULL || rt->shared.colls == NULL || rt->shared.operations == NULL ||
-        rt->shared.cursors == NULL) {
+        rt->shared.admin == NULL || rt->shared.keys == NULL || rt->shared.colls == NULL ||
+        rt->shared.operations == NULL || rt->shared.cursors == NULL) {
         return fail(err, OMEN_RESOURCE_EXHAUSTED, OMEN_D_NO_MEMORY,
                     "no memory or threads for the server", "");
     }
@@ -465,11 +466,13 @@ void om_rt_stop(om_rt *rt, uint32_t grace_ms)
     om_pool_free(rt->shared.search);
     om_pool_free(rt->shared.ingest);
     om_pool_free(rt->shared.admin);
+    om_pool_free(rt->shared.keys);
     om_operations_free(rt->shared.operations);
     rt->shared.operations = NULL;
     rt->shared.search = NULL;
     rt->shared.ingest = NULL;
     rt->shared.admin = NULL;
+    rt->shared.keys = NULL;
 }
 
 void om_rt_free(om_rt *rt)

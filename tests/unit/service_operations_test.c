@@ -2,6 +2,7 @@
  * names of backups that want to be elsewhere.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -413,6 +414,55 @@ static void listings_are_bounded_and_end(void **state)
     omen_collection_free(handle);
 }
 
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+typedef struct waiter {
+    om_operation_waiter base; /* first */
+    sem_t woken;
+} waiter;
+
+static void wake(om_operation_waiter *w)
+{
+    assert_int_equal(sem_post(&((waiter *)(void *)w)->woken), 0);
+}
+
+/* The end of an operation wakes who waits, long before his time is over; who has left is left alone. */
+static void the_end_wakes_who_waits(void **state)
+{
+    om_operation_view v;
+    om_failure f;
+    waiter w = {.base = {.wake = wake, .until_ns = UINT64_MAX}};
+    waiter gone = w;
+    waiter timed = {.base = {.wake = wake, .until_ns = om_pool_now_ns() + 1}};
+    (void)state;
+    om_operations *ops = om_operations_create(&shared, fake_now);
+    assert_non_null(ops);
+    sem_init(&w.woken, 0, 0);
+    sem_init(&gone.woken, 0, 0);
+    sem_init(&timed.woken, 0, 0);
+    om_operations_wait(ops, &w.base);
+    om_operations_wait(ops, &gone.base);
+    om_operations_wait(ops, &timed.base);
+    assert_int_equal(sem_wait(&timed.woken), 0); /* nothing has ended */
+    int early = 0;
+    assert_int_equal(sem_getvalue(&w.woken, &early), 0);
+    assert_int_equal(early, 0);
+    assert_true(om_operations_leave(ops, &gone.base));
+    assert_false(om_operations_leave(ops, &gone.base));
+    assert_true(om_operations_start(ops, &checkpoint, &v, &f));
+    assert_int_equal(sem_wait(&w.woken), 0);
+    assert_true(om_operations_get(ops, anybody, v.id, &v, &f));
+    assert_true(om_operation_ended(&v));
+    assert_int_equal(sem_getvalue(&gone.woken, &early), 0);
+    assert_int_equal(early, 0);
+    assert_true(om_operations_leave(ops, &timed.base));
+    assert_true(om_operations_leave(ops, &w.base));
+    om_operations_free(ops);
+    sem_destroy(&w.woken);
+    sem_destroy(&gone.woken);
+    sem_destroy(&timed.woken);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +472,7 @@ int main(void)
         cmocka_unit_test(only_backups_are_removed),
         cmocka_unit_test(operations_run_and_are_forgotten_after_an_hour),
         cmocka_unit_test(the_table_is_bounded_and_newest_first),
+        cmocka_unit_test(the_end_wakes_who_waits),
         cmocka_unit_test(failures_are_told),
         cmocka_unit_test(listings_are_bounded_and_end),
     };
