@@ -227,12 +227,22 @@ static om_box *verify_token(om_access *access, const char *token, size_t size, c
 {
     om_jwt_claims claims;
     om_box *box = NULL;
+    uint8_t tag[OM_TAG];
+    om_cache_tag(access->cache, 0, token, size, tag);
+    if (om_cache_refused(access->cache, tag, om_access_now(),
+                         atomic_load(&access->jwt_generation))) {
+        *why = OM_JWT_NO_KEY;
+        return NULL; /* *reason says so already */
+    }
     pthread_rwlock_rdlock(&access->lock);
     uint64_t generation = atomic_load(&access->jwt_generation);
     om_jwt_want want = {access->jwt_keys, access->jwt_issuer, access->jwt_audience,
                         om_access_now()};
     *reason = om_jwt_verify(&want, token, size, &claims, why);
     pthread_rwlock_unlock(&access->lock);
+    if (*reason != NULL && strcmp(*why, OM_JWT_NO_KEY) == 0) {
+        om_cache_refuse(access->cache, tag, want.now, generation);
+    }
     if (*reason == NULL) {
         box = box_of_claims(access, &claims, generation, why);
         *reason = "CREDENTIAL_INVALID";

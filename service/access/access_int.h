@@ -71,6 +71,11 @@ void om_cache_tag(const om_cache *cache, uint8_t kind, const char *text, size_t 
                   uint8_t tag[OM_TAG]);
 om_box *om_cache_find(om_cache *cache, const uint8_t tag[OM_TAG]); /* held; NULL: none */
 void om_cache_add(om_cache *cache, const uint8_t tag[OM_TAG], om_box *box);
+/* Tokens that were refused a moment ago, which would be again: kept apart, so that they take no place from
+ * good ones. generation: of the keys that refused it. */
+enum { OM_REFUSED_S = 10 };
+void om_cache_refuse(om_cache *cache, const uint8_t tag[OM_TAG], int64_t now, uint64_t generation);
+bool om_cache_refused(om_cache *cache, const uint8_t tag[OM_TAG], int64_t now, uint64_t generation);
 void om_cache_sweep(om_cache *cache,
                     int64_t now); /* lets go what is revoked, over, or to be verified again */
 void om_siphash128(const uint8_t key[16], const uint8_t *data, size_t size, uint8_t out[16]);
@@ -168,9 +173,11 @@ om_jwt_keys *om_jwt_keys_parse(const char *algorithm, const char *text, size_t s
                                size_t error_size);
 void om_jwt_keys_free(om_jwt_keys *keys);
 const char *om_jwt_keys_algorithm(const om_jwt_keys *keys);
-/* Whether one of the keys made this signature. kid "": any may have. */
+/* Whether one of the keys made this signature. kid "": any may have, but when several keys have a kid none of
+ * those. */
 bool om_jwt_keys_verify(const om_jwt_keys *keys, const char *kid, const char *text,
                         size_t text_size, const uint8_t *signature, size_t signature_size);
+#define OM_JWT_NO_KEY "its signature is of none of the keys"
 typedef struct om_jwt_want {
     const om_jwt_keys *keys;
     const char *issuer, *audience; /* NULL: not looked at */

@@ -10,7 +10,13 @@
 
 #include "access_int.h"
 
-enum { SETS = 1024, WAYS = 4, LOCKS = 16 };
+enum { SETS = 1024, WAYS = 4, LOCKS = 16, REFUSED = 1024 };
+
+typedef struct refused {
+    uint8_t tag[OM_TAG];
+    int64_t until;
+    uint64_t generation;
+} refused;
 
 typedef struct place {
     uint8_t tag[OM_TAG];
@@ -23,6 +29,8 @@ struct om_cache {
     pthread_mutex_t locks[LOCKS]; /* of the sets whose number is theirs modulo LOCKS */
     uint64_t clock[LOCKS];        /* of the order of use, with the lock */
     place places[SETS][WAYS];
+    pthread_mutex_t refused_lock; /* guards refused */
+    refused refused[REFUSED];
 };
 
 /* ---- SipHash-2-4 with 128 bits of output (Aumasson and Bernstein) ---------------------------- */
@@ -108,6 +116,7 @@ om_cache *om_cache_create(void)
         free(c);
         return NULL;
     }
+    (void)pthread_mutex_init(&c->refused_lock, NULL);
     for (size_t i = 0; i < LOCKS; i++) {
         (void)pthread_mutex_init(&c->locks[i], NULL);
     }
@@ -124,6 +133,7 @@ void om_cache_free(om_cache *c)
             om_box_release(c->places[i][k].box);
         }
     }
+    (void)pthread_mutex_destroy(&c->refused_lock);
     for (size_t i = 0; i < LOCKS; i++) {
         (void)pthread_mutex_destroy(&c->locks[i]);
     }
@@ -182,6 +192,26 @@ void om_cache_add(om_cache *c, const uint8_t tag[OM_TAG], om_box *box)
     to->used = ++c->clock[set % LOCKS];
     pthread_mutex_unlock(lock);
     om_box_release(gone);
+}
+
+void om_cache_refuse(om_cache *c, const uint8_t tag[OM_TAG], int64_t now, uint64_t generation)
+{
+    refused *r = &c->refused[set_of(tag) % REFUSED];
+    pthread_mutex_lock(&c->refused_lock);
+    memcpy(r->tag, tag, OM_TAG);
+    r->until = now + OM_REFUSED_S;
+    r->generation = generation;
+    pthread_mutex_unlock(&c->refused_lock);
+}
+
+bool om_cache_refused(om_cache *c, const uint8_t tag[OM_TAG], int64_t now, uint64_t generation)
+{
+    const refused *r = &c->refused[set_of(tag) % REFUSED];
+    pthread_mutex_lock(&c->refused_lock);
+    bool found = now < r->until && r->until - now <= OM_REFUSED_S && r->generation == generation &&
+                 CRYPTO_memcmp(r->tag, tag, OM_TAG) == 0;
+    pthread_mutex_unlock(&c->refused_lock);
+    return found;
 }
 
 void om_cache_sweep(om_cache *c, int64_t now)

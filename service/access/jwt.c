@@ -72,7 +72,7 @@ static const char *check_signature(const om_jwt_keys *keys, const parts *p, cons
     return om_jwt_keys_verify(keys, kid != NULL ? json_string_value(kid) : "", p->header,
                               p->header_size + 1 + p->payload_size, signature, n)
                ? NULL
-               : "its signature is of none of the keys";
+               : OM_JWT_NO_KEY;
 }
 
 /* ---- Claims ---------------------------------------------------------------------------------- */

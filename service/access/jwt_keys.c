@@ -448,9 +448,15 @@ bool om_jwt_keys_verify(const om_jwt_keys *keys, const char *kid, const char *te
 {
     const algorithm *a = keys->algorithm;
     bool ok = false;
+    size_t named = 0;
+    for (size_t i = 0; i < keys->count; i++) {
+        named += keys->keys[i].kid[0] != '\0';
+    }
     for (size_t i = 0; !ok && i < keys->count; i++) {
         const jwt_key *key = &keys->keys[i];
-        if (kid[0] != '\0' && key->kid[0] != '\0' && strcmp(kid, key->kid) != 0) {
+        /* A token that names none of several must not cost a try with each. */
+        bool other = kid[0] != '\0' ? strcmp(kid, key->kid) != 0 : named > 1;
+        if (key->kid[0] != '\0' && other) {
             continue;
         }
         ok = key->public != NULL

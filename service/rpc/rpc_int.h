@@ -188,7 +188,7 @@ void om_rpc_watch(om_rt *rt, uint64_t now_ns);
 bool om_rpc_end_silent(om_rt *rt);
 /* From where a stream of health comes. */
 void om_rpc_note_address(om_rpc *rpc);
-/* Ends a stream of health of the address that has most, when that is more than rpc's has. False: it is not. */
+/* Ends a stream of health of the address that has most, when that is more than rpc has. False: not. */
 bool om_rpc_end_watch(om_rpc *rpc);
 /* An answer was handed to the transport: until om_rpc_wait_ends, and minus one in unsent. */
 void om_rpc_answer_begins(om_rpc *rpc);

@@ -361,7 +361,7 @@ static void key_sets(void **state)
                  {"{\"alg\":\"RS256\",\"kid\":\"x\"}", false, false},
                  {"{\"alg\":\"RS256\",\"kid\":\"three\"}", false, false},
                  {"{\"alg\":\"RS256\",\"kid\":7}", false, false},
-                 {"{\"alg\":\"RS256\"}", true, true}};
+                 {"{\"alg\":\"RS256\"}", false, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *a = sign_token(cases[i].header, CLAIMS, "RS256", one);
         char *b = sign_token(cases[i].header, CLAIMS, "RS256", two);

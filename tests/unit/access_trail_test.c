@@ -163,6 +163,51 @@ static void weights_have_an_end(void **state)
     end(access, &o);
 }
 
+/* A token that was refused is remembered shortly, and not when the keys have changed since. */
+static void refused_tokens_are_remembered(void **state)
+{
+    uint8_t tag[OM_TAG], other[OM_TAG];
+    om_cache *cache = om_cache_create();
+    (void)state;
+    assert_non_null(cache);
+    om_cache_tag(cache, 0, "a.b.c", 5, tag);
+    om_cache_tag(cache, 0, "a.b.d", 5, other);
+    assert_false(om_cache_refused(cache, tag, 1000, 7));
+    om_cache_refuse(cache, tag, 1000, 7);
+    assert_true(om_cache_refused(cache, tag, 1000, 7));
+    assert_true(om_cache_refused(cache, tag, 1000 + OM_REFUSED_S - 1, 7));
+    assert_false(om_cache_refused(cache, tag, 1000 + OM_REFUSED_S, 7));
+    assert_false(om_cache_refused(cache, tag, 1000, 8));
+    assert_false(om_cache_refused(cache, other, 1000, 7));
+    assert_false(om_cache_refused(cache, tag, 900, 7)); /* the clock was set back */
+    om_cache_free(cache);
+}
+
+/* Of several keys with a kid a token must name one: none is tried else. */
+static void a_token_names_its_key(void **state)
+{
+    static const char two[] =
+        "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"1\",\"k\":\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"},"
+        "{\"kty\":\"oct\",\"kid\":\"2\",\"k\":\"YTEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"}]}";
+    char why[128];
+    const char *claims = "{\"sub\":\"ci\",\"exp\":2000}";
+    const char *reason = NULL;
+    om_jwt_claims out;
+    om_jwt_keys *keys = om_jwt_keys_parse("HS256", two, strlen(two), why, sizeof why);
+    (void)state;
+    assert_non_null(keys);
+    om_jwt_want want = {.keys = keys, .now = 1000};
+    char *named = sign_secret("{\"alg\":\"HS256\",\"kid\":\"1\"}", claims,
+                              "0123456789abcdef0123456789abcdef");
+    char *unnamed =
+        sign_secret("{\"alg\":\"HS256\"}", claims, "0123456789abcdef0123456789abcdef");
+    assert_null(om_jwt_verify(&want, named, strlen(named), &out, &reason));
+    assert_non_null(om_jwt_verify(&want, unnamed, strlen(unnamed), &out, &reason));
+    free(named);
+    free(unnamed);
+    om_jwt_keys_free(keys);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +217,8 @@ int main(void)
                                         things_tear_down),
         cmocka_unit_test_setup_teardown(a_revocation_holds_on_a_full_disk, things_set_up,
                                         things_tear_down),
+        cmocka_unit_test(refused_tokens_are_remembered),
+        cmocka_unit_test(a_token_names_its_key),
         cmocka_unit_test_setup_teardown(weights_have_an_end, things_set_up, things_tear_down)};
     (void)signal(SIGXFSZ, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
