@@ -9,13 +9,14 @@
 #include "rpc_accept.h"
 #include "rpc_int.h"
 
-#define PATIENCE_NS UINT64_C(5000000000) /* with an answer that is not taken while memory is short */
+#define PATIENCE_NS \
+    UINT64_C(5000000000) /* with an answer that is not taken while memory is short */
 enum {
     CUT_LEAST = 8 << 20,     /* bytes in a second, for memory                               */
     BURN_LEAST = 1 << 10,    /* bytes in a second, for time: the attack slows itself down   */
     BURN_TICKS = 3,          /* seconds in a row                                            */
     BURN_MIN_NS = 100000000, /* of a second that a queue thread must have run to be looked at */
-    HOLDERS = 256, /* calls that are looked at for what they hold */
+    HOLDERS = 256,           /* calls that are looked at for what they hold */
     EVENTS_A_SECOND =
         20 /* of its time: the largest messages that may be come five times as often */
 };
@@ -118,29 +119,30 @@ static uint64_t cpu_of(pthread_t thread)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Whether a queue thread has worked since the last look and brought nothing: one header value without
- * an end is copied again with every piece that comes (CVE-2023-33953). Honest traffic of any kind
- * brings hundreds of events a second of its time. */
-static bool burned(om_queue *q)
+/* What a queue has cost and brought since the last look. */
+static void look(om_queue *q, uint64_t *spent, uint64_t *brought)
 {
     uint64_t cpu = cpu_of(q->thread);
     uint64_t events = atomic_load_explicit(&q->events, memory_order_relaxed);
-    uint64_t spent = cpu - q->seen_cpu;
-    uint64_t brought = events - q->seen_events;
+    *spent += cpu - q->seen_cpu;
+    *brought += events - q->seen_events;
     q->seen_cpu = cpu;
     q->seen_events = events;
-    return spent >= BURN_MIN_NS && brought * 1000000000u < spent * EVENTS_A_SECOND;
 }
 
+/* Whether the queue threads worked for seconds and brought nothing: one header value without an end is copied
+ * again with every piece that comes (CVE-2023-33953). Honest traffic of any kind brings hundreds of events a
+ * second of their time. All queues are judged together: any thread reads for any connection, and its events
+ * may come out at another queue, so that one thread alone can work honestly and bring nothing. */
 static void watch_time(om_rt *rt)
 {
-    uint32_t worst = 0;
+    uint64_t spent = 0, brought = 0;
     for (uint32_t i = 0; i < rt->queue_count; i++) {
-        om_queue *q = &rt->queue[i];
-        q->idle_burns = burned(q) ? q->idle_burns + 1 : 0;
-        worst = q->idle_burns > worst ? q->idle_burns : worst;
+        look(&rt->queue[i], &spent, &brought);
     }
-    if (worst >= BURN_TICKS) {
+    bool burned = spent >= BURN_MIN_NS && brought * 1000000000u < spent * EVENTS_A_SECOND;
+    rt->queue[0].idle_burns = burned ? rt->queue[0].idle_burns + 1 : 0;
+    if (rt->queue[0].idle_burns >= BURN_TICKS) {
         (void)om_accept_cut_largest(BURN_LEAST, OM_CUT_TIME);
     }
 }
