@@ -48,7 +48,6 @@ typedef struct om_queue {
     _Atomic uint64_t beat_ns;
     _Atomic uint64_t events;        /* that came back, ever; its thread writes it     */
     uint64_t seen_events, seen_cpu; /* at the last tick: om_rpc_watch_transport's own */
-    uint32_t idle_burns;            /* ticks in a row that burned without bringing anything */
     _Atomic uint32_t live;          /* calls that run on this queue */
     pthread_mutex_t free_mutex;
     om_rpc *free_list; /* guarded by free_mutex, as the next two */
@@ -81,6 +80,7 @@ struct om_rt {
     om_access *own_access;           /* made here, since none was given */
     _Atomic bool failed;             /* fatal was told */
     _Atomic bool down;               /* the server's shutdown is complete */
+    uint32_t idle_burns; /* ticks in a row that cost time and brought nothing: rpc_transport.c */
     om_tag down_tag;
 };
 

@@ -141,8 +141,8 @@ static void watch_time(om_rt *rt)
         look(&rt->queue[i], &spent, &brought);
     }
     bool burned = spent >= BURN_MIN_NS && brought * 1000000000u < spent * EVENTS_A_SECOND;
-    rt->queue[0].idle_burns = burned ? rt->queue[0].idle_burns + 1 : 0;
-    if (rt->queue[0].idle_burns >= BURN_TICKS) {
+    rt->idle_burns = burned ? rt->idle_burns + 1 : 0;
+    if (rt->idle_burns >= BURN_TICKS) {
         (void)om_accept_cut_largest(BURN_LEAST, OM_CUT_TIME);
     }
 }
